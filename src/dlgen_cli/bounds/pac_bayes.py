@@ -1,0 +1,321 @@
+"""PAC-Bayes bounds on the gap of a Gaussian predictor, against Gaussian priors at anchors.
+
+Posterior ``Q = N(theta, sigma^2 I)``, priors ``P_k = N(theta_k, sigma^2 I)``, so that
+``KL_k = ||theta - theta_k||^2 / (2 sigma^2)``. Every statement is about the random predictor Q,
+not about the mean network, and holds with probability 1 - delta for all anchors and all sigma
+of the list at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from dlgen_cli.bounds.arithmetic import log10, to_float, upward, with_logarithm
+from dlgen_cli.bounds.assumptions import conclude, violated
+from dlgen_cli.bounds.gaussian_kl import shifted, to_uniform_mixture
+from dlgen_cli.bounds.ranges import (
+    require_delta,
+    require_examples,
+    require_nonnegative,
+    require_positive,
+)
+from dlgen_cli.errors import UsageError
+from dlgen_cli.records import Assumption, Bound
+
+LEAST_EXAMPLES_MAURER = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """The centre of one prior, and how far the checkpoint lies from it.
+
+    Attributes:
+        name: for the tables.
+        squared_distance_upper: upper bound on ``||theta - theta_k||_2^2``; 0 only where the two
+            are equal.
+        contributions: ``(tensor, squared distance)``, in the checkpoint's order.
+    """
+
+    name: str
+    squared_distance_upper: float
+    contributions: Sequence[tuple[str, float]] = ()
+
+
+@upward
+def theorem_31_1_gap(divergence: Decimal, m: int, delta: Decimal) -> Decimal:
+    """Bound ``L_D(Q) - L_S(Q)`` by ``sqrt( (KL + ln(m/delta)) / (2(m-1)) )``.
+
+    Source: Shalev-Shwartz and Ben-David 2014, "Understanding Machine Learning", Theorem 31.1,
+    https://www.cs.huji.ac.il/~shais/UnderstandingMachineLearning/ (after McAllester 1999).
+
+    Args:
+        divergence: ``KL(Q || P)`` in nats, an upper bound, at least 0.
+        m: examples, at least 2.
+        delta: failure probability of this one statement, in (0, 1).
+
+    Returns:
+        Upper bound, not clipped at 1; holds with probability 1 - delta for all Q at once.
+    """
+    return ((divergence + (m / delta).ln()) / (2 * (m - 1))).sqrt()
+
+
+@upward
+def pinsker_gap(divergence: Decimal, m: int, delta: Decimal) -> Decimal:
+    """Bound ``L_D(Q) - L_S(Q)`` by ``sqrt( (KL + ln(2 sqrt(m)/delta)) / (2m) )``.
+
+    Source: Maurer 2004, "A note on the PAC Bayesian theorem", Theorem 5,
+    https://arxiv.org/abs/cs/0411099, relaxed by Pinsker's inequality.
+
+    Args:
+        divergence: ``KL(Q || P)`` in nats, an upper bound, at least 0.
+        m: examples, at least 8.
+        delta: failure probability of this one statement, in (0, 1).
+
+    Returns:
+        Upper bound, not clipped at 1; holds with probability 1 - delta for all Q at once.
+    """
+    return ((divergence + (2 * Decimal(m).sqrt() / delta).ln()) / (2 * m)).sqrt()
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """One sigma, evaluated: for the family of anchors and for each anchor alone."""
+
+    sigma: float
+    divergence: Decimal
+    value: Decimal
+    anchor_divergences: Sequence[Decimal]
+    anchor_values: Sequence[Decimal]
+
+    def row(self) -> dict[str, Any]:
+        """This sigma as a row of the table over sigmas."""
+        return {
+            "sigma": self.sigma,
+            **with_logarithm("kl_nats", self.divergence),
+            "value": to_float(self.value),
+            "log10_value": log10(self.value),
+        }
+
+
+_Gap = Callable[[Decimal, int, Decimal], Decimal]
+_Combine = Callable[[Sequence[Decimal]], Decimal]
+
+
+@upward
+def _score(
+    anchors: Sequence[Anchor],
+    sigma: float,
+    m: int,
+    deltas: tuple[Decimal, Decimal],
+    gap: _Gap,
+    combine: _Combine,
+) -> _Scored:
+    """Evaluate one sigma; ``deltas`` are the shares of the family and of one anchor alone."""
+    family, alone = deltas
+    divergences = [
+        shifted(Decimal(anchor.squared_distance_upper), Decimal(sigma)) for anchor in anchors
+    ]
+    divergence = combine(divergences)
+    return _Scored(
+        sigma=sigma,
+        divergence=divergence,
+        value=gap(divergence, m, family),
+        anchor_divergences=divergences,
+        anchor_values=[gap(one, m, alone) for one in divergences],
+    )
+
+
+def _rows(anchors: Sequence[Anchor], best: _Scored) -> list[dict[str, Any]]:
+    rows = []
+    for anchor, divergence, value in zip(
+        anchors, best.anchor_divergences, best.anchor_values, strict=True
+    ):
+        total = anchor.squared_distance_upper
+        rows.append(
+            {
+                "name": anchor.name,
+                **with_logarithm("distance", upward(Decimal.sqrt)(Decimal(total))),
+                **with_logarithm("kl_nats", divergence),
+                "value": to_float(value),
+                "log10_value": log10(value),
+                "layers": [
+                    {"name": name, "squared_distance": part, "share": part / total if total else 0}
+                    for name, part in anchor.contributions
+                ],
+            }
+        )
+    return rows
+
+
+def _check(anchors: Sequence[Anchor], sigmas: Sequence[float], m: int, delta: float) -> None:
+    if not anchors:
+        raise UsageError("No anchor was given; PAC-Bayes needs at least one.")
+    if not sigmas:
+        raise UsageError("No sigma was given; PAC-Bayes needs at least one.")
+    for sigma in sigmas:
+        require_positive("sigma", sigma)
+    for anchor in anchors:
+        require_nonnegative(f"the distance to {anchor.name}", anchor.squared_distance_upper)
+    require_examples(m)
+    require_delta(delta)
+
+
+def _equal_anchors(anchors: Sequence[Anchor]) -> list[Assumption]:
+    return [
+        violated(
+            "The anchors do not depend on the bound's sample.",
+            f"Anchor {anchor.name} equals the checkpoint, which was trained on that sample.",
+        )
+        for anchor in anchors
+        if anchor.squared_distance_upper == 0
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Theorem:
+    """What tells the three statements apart."""
+
+    name: str
+    title: str
+    gap: _Gap
+    combine: _Combine
+    share_of_family: int
+    share_of_anchor: int
+    source: str
+
+
+def _bound(
+    theorem: _Theorem,
+    anchors: Sequence[Anchor],
+    sigmas: Sequence[float],
+    m: int,
+    delta: float,
+    assumptions: Sequence[Assumption],
+) -> Bound:
+    _check(anchors, sigmas, m, delta)
+    whole = Decimal(delta) / len(sigmas)
+    deltas = (whole / theorem.share_of_family, whole / theorem.share_of_anchor)
+    scored = [_score(anchors, sigma, m, deltas, theorem.gap, theorem.combine) for sigma in sigmas]
+    best = min(scored, key=lambda one: one.value)
+    return conclude(
+        theorem=theorem.name,
+        title=theorem.title,
+        value=best.value,
+        terms={
+            **with_logarithm("kl_nats", best.divergence),
+            "sigma": best.sigma,
+            "anchors": _rows(anchors, best),
+            "sigmas": [one.row() for one in scored],
+        },
+        assumptions=[*assumptions, *_equal_anchors(anchors)],
+        source=theorem.source,
+    )
+
+
+def anchors_union(
+    anchors: Sequence[Anchor],
+    sigmas: Sequence[float],
+    m: int,
+    delta: float,
+    assumptions: Sequence[Assumption] = (),
+) -> Bound:
+    """Bound the gap of Q by its nearest anchor, with a union over the anchors.
+
+    ``sqrt( (min_k KL_k + ln(2 m K S / delta)) / (2 (m - 1)) )`` with probability 1 - delta, for
+    K anchors and S values of sigma.
+
+    Source: `theorem_31_1_gap` at ``delta / (2 K S)``; the 2 is the source's.
+
+    Assumes: anchors and sigmas fixed before the sample; loss in [0, 1]; i.i.d. examples.
+
+    Args:
+        anchors: at least one.
+        sigmas: standard deviations above 0, at least one.
+        m: examples, at least 2.
+        delta: failure probability in (0, 1).
+        assumptions: the caller's ledger.
+
+    Returns:
+        An upper bound on ``L_D(Q) - L_S(Q)``, not clipped at 1. Not applicable where an anchor
+        equals the checkpoint.
+
+    Raises:
+        UsageError: a number outside its range, named.
+    """
+    theorem = _Theorem(
+        name="pac_bayes.anchors",
+        title="PAC-Bayes around the nearest anchor",
+        gap=theorem_31_1_gap,
+        combine=min,
+        share_of_family=2 * len(anchors),
+        share_of_anchor=2 * len(anchors),
+        source="Shalev-Shwartz and Ben-David 2014, Theorem 31.1, with a union over the anchors",
+    )
+    return _bound(theorem, anchors, sigmas, m, delta, assumptions)
+
+
+def mixture(
+    anchors: Sequence[Anchor],
+    sigmas: Sequence[float],
+    m: int,
+    delta: float,
+    assumptions: Sequence[Assumption] = (),
+) -> Bound:
+    """Bound the gap of Q by one prior, the uniform mixture of all anchors' Gaussians.
+
+    ``sqrt( (KL + ln(2 m S / delta)) / (2 (m - 1)) )`` with probability 1 - delta, where
+    ``KL = -ln( (1/K) sum_k exp(-KL_k) ) <= min_k KL_k + ln K``: never above `anchors_union`.
+
+    Source: `theorem_31_1_gap` and `dlgen_cli.bounds.gaussian_kl.to_uniform_mixture`.
+
+    Assumes, Args, Returns, Raises: as `anchors_union`.
+    """
+    theorem = _Theorem(
+        name="pac_bayes.mixture",
+        title="PAC-Bayes with the mixture of all anchors as one prior",
+        gap=theorem_31_1_gap,
+        combine=to_uniform_mixture,
+        share_of_family=2,
+        share_of_anchor=2 * len(anchors),
+        source=(
+            "Shalev-Shwartz and Ben-David 2014, Theorem 31.1; Hershey and Olsen 2007, "
+            "https://doi.org/10.1109/ICASSP.2007.366913"
+        ),
+    )
+    return _bound(theorem, anchors, sigmas, m, delta, assumptions)
+
+
+def pinsker(
+    anchors: Sequence[Anchor],
+    sigmas: Sequence[float],
+    m: int,
+    delta: float,
+    assumptions: Sequence[Assumption] = (),
+) -> Bound:
+    """Bound the gap of Q by Maurer's theorem, relaxed by Pinsker's inequality.
+
+    ``sqrt( (KL + ln(2 sqrt(m) S / delta)) / (2 m) )`` with probability 1 - delta, with the
+    mixture's KL: the tighter companion of `mixture`. Needs m >= 8; below, not applicable.
+
+    Source: `pinsker_gap`.
+
+    Assumes, Args, Returns, Raises: as `anchors_union`.
+    """
+    theorem = _Theorem(
+        name="pac_bayes.pinsker",
+        title="PAC-Bayes with the mixture prior, Maurer's form relaxed by Pinsker",
+        gap=pinsker_gap,
+        combine=to_uniform_mixture,
+        share_of_family=1,
+        share_of_anchor=len(anchors),
+        source="Maurer 2004, Theorem 5, https://arxiv.org/abs/cs/0411099, and Pinsker's inequality",
+    )
+    if m < LEAST_EXAMPLES_MAURER:
+        assumptions = [
+            *assumptions,
+            violated("At least 8 examples (Maurer's theorem).", f"m is {m}."),
+        ]
+    return _bound(theorem, anchors, sigmas, m, delta, assumptions)

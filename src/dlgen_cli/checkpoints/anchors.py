@@ -1,0 +1,167 @@
+"""Anchors files: one state dict, a list or dict of them, or a stacked tensor ``(K, p)``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dlgen_cli.checkpoints.checkpoint import Checkpoint, TensorInfo, index_tensors
+from dlgen_cli.checkpoints.opening import open_checkpoint, sniff
+from dlgen_cli.checkpoints.state_dicts import find_network, flatten, holds_tensors, is_other
+from dlgen_cli.errors import AnchorError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorTensors:
+    """One anchor, matched to a checkpoint: the same names, the same shapes.
+
+    Attributes:
+        name: file name, with a key or an index where the file holds several.
+        source: a checkpoint that reads the tensors by the checkpoint's names.
+    """
+
+    name: str
+    source: Checkpoint
+
+    def read(self, name: str) -> torch.Tensor:
+        """Read one tensor; NaN and infinity are refused by name."""
+        return self.source.read(name)
+
+
+def open_anchors(paths: Sequence[Path], checkpoint: Checkpoint) -> list[AnchorTensors]:
+    """Open every anchor of every file and match it to the checkpoint.
+
+    A stacked tensor is cut in the checkpoint's order of tensors: the order of definition for a
+    torch file, the natural order of names for safetensors.
+
+    Args:
+        paths: files or directories.
+        checkpoint: what the anchors must match.
+
+    Returns:
+        At least one anchor for each path, in order.
+
+    Raises:
+        AnchorError: a tensor is missing, surplus or of another shape; it is named.
+        CheckpointError: a file cannot be read.
+    """
+    anchors = [anchor for path in paths for anchor in _open(path, checkpoint)]
+    for anchor in anchors:
+        _require_match(anchor, checkpoint)
+    return anchors
+
+
+def _open(path: Path, checkpoint: Checkpoint) -> list[AnchorTensors]:
+    is_torch = path.is_file() and sniff(path) != "safetensors"
+    if is_torch:
+        from dlgen_cli.checkpoints.torch_file import load_tree
+
+        tree = load_tree(path, is_zip=sniff(path) == "torch-zip")
+        return _from_tree(path.name, tree, path, checkpoint)
+    opened = open_checkpoint(path)
+    only = next(iter(opened.tensors.values()))
+    if len(opened.tensors) == 1 and _is_stack(only.shape, checkpoint):
+        return _from_stack(path.name, opened.read(only.name), path, checkpoint)
+    return [AnchorTensors(name=path.name, source=opened)]
+
+
+def _from_tree(name: str, tree: Any, path: Path, checkpoint: Checkpoint) -> list[AnchorTensors]:
+    if isinstance(tree, torch.Tensor):
+        return _from_stack(name, tree, path, checkpoint)
+    if isinstance(tree, list | tuple) and tree:
+        return [
+            anchor
+            for index, item in enumerate(tree)
+            for anchor in _from_tree(f"{name}[{index}]", item, path, checkpoint)
+        ]
+    if not isinstance(tree, Mapping) or not holds_tensors(tree):
+        raise AnchorError(
+            f"{name} holds a {type(tree).__name__} without tensors; a state dict, a list or dict "
+            "of state dicts, or a stacked tensor (K, p) was expected."
+        )
+    tensors = flatten(tree)
+    if len(tensors) == 1:
+        only = next(iter(tensors.values()))
+        if _is_stack(tuple(only.shape), checkpoint):
+            return _from_stack(name, only, path, checkpoint)
+    found, notes = find_network(tree)
+    is_one = set(index_tensors(_describe(tensors), path)) == set(checkpoint.tensors)
+    has_top_level = any(isinstance(value, torch.Tensor) for value in tree.values())
+    if is_one or has_top_level or any("'" in note for note in notes):
+        return [_from_state_dict(name, tensors if is_one else found, path)]
+    return [
+        _from_state_dict(f"{name}[{key}]", find_network(value)[0], path)
+        for key, value in tree.items()
+        if holds_tensors(value) and not is_other(str(key))
+    ]
+
+
+def _describe(tensors: Mapping[str, torch.Tensor]) -> list[tuple[str, tuple[int, ...], bool]]:
+    return [(key, tuple(item.shape), item.is_floating_point()) for key, item in tensors.items()]
+
+
+def _from_state_dict(name: str, tensors: Mapping[str, torch.Tensor], path: Path) -> AnchorTensors:
+    source = Checkpoint(
+        path=path,
+        format="torch",
+        sha256="",
+        tensors=index_tensors(_describe(tensors), path),
+        reader=tensors.__getitem__,
+    )
+    return AnchorTensors(name=name, source=source)
+
+
+def _is_stack(shape: tuple[int, ...], checkpoint: Checkpoint) -> bool:
+    if len(checkpoint.tensors) == 1 and shape == next(iter(checkpoint.tensors.values())).shape:
+        return False
+    return 1 <= len(shape) <= 2 and shape[-1] == checkpoint.parameters
+
+
+def _from_stack(
+    name: str, stack: torch.Tensor, path: Path, checkpoint: Checkpoint
+) -> list[AnchorTensors]:
+    if not _is_stack(tuple(stack.shape), checkpoint):
+        raise AnchorError(
+            f"{name} holds a tensor of shape {tuple(stack.shape)}; a stack of anchors of shape "
+            f"(K, {checkpoint.parameters}) was expected.",
+            remedy="Stack torch.nn.utils.parameters_to_vector(model.parameters()) of each anchor.",
+        )
+    rows = stack.reshape(-1, stack.shape[-1])
+    anchors = []
+    for index, row in enumerate(rows):
+        parts = row.split([info.numel for info in checkpoint.floating])
+        tensors = {
+            info.name: part.reshape(info.shape)
+            for info, part in zip(checkpoint.floating, parts, strict=True)
+        }
+        label = f"{name}[{index}]" if len(rows) > 1 else name
+        anchors.append(_from_state_dict(label, tensors, path))
+    return anchors
+
+
+def _require_match(anchor: AnchorTensors, checkpoint: Checkpoint) -> None:
+    wanted = {info.name: info for info in checkpoint.floating}
+    found: dict[str, TensorInfo] = {info.name: info for info in anchor.source.floating}
+    remedy = "Anchors need the tensors of the checkpoint, by name and shape."
+    for name, info in wanted.items():
+        if name not in found:
+            raise AnchorError(
+                f"Anchor {anchor.name} has no tensor {name} of shape {info.shape}.", remedy=remedy
+            )
+        if found[name].shape != info.shape:
+            raise AnchorError(
+                f"Anchor {anchor.name}: tensor {name} has shape {found[name].shape}; the "
+                f"checkpoint's has {info.shape}.",
+                remedy=remedy,
+            )
+    for name, info in found.items():
+        if name not in wanted:
+            raise AnchorError(
+                f"Anchor {anchor.name} has a tensor {name} of shape {info.shape} that the "
+                "checkpoint lacks.",
+                remedy=remedy,
+            )

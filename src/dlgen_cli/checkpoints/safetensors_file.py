@@ -1,0 +1,79 @@
+"""Safetensors files, read one tensor at a time through a memory map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors, natural_key
+from dlgen_cli.checkpoints.run_config import HEADER_KEY, RunConfig, parse_config
+from dlgen_cli.errors import CheckpointError
+
+_FLOATING = ("F64", "F32", "F16", "BF16", "F8")
+
+
+def open_safetensors(
+    path: Path,
+    sha256: str,
+    *,
+    directory: Path | None = None,
+    config: RunConfig | None = None,
+) -> Checkpoint:
+    """Open a safetensors file; tensors come in the natural order of their names.
+
+    The format does not keep the order of definition.
+
+    Args:
+        path: the file.
+        sha256: its digest.
+        directory: the checkpoint directory that it belongs to, if any.
+        config: what that directory records; without one, the header's metadata is asked.
+
+    Raises:
+        CheckpointError: the file is truncated or malformed.
+    """
+    try:
+        handle: Any = safe_open(path, framework="pt")
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path} is not a whole safetensors file ({error}).",
+            remedy="Check that it was copied in full.",
+        ) from error
+    described = []
+    for name in sorted(handle.keys(), key=natural_key):
+        view = handle.get_slice(name)
+        is_floating = view.get_dtype().startswith(_FLOATING)
+        described.append((name, tuple(view.get_shape()), is_floating))
+
+    def read(stored_name: str) -> torch.Tensor:
+        tensor: torch.Tensor = handle.get_tensor(stored_name)
+        return tensor
+
+    metadata = handle.metadata() or {}
+    if config is None:
+        config = _recorded_config(metadata, path)
+    return Checkpoint(
+        path=directory or path,
+        format="run" if directory else "safetensors",
+        sha256=sha256,
+        tensors=index_tensors(described, path),
+        reader=read,
+        config=config,
+        examples=config["examples"] if config else _recorded_examples(metadata),
+        architecture=config["architecture"] if config else metadata.get("architecture"),
+    )
+
+
+def _recorded_config(metadata: Mapping[str, str], path: Path) -> RunConfig | None:
+    text = metadata.get(HEADER_KEY)
+    return None if text is None else parse_config(text, f"the header of {path}")
+
+
+def _recorded_examples(metadata: Mapping[str, str]) -> int | None:
+    """The count that a file of another origin may record under ``examples``."""
+    text = metadata.get("examples", "")
+    return int(text) if text.isdecimal() else None

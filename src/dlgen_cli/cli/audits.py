@@ -1,0 +1,140 @@
+"""The commands that audit a checkpoint: one assembly line, different theorems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from dlgen_cli.cli import console
+from dlgen_cli.cli.options import (
+    CheckpointOptions,
+    CompressionOptions,
+    GateOptions,
+    PacBayesOptions,
+    PlotOptions,
+    RademacherOptions,
+    RankOptions,
+    SpectraOptions,
+)
+from dlgen_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from dlgen_cli.audit import Family
+    from dlgen_cli.records import Report
+
+
+@dataclass(kw_only=True)
+class SpectraCommand(CheckpointOptions, RankOptions, SpectraOptions):
+    """Options of ``dlgen spectra``."""
+
+
+@dataclass(kw_only=True)
+class CompressBoundCommand(
+    CheckpointOptions, CompressionOptions, SpectraOptions, PlotOptions, GateOptions
+):
+    """Options of ``dlgen compress-bound``."""
+
+
+@dataclass(kw_only=True)
+class PacBayesCommand(CheckpointOptions, PacBayesOptions, GateOptions):
+    """Options of ``dlgen pacbayes``."""
+
+
+@dataclass(kw_only=True)
+class RademacherCommand(CheckpointOptions, RademacherOptions, GateOptions):
+    """Options of ``dlgen rademacher``."""
+
+
+@dataclass(kw_only=True)
+class AuditCommand(
+    CheckpointOptions,
+    CompressionOptions,
+    PacBayesOptions,
+    RademacherOptions,
+    SpectraOptions,
+    PlotOptions,
+    GateOptions,
+):
+    """Options of ``dlgen audit``."""
+
+
+def spectra(options: SpectraCommand) -> None:
+    """Measure every layer: spectral norm, stable rank, rank-r truncation error."""
+    _run(options, "spectra", ())
+
+
+def compress_bound(options: CompressBoundCommand) -> None:
+    """Bound the generalization gap by compression to rank-r factors in b bits."""
+    _run(options, "compress-bound", ("compression",))
+
+
+def pacbayes(options: PacBayesCommand) -> None:
+    """Bound the generalization gap by the distance to anchors (PAC-Bayes)."""
+    _run(options, "pacbayes", ("pac_bayes",), with_layers=False)
+
+
+def rademacher(options: RademacherCommand) -> None:
+    """Bound the generalization gap by the Rademacher complexity of a shell."""
+    _run(options, "rademacher", ("rademacher",), with_layers=False)
+
+
+def audit(options: AuditCommand) -> None:
+    """Run every audit that the inputs allow, on one page."""
+    families: list[Family] = ["compression", "rademacher"]
+    if options.anchors or (options.checkpoint / "init.safetensors").is_file():
+        families.insert(1, "pac_bayes")
+    _run(options, "audit", families)
+
+
+def _run(
+    options: CheckpointOptions,
+    command: str,
+    families: Sequence[Family],
+    *,
+    with_layers: bool = True,
+) -> None:
+    from dlgen_cli import audit as assembly
+
+    console.chosen_format(options)  # refuse before any work
+    with console.layer_progress(options) as progress:
+        report = assembly.audit(
+            assembly.AuditOptions(**_audit_options(options)),
+            command=command,
+            families=families,
+            with_layers=with_layers,
+            progress=progress,
+        )
+    plot: Path | None = getattr(options, "plot", None)
+    if plot is not None:
+        _draw_sweep(report, plot)
+    console.emit(report, options)
+    if console.gate(report.headline, getattr(options, "fail_above", None)):
+        raise typer.Exit(1)
+
+
+def _audit_options(options: CheckpointOptions) -> Mapping[str, Any]:
+    from dlgen_cli.audit import AuditOptions
+
+    known = {one.name for one in fields(AuditOptions)}
+    return {one.name: getattr(options, one.name) for one in fields(options) if one.name in known}
+
+
+def _draw_sweep(report: Report, path: Path) -> None:
+    from dlgen_cli.render.plots import plot_rank_sweep
+
+    bound = next(one for one in report.bounds if one.theorem == "compression.all_ranks")
+    if bound.status == "not_applicable":
+        raise UsageError(
+            "There is no sweep over r to plot: the compression bound does not apply.",
+            remedy="Drop --plot to see why.",
+        )
+    plot_rank_sweep(bound.terms["sweep"], path, title=Path(options_name(report)).name)
+
+
+def options_name(report: Report) -> str:
+    """The checkpoint that a report is about, as the user gave it."""
+    return report.provenance.checkpoint if report.provenance else report.command

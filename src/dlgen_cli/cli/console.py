@@ -1,0 +1,155 @@
+"""What is printed and where: reports on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dlgen_cli.cli.options import Format, ReportOptions
+from dlgen_cli.errors import DlgenError, OutputError, UsageError
+from dlgen_cli.records import Headline, Report, ReportError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dlgen_cli.audit import Progress
+
+_SUFFIXES = {
+    ".json": Format.JSON,
+    ".md": Format.MARKDOWN,
+    ".html": Format.HTML,
+    ".csv": Format.CSV,
+    ".txt": Format.TABLE,
+}
+_FILE_WIDTH = 100  # columns of a table that is written to a file
+
+
+def stderr() -> Console:
+    """The console for progress, warnings and errors."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def chosen_format(options: ReportOptions) -> Format:
+    """The format in force.
+
+    Raises:
+        UsageError: ``--json`` and another ``--format``, or a suffix that names no format.
+    """
+    if options.json and options.format not in {None, Format.JSON}:
+        raise UsageError(
+            f"--json and --format {options.format} were both given.", remedy="Give one of them."
+        )
+    if options.json:
+        return Format.JSON
+    if options.format is not None:
+        return options.format
+    if options.output is None:
+        return Format.TABLE
+    suffix = options.output.suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise UsageError(
+            f"The suffix of {options.output} names no format; {', '.join(_SUFFIXES)} do.",
+            remedy="Give --format.",
+        )
+    return _SUFFIXES[suffix]
+
+
+def emit(report: Report, options: ReportOptions) -> None:
+    """Write a report to stdout, or to ``--output`` in one step.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from dlgen_cli.render import print_table, render_text
+
+    format_ = chosen_format(options)
+    if options.output is not None:
+        text = render_text(report, format_.value, width=_FILE_WIDTH, verbosity=options.verbose)
+        write_whole(options.output, text)
+    elif format_ is Format.TABLE:
+        from rich.console import Console
+
+        print_table(report, Console(highlight=False), verbosity=options.verbose)
+    else:
+        sys.stdout.write(render_text(report, format_.value, verbosity=options.verbose))
+        sys.stdout.flush()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file under a temporary name and rename it: it is whole or not there.
+
+    Raises:
+        OutputError: the folder is missing or cannot be written to.
+    """
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror}.",
+            remedy="Check that its folder exists and can be written to.",
+        ) from error
+
+
+def fail(error: DlgenError, *, as_json: bool, command: str) -> None:
+    """Say in one line what was wrong, and as an envelope where JSON was asked for."""
+    if as_json:
+        from dlgen_cli import __version__
+        from dlgen_cli.render import render_text
+
+        report = Report(
+            dlgen_version=__version__,
+            command=command,
+            status="error",
+            errors=[ReportError(code=error.code, message=error.message, remedy=error.remedy)],
+        )
+        sys.stdout.write(render_text(report, "json"))
+        sys.stdout.flush()
+    stderr().print("error:", str(error), style="red", markup=False)
+
+
+def gate(headline: Headline | None, limit: float | None) -> int:
+    """Exit code of ``--fail-above``: 1 unless a headline bound is at most the limit."""
+    if limit is None:
+        return 0
+    if headline is not None and headline.value is not None and headline.value <= limit:
+        return 0
+    found = "none applies" if headline is None else f"{headline.theorem} is above it"
+    stderr().print(f"--fail-above {limit:g}: {found}.", markup=False)
+    return 1
+
+
+@contextmanager
+def layer_progress(options: ReportOptions) -> Iterator[Progress]:
+    """Progress over layers on stderr: a bar in a terminal, nothing in a pipe or with -q."""
+    console = stderr()
+    if options.quiet or not console.is_terminal:
+        yield lambda _what, _done, _total: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (
+        TextColumn("measuring"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(
+            task, description=what, completed=done, total=total
+        )

@@ -1,0 +1,196 @@
+"""The options that commands share, as dataclasses that become command lines.
+
+A command is a function of one dataclass; `as_command` gives it the signature that Typer reads.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+Options = TypeVar("Options")
+
+
+class Format(StrEnum):
+    """How a report is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    HTML = "html"
+    CSV = "csv"
+
+
+@dataclass(kw_only=True)
+class ReportOptions:
+    """How the report is written, and what else is said."""
+
+    format: Annotated[
+        Format | None,
+        typer.Option("--format", help="How the report is written.", show_default="table"),
+    ] = None
+    json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="Write the report here; format by suffix if not given."),
+    ] = None
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="Show evidence and full tables.")
+    ] = 0
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False
+
+
+@dataclass(kw_only=True)
+class CheckpointOptions(ReportOptions):
+    """Which checkpoint, which of its matrices, and on which sample."""
+
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CKPT", help="Safetensors or torch file, or a directory of dlgen train."
+        ),
+    ]
+    m: Annotated[
+        int | None,
+        typer.Option("--m", help="Training examples.", show_default="as recorded, else 50,000"),
+    ] = None
+    delta: Annotated[float, typer.Option("--delta", help="Failure probability.")] = 0.05
+    arch: Annotated[
+        str | None, typer.Option("--arch", help="Declare the architecture, for example mlp.")
+    ] = None
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto"
+    include: Annotated[
+        list[str], typer.Option("--include", help="Glob of matrices to audit; repeatable.")
+    ] = field(default_factory=list)
+    exclude: Annotated[
+        list[str], typer.Option("--exclude", help="Glob of matrices to leave out; repeatable.")
+    ] = field(default_factory=list)
+    strict: Annotated[bool, typer.Option("--strict", help="A skipped tensor is an error.")] = False
+
+
+@dataclass(kw_only=True)
+class GateOptions:
+    """The gate that scripts set."""
+
+    fail_above: Annotated[
+        float | None,
+        typer.Option("--fail-above", help="Exit 1 unless the headline bound is at most this."),
+    ] = None
+
+
+@dataclass(kw_only=True)
+class RankOptions:
+    """The rank of a truncation."""
+
+    r: Annotated[int | None, typer.Option("--r", help="Rank r of a truncation.")] = None
+
+
+@dataclass(kw_only=True)
+class SpectraOptions:
+    """What is reported of spectra."""
+
+    singular_values: Annotated[
+        bool, typer.Option("--singular-values", help="All singular values, in the JSON.")
+    ] = False
+
+
+@dataclass(kw_only=True)
+class CompressionOptions(RankOptions):
+    """The numbers of a compression bound."""
+
+    b: Annotated[int, typer.Option("--b", help="Bits for each parameter.")] = 32
+    beta: Annotated[
+        float | None,
+        typer.Option("--beta", help="Lipschitz constant of the loss.", show_default="1"),
+    ] = None
+    margin: Annotated[
+        float | None,
+        typer.Option("--margin", help="Margin of the ramp loss: sets beta to sqrt(2)/margin."),
+    ] = None
+    gamma: Annotated[
+        float | None,
+        typer.Option("--gamma", help="Lipschitz constant of activations.", show_default="1"),
+    ] = None
+    radius: Annotated[
+        float | None,
+        typer.Option("--radius", help="Bound on the norm of inputs.", show_default="1"),
+    ] = None
+
+
+@dataclass(kw_only=True)
+class PlotOptions:
+    """Where the plot goes."""
+
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="Draw the sweep over r here: .png, .svg or .pdf."),
+    ] = None
+
+
+@dataclass(kw_only=True)
+class PacBayesOptions:
+    """The priors of a PAC-Bayes bound."""
+
+    anchors: Annotated[
+        list[Path],
+        typer.Option(
+            "--anchors",
+            help="State dict(s) or a stacked tensor (K, p); repeatable.",
+            show_default="init of a run directory",
+        ),
+    ] = field(default_factory=list)
+    sigma: Annotated[
+        list[float],
+        typer.Option("--sigma", help="Standard deviation; repeatable, the union is paid."),
+    ] = field(default_factory=lambda: [0.01])
+
+
+@dataclass(kw_only=True)
+class RademacherOptions:
+    """The shells of a Rademacher bound."""
+
+    epsilon: Annotated[float, typer.Option("--epsilon", help="Width of a shell.")] = 1e-9
+
+
+def as_command(function: Callable[[Options], None], options: type[Options]) -> Callable[..., None]:
+    """Give a function of one options dataclass the signature that Typer reads.
+
+    Args:
+        function: the command; its docstring is the help text.
+        options: a dataclass whose fields are annotated with Typer's options and arguments.
+
+    Returns:
+        A function of keyword arguments, one for each field.
+    """
+    hints = get_type_hints(options, include_extras=True)
+    parameters = []
+    for one in sorted(fields(options), key=lambda one: one.default is not MISSING):  # type: ignore[arg-type]
+        default: Any = inspect.Parameter.empty
+        if one.default is not MISSING:
+            default = one.default
+        elif one.default_factory is not MISSING:
+            default = one.default_factory()
+        parameters.append(
+            inspect.Parameter(
+                one.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=default,
+                annotation=hints[one.name],
+            )
+        )
+
+    def command(**values: Any) -> None:
+        function(options(**values))
+
+    command.__doc__ = function.__doc__
+    command.__name__ = function.__name__
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    return command

@@ -1,0 +1,78 @@
+"""Failures that a user can mend: what was found, what was expected, what to do."""
+
+from __future__ import annotations
+
+
+class DlgenError(Exception):
+    """Base of every failure that ends in one clear line and exit code 2.
+
+    Attributes:
+        code: stable identifier for scripts.
+        message: what was found and what was expected.
+        remedy: what to do next.
+    """
+
+    code = "error"
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """The line that the user reads."""
+        return f"{self.message} {self.remedy}".strip()
+
+
+class UsageError(DlgenError):
+    """An option is missing, unknown or out of its range."""
+
+    code = "usage"
+
+
+class CheckpointError(DlgenError):
+    """A file cannot be read as a checkpoint."""
+
+    code = "checkpoint"
+
+
+class TensorError(DlgenError):
+    """A tensor holds what cannot be audited: NaN, infinity, a wrong shape."""
+
+    code = "tensor"
+
+
+class AnchorError(DlgenError):
+    """An anchor does not match the checkpoint."""
+
+    code = "anchor"
+
+
+class DataError(DlgenError):
+    """A data set cannot be read or does not fit."""
+
+    code = "data"
+
+
+class TrainingError(DlgenError):
+    """A training run cannot start or go on."""
+
+    code = "training"
+
+
+class OutputError(DlgenError):
+    """A report or a plot cannot be written."""
+
+    code = "output"
+
+
+class StrictError(DlgenError):
+    """``--strict`` was given and a layer was skipped."""
+
+    code = "strict"
+
+
+class DependencyError(DlgenError):
+    """An optional dependency is missing."""
+
+    code = "dependency"

@@ -1,0 +1,169 @@
+"""The ledger: which assumption of a bound was checked, declared or merely assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dlgen_cli.bounds.assumptions import assumed, declared, verified, violated
+from dlgen_cli.records import Assumption
+
+if TYPE_CHECKING:
+    from dlgen_cli.checkpoints import Checkpoint
+    from dlgen_cli.networks import Chain
+
+#: Sample count where neither the user nor the checkpoint gives one.
+DEFAULT_EXAMPLES = 50_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """A number in force, and whether the user gave it.
+
+    Attributes:
+        value: what the bound uses.
+        option: the flag that gave it; None where it is a default.
+    """
+
+    value: float
+    option: str | None
+
+
+def sample_lines(checkpoint: Checkpoint, given: int | None) -> tuple[int, list[Assumption]]:
+    """Settle m and its lines.
+
+    Args:
+        checkpoint: may record how many examples it was trained on.
+        given: ``--m``.
+
+    Returns:
+        m, and the ledger's lines about the sample.
+    """
+    recorded = checkpoint.examples
+    statement = "m is the number of training examples."
+    if given is not None and recorded is not None and given > recorded:
+        line = violated(
+            statement,
+            f"--m {given:,} was given, but the checkpoint records training on {recorded:,}.",
+        )
+    elif given is not None:
+        line = declared(statement, f"--m {given:,} was given.")
+    elif recorded is not None:
+        line = declared(statement, f"The checkpoint records m = {recorded:,}.")
+    else:
+        line = assumed(
+            statement,
+            f"Neither --m nor the checkpoint gives it; {DEFAULT_EXAMPLES:,} was taken.",
+        )
+    m = given if given is not None else recorded if recorded is not None else DEFAULT_EXAMPLES
+    iid = assumed(
+        "The m examples are independent draws from the population.",
+        "Nothing in a checkpoint can check it.",
+    )
+    return m, [line, iid]
+
+
+def chain_lines(
+    chain: Chain, architecture: str | None, declared_name: str | None
+) -> list[Assumption]:
+    """Whether the network is the chain of matrices that the theorem speaks of."""
+    names = f"{len(chain.layers)} matrices, {chain.layers[0].name} to {chain.layers[-1].name}"
+    if chain.skipped:
+        first = chain.skipped[0]
+        more = f" and {len(chain.skipped) - 1} more" if len(chain.skipped) > 1 else ""
+        return [
+            violated(
+                "The matrices and their biases are the whole network.",
+                f"Skipped: {first.name} ({first.reason}){more}.",
+            )
+        ]
+    statement = "The network applies the matrices one after another."
+    if chain.misfit is not None:
+        one, two = chain.misfit
+        return [
+            violated(
+                statement,
+                f"Shapes do not fit: {one.name} {one.shape} gives {one.shape[0]} numbers, "
+                f"{two.name} {two.shape} takes {two.shape[1]}.",
+            )
+        ]
+    if architecture == "mlp":
+        return [verified(statement, f"The checkpoint records the architecture mlp: {names}.")]
+    if declared_name == "mlp":
+        return [declared(statement, f"--arch mlp was given: {names}.")]
+    return [
+        assumed(
+            statement,
+            f"The architecture is not on record; {names}, taken in order, and their shapes fit.",
+        )
+    ]
+
+
+def activation_line(gamma: Declared, architecture: str | None) -> Assumption:
+    """Whether the activation is gamma-Lipschitz and keeps zero."""
+    statement = f"Activations are {gamma.value:g}-Lipschitz and map 0 to 0."
+    if architecture == "mlp" and gamma.value >= 1:
+        return verified(statement, "The architecture mlp has ReLU, which is 1-Lipschitz.")
+    if architecture == "mlp":
+        return violated(statement, "The architecture mlp has ReLU, whose constant is 1.")
+    if gamma.option is not None:
+        return declared(statement, f"{gamma.option} {gamma.value:g} was given.")
+    return assumed(statement, "The default; give --gamma for another activation.")
+
+
+def radius_line(radius: Declared, recorded_bound: float | None) -> Assumption:
+    """Whether inputs have norm at most R."""
+    statement = f"Every input has norm at most {radius.value:g}."
+    if recorded_bound is not None and recorded_bound <= radius.value:
+        return verified(
+            statement,
+            f"The checkpoint records inputs scaled to a norm of at most {recorded_bound:g}.",
+        )
+    if radius.option is not None:
+        return declared(statement, f"{radius.option} {radius.value:g} was given.")
+    return assumed(statement, "The default; give --radius for other inputs.")
+
+
+def loss_line(beta: Declared, margin: float | None) -> Assumption:
+    """Whether the loss is in [0, 1] and beta-Lipschitz."""
+    statement = f"The loss is in [0, 1] and {beta.value:.6g}-Lipschitz in the prediction."
+    if margin is not None:
+        return verified(
+            statement,
+            f"The ramp loss at margin {margin:g}, which bounds the 0-1 error: sqrt(2)/margin.",
+        )
+    if beta.option is not None:
+        return declared(statement, f"{beta.option} {beta.value:g} was given.")
+    return assumed(statement, "The default; give --beta, or --margin for the ramp loss.")
+
+
+def bits_line(bits: int) -> Assumption:
+    """What the theorem leaves out about b-bit storage."""
+    return assumed(
+        f"The best rank-r factors are representable with {bits} bits for each parameter.",
+        "The theorem's idealization: rounding the factors is not part of this value.",
+    )
+
+
+def bounded_loss_line() -> Assumption:
+    """The loss of the bounds that need nothing more of it."""
+    return assumed("The loss is in [0, 1].", "True of the 0-1 error.")
+
+
+def anchor_lines(names: Sequence[str], *, from_run: bool) -> list[Assumption]:
+    """Whether anchors and predictor are what the theorem speaks of."""
+    listed = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    evidence = (
+        "The initialization that the run recorded before its first step."
+        if from_run
+        else f"Given with --anchors: {listed}."
+    )
+    return [
+        declared("The anchors do not depend on the bound's sample.", evidence),
+        declared("The values of sigma were fixed before the sample.", "As given."),
+        verified(
+            "The statement is about the random predictor Q = N(theta, sigma^2 I).",
+            "It does not cover the mean network itself.",
+        ),
+    ]

@@ -1,0 +1,190 @@
+"""The frozen records that rooms exchange: standard library only.
+
+A number that enters a bound carries its direction in its name (``_upper``, ``_lower``) or in
+its type (`Interval`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+SCHEMA_VERSION = "1"
+
+BoundStatus = Literal["holds", "vacuous", "not_applicable"]
+AssumptionStatus = Literal["verified", "declared", "assumed", "violated"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """Two floats that enclose an exact real number: ``lower <= exact <= upper``."""
+
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truncation:
+    """The best rank-``rank`` approximation of one linear map.
+
+    Attributes:
+        rank: number of singular triplets kept, at least 1.
+        error_upper: upper bound on the operator norm of what is cut off.
+        relative_error_upper: ``error_upper`` over a lower bound of the operator norm; None
+            where the map is zero.
+    """
+
+    rank: int
+    error_upper: float
+    relative_error_upper: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerSpectrum:
+    """What was measured of one linear map ``x -> W x + c``.
+
+    Attributes:
+        name: the tensor's name in the checkpoint.
+        kind: ``linear``, ``conv2d``, ...
+        shape: the stored shape of the weight.
+        parameters: entries of the weight (its bias is counted in ``bias_parameters``).
+        spectral_norm: encloses the operator norm ``||W||_2``.
+        frobenius_norm: encloses ``||W||_F``.
+        stable_rank: ``||W||_F^2 / ||W||_2^2``, an estimate between 1 and the rank; None for a
+            zero map.
+        truncation_errors_upper: entry ``r`` bounds from above the operator norm of ``W`` minus
+            its rank-``r`` truncation, ``r = 0 .. min(shape)``; the last is 0.
+        truncation: the entry that the user asked for with ``--r``.
+        singular_values: enclosures of all singular values, descending.
+        bias_norm_upper: upper bound on ``||c||_2``; 0 without a bias.
+        bias_parameters: entries of the bias.
+        geometry: convolutions: whether stride, padding and groups are known or assumed.
+        reshaped_norm: convolutions: spectral norm of the reshaped kernel matrix.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    spectral_norm: Interval
+    frobenius_norm: Interval
+    stable_rank: float | None
+    truncation_errors_upper: tuple[float, ...]
+    truncation: Truncation | None = None
+    singular_values: tuple[Interval, ...] = ()
+    bias_norm_upper: float = 0.0
+    bias_parameters: int = 0
+    geometry: Literal["known", "assumed"] | None = None
+    reshaped_norm: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkippedLayer:
+    """A tensor that was left out, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assumption:
+    """One line of a bound's ledger."""
+
+    statement: str
+    status: AssumptionStatus
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """A theorem evaluated with all its constants.
+
+    Attributes:
+        theorem: stable identifier, for example ``compression.all_ranks``.
+        title: one line for a reader.
+        status: ``holds`` (below 1), ``vacuous`` (1 or more), ``not_applicable``.
+        value: upper bound on the risk or on the generalization gap, rounded upward; None where
+            it exceeds the float range or the theorem does not apply.
+        log10_value: its decimal logarithm, rounded upward.
+        terms: the numbers that the value is made of.
+        assumptions: the ledger.
+        source: where the theorem stands.
+    """
+
+    theorem: str
+    title: str
+    status: BoundStatus
+    value: float | None
+    log10_value: float | None
+    terms: Mapping[str, Any]
+    assumptions: tuple[Assumption, ...]
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headline:
+    """The bound that a report stands for.
+
+    Attributes:
+        theorem: identifier of the bound.
+        value: the bound with the choice among ``candidates`` paid for.
+        log10_value: its decimal logarithm.
+        delta: failure probability that the value was evaluated at: ``delta / candidates``.
+        candidates: the theorems that were compared.
+    """
+
+    theorem: str
+    value: float | None
+    log10_value: float | None
+    delta: float
+    candidates: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where the numbers come from.
+
+    Attributes:
+        checkpoint: the path as the user gave it.
+        format: ``safetensors``, ``torch``, ``run`` or ``sharded``.
+        sha256: digest of the file that holds the tensors.
+        architecture: what the checkpoint records or the user declared; None where unknown.
+        structure: ``graph`` where the network was traced, ``chain`` where the matrices are
+            taken one after another.
+        parameters: floating-point entries in the checkpoint.
+    """
+
+    checkpoint: str
+    format: Literal["safetensors", "torch", "run", "sharded"]
+    sha256: str
+    architecture: str | None
+    structure: Literal["graph", "chain"]
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportError:
+    """One failure, as scripts read it."""
+
+    code: str
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The one envelope that every command prints."""
+
+    dlgen_version: str
+    command: str
+    status: Literal["success", "error"] = "success"
+    schema_version: str = SCHEMA_VERSION
+    provenance: Provenance | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    layers: Sequence[LayerSpectrum] = ()
+    skipped: Sequence[SkippedLayer] = ()
+    bounds: Sequence[Bound] = ()
+    headline: Headline | None = None
+    results: Mapping[str, Any] | None = None
+    errors: Sequence[ReportError] = ()

@@ -1,0 +1,189 @@
+"""The bounds side by side, and the one that the report stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dlgen_cli.records import Bound, BoundStatus, Headline
+from dlgen_cli.render import numbers, terms
+from dlgen_cli.render.model import Column, Fact, Facts, Paragraph, Section, Table
+from dlgen_cli.render.text import unbroken
+
+STATUS_WORDS: dict[BoundStatus, str] = {
+    "holds": "holds",
+    "vacuous": "vacuous",
+    "not_applicable": "n/a",
+}
+VACUOUS = "Vacuous: 1 or more says nothing about a risk in [0,\u00a01]."
+
+
+def bounds_section(bounds: Sequence[Bound]) -> Section | None:
+    """Show every bound with its status and what it is made of; None without bounds.
+
+    Args:
+        bounds: in the order of the report.
+
+    Returns:
+        One table and, in plain words, what the statuses mean.
+    """
+    if not bounds:
+        return None
+    table = Table(
+        columns=(
+            Column(header="bound", kind="name"),
+            Column(header="value ≤"),
+            Column(header="status", kind="status"),
+            Column(header="made of", kind="prose", priority=1),
+        ),
+        rows=tuple(
+            (bound.theorem, value(bound), STATUS_WORDS[bound.status], _made_of(bound))
+            for bound in bounds
+        ),
+    )
+    meanings = []
+    if any(bound.status == "vacuous" for bound in bounds):
+        meanings.append(Paragraph(text=VACUOUS, tone="caution"))
+    if any(bound.status == "not_applicable" for bound in bounds):
+        text = (
+            "n/a, not applicable: an assumption fails or an input is missing; the ledger names it."
+        )
+        meanings.append(Paragraph(text=text, tone="muted"))
+    if any(bound.status == "not_applicable" and _has_value(bound) for bound in bounds):
+        text = "A value in brackets is for comparison only and bounds nothing."
+        meanings.append(Paragraph(text=text, tone="muted"))
+    return Section(title="Bounds", blocks=(table, *meanings))
+
+
+def headline_section(headline: Headline | None, bounds: Sequence[Bound]) -> Section | None:
+    """Name the bound that the report stands for, with a verdict; None without one.
+
+    Args:
+        headline: the best bound, with the choice paid for.
+        bounds: all of them; the ledger of the named one decides the verdict.
+
+    Returns:
+        The section.
+    """
+    if headline is None:
+        return None
+    bound = next((bound for bound in bounds if bound.theorem == headline.theorem), None)
+    named = headline.theorem if bound is None else f"{headline.theorem}: {bound.title}"
+    size = unbroken(numbers.upper(headline.value, headline.log10_value))
+    facts = [
+        Fact(label="value ≤", value=size),
+        Fact(label="bound", value=named),
+        Fact(label="delta", value=_failure_probability(headline)),
+    ]
+    if len(headline.candidates) > 1:
+        facts.append(Fact(label="candidates", value=", ".join(headline.candidates)))
+    facts.append(Fact(label="verdict", value=_verdict(headline, bound)))
+    return Section(title="Headline", blocks=(Facts(facts=tuple(facts)),))
+
+
+def value(bound: Bound) -> str:
+    """The size of a bound, in brackets where it bounds nothing."""
+    text = numbers.upper(bound.value, bound.log10_value)
+    return f"({text})" if bound.status == "not_applicable" and _has_value(bound) else text
+
+
+def withheld_notes(bounds: Sequence[Bound]) -> list[Paragraph]:
+    """Warn that a detailed table belongs to bounds that do not apply; empty where all do."""
+    withheld = [bound.theorem for bound in bounds if bound.status == "not_applicable"]
+    if not withheld:
+        return []
+    verb = "does" if len(withheld) == 1 else "do"
+    text = f"{', '.join(withheld)} {verb} not apply: these numbers bound nothing."
+    return [Paragraph(text=text, tone="caution")]
+
+
+def _has_value(bound: Bound) -> bool:
+    return bound.value is not None or bound.log10_value is not None
+
+
+def _failure_probability(headline: Headline) -> str:
+    delta = unbroken(f"{numbers.setting(headline.delta)}")
+    candidates = len(headline.candidates)
+    if candidates < 2:
+        return delta
+    return f"{delta} for each of {candidates} candidates, so that the best may be chosen"
+
+
+def _verdict(headline: Headline, bound: Bound | None) -> str:
+    size = headline.log10_value if headline.value is None else headline.value
+    limit = 0.0 if headline.value is None else 1.0
+    if size is None:
+        return "No value."
+    if size >= limit:
+        return VACUOUS
+    if bound is None or not bound.assumptions:
+        return "Below 1. No assumption is on record."
+    counts = {line.status for line in bound.assumptions}
+    if "violated" in counts:
+        return "Below 1, but an assumption is violated: it bounds nothing."
+    assumed = sum(line.status == "assumed" for line in bound.assumptions)
+    if assumed:
+        statements = "1 statement is" if assumed == 1 else f"{assumed} statements are"
+        return f"Below 1. A bound, not a certificate: {statements} assumed."
+    return "Below 1. A certificate: every assumption was verified or declared."
+
+
+def _made_of(bound: Bound) -> str:
+    parts = _parts(bound)
+    if not parts:
+        violated = [line.statement for line in bound.assumptions if line.status == "violated"]
+        return f"violated: {violated[0]}" if violated else numbers.MISSING
+    return ", ".join(parts)
+
+
+def _parts(bound: Bound) -> list[str]:
+    made = bound.terms
+    match bound.theorem.partition("."):
+        case ("compression", _, "occam"):
+            return [
+                *_quantity(made, "empirical_risk", "risk on the sample {}"),
+                *_count(made, "bits", "{} bits"),
+                *_count(made, "examples", "{} examples"),
+            ]
+        case ("compression", _, _):
+            return [
+                *_quantity(made, "complexity", "complexity {}"),
+                *_quantity(made, "approximation", "approximation {}"),
+                *_count(made, "rank", "r = {}"),
+            ]
+        case ("pac_bayes", _, _):
+            return [
+                *_quantity(made, "kl_nats", "KL {} nats"),
+                *_setting(made, "sigma", "σ = {}"),
+                *_quantity(made, "empirical_risk_upper", "risk on the sample {}"),
+                *_count(made, "draws", "{} draws"),
+            ]
+        case ("rademacher", _, _):
+            return [
+                *_quantity(made, "complexity", "complexity {}"),
+                *_quantity(made, "deviation", "deviation {}"),
+                *_count(made, "shell", "k = {}"),
+            ]
+        case ("holdout", _, _):
+            return [
+                *_count(made, "errors", "{} errors"),
+                *_count(made, "examples", "{} examples"),
+            ]
+        case _:
+            names = [name for name in made if terms.number(made, name) is not None]
+            return [f"{name} {terms.upper(made, name)}" for name in names[:3]]
+
+
+def _quantity(made: Mapping[str, Any], name: str, form: str) -> list[str]:
+    return [form.format(unbroken(terms.upper(made, name)))] if terms.has(made, name) else []
+
+
+def _count(made: Mapping[str, Any], name: str, form: str) -> list[str]:
+    return (
+        [unbroken(form.format(terms.count(made, name)))] if isinstance(made.get(name), int) else []
+    )
+
+
+def _setting(made: Mapping[str, Any], name: str, form: str) -> list[str]:
+    typed = terms.number(made, name)
+    return [] if typed is None else [unbroken(form.format(numbers.setting(typed)))]

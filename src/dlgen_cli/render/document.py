@@ -1,0 +1,128 @@
+"""From a report to the model that every readable format is written from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dlgen_cli.records import Provenance, Report, ReportError
+from dlgen_cli.render import numbers
+from dlgen_cli.render.bounds_section import bounds_section, headline_section
+from dlgen_cli.render.compression_sections import compression_sections
+from dlgen_cli.render.layers_section import layers_section, skipped_section
+from dlgen_cli.render.ledger_section import ledger_section
+from dlgen_cli.render.model import Block, Document, Fact, Paragraph, Section
+from dlgen_cli.render.pac_bayes_sections import pac_bayes_sections
+from dlgen_cli.render.rademacher_section import rademacher_section
+from dlgen_cli.render.results_section import results_section
+from dlgen_cli.render.text import unbroken
+from dlgen_cli.render.values import line
+
+_SHA256_DIGITS = 12
+_FORMAT_WORDS = {"run": "run directory", "sharded": "sharded directory"}
+_MOST_SETTINGS = 14
+#: Settings that decide the numbers come first.
+_FIRST_SETTINGS = (
+    "m",
+    "delta",
+    "b",
+    "bits",
+    "r",
+    "rank",
+    "beta",
+    "margin",
+    "gamma",
+    "radius",
+    "sigma",
+    "epsilon",
+)
+#: Options that say how to print, not what to compute; shown with -v.
+_HOUSEKEEPING = frozenset(
+    {"checkpoint", "debug", "format", "json", "output", "plot", "quiet", "verbose", "verbosity"}
+)
+
+
+def build_document(report: Report, verbosity: int = 0) -> Document:
+    """Arrange a report for reading.
+
+    Args:
+        report: what a command found.
+        verbosity: 1 or more shows every row, both ends of every norm and the whole ledger.
+
+    Returns:
+        The document; sections that the report has nothing for are left out.
+    """
+    sections = [
+        _errors_section(report.errors),
+        results_section(report.results, verbosity),
+        layers_section(report.layers, verbosity),
+        skipped_section(report.skipped, verbosity),
+        bounds_section(report.bounds),
+        *compression_sections(report.bounds, report.layers, verbosity),
+        *pac_bayes_sections(report.bounds, verbosity),
+        rademacher_section(report.bounds),
+        headline_section(report.headline, report.bounds),
+        ledger_section(report.bounds, verbosity),
+    ]
+    return Document(
+        title=f"dlgen {report.command}",
+        version=f"dlgen {report.dlgen_version}",
+        facts=(*_provenance(report.provenance, verbosity), *_settings(report.settings, verbosity)),
+        sections=tuple(section for section in sections if section is not None),
+    )
+
+
+def _provenance(provenance: Provenance | None, verbosity: int) -> list[Fact]:
+    if provenance is None:
+        return []
+    digits = None if verbosity else _SHA256_DIGITS
+    structure = {
+        "graph": "traced as a graph",
+        "chain": "taken as a chain of matrices",
+    }[provenance.structure]
+    network = (
+        provenance.architecture or "architecture unknown",
+        structure,
+        f"{numbers.integer(provenance.parameters)} parameters",
+    )
+    source = (
+        _FORMAT_WORDS.get(provenance.format, provenance.format),
+        f"sha256 {provenance.sha256[:digits]}",
+    )
+    return [
+        Fact(label="checkpoint", value=provenance.checkpoint),
+        Fact(label="file", value=", ".join(unbroken(part) for part in source)),
+        Fact(label="network", value=", ".join(unbroken(part) for part in network)),
+    ]
+
+
+def _settings(settings: Mapping[str, Any], verbosity: int) -> list[Fact]:
+    first = [name for name in _FIRST_SETTINGS if name in settings]
+    rest = [name for name in settings if name not in _FIRST_SETTINGS]
+    names = [*first, *rest]
+    if not verbosity:
+        names = [name for name in names if name not in _HOUSEKEEPING and _is_set(settings[name])]
+    hidden = 0 if verbosity else max(0, len(names) - _MOST_SETTINGS)
+    shown = names[: len(names) - hidden]
+    parts = [
+        unbroken(f"{name} = {line(settings[name], numbers.setting, between=' | ')}")
+        for name in shown
+    ]
+    if hidden:
+        parts.append(unbroken(f"and {hidden} more with -v"))
+    return [Fact(label="settings", value=", ".join(parts))] if parts else []
+
+
+def _is_set(value: object) -> bool:
+    return value is not None and value is not False and value not in ("", (), [], {})
+
+
+def _errors_section(errors: Sequence[ReportError]) -> Section | None:
+    if not errors:
+        return None
+    blocks: list[Block] = []
+    for error in errors:
+        blocks.append(Paragraph(text=f"{error.code}: {error.message}", tone="bad"))
+        if error.remedy:
+            blocks.append(Paragraph(text=error.remedy))
+    return Section(title="Errors", blocks=tuple(blocks))

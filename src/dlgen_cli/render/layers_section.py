@@ -1,0 +1,161 @@
+"""The layers with their norms, and the tensors that were left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from dlgen_cli.records import LayerSpectrum, SkippedLayer
+from dlgen_cli.render import numbers
+from dlgen_cli.render.model import Column, Section, Table
+
+_MOST_SKIPPED = 8
+
+Cell = Callable[[LayerSpectrum], str]
+
+
+def layers_section(layers: Sequence[LayerSpectrum], verbosity: int) -> Section | None:
+    """Describe every layer that was measured; None without layers.
+
+    Args:
+        layers: in the order of the network.
+        verbosity: 1 or more keeps the lower ends of the norms on a narrow page.
+
+    Returns:
+        One table, a row for each layer.
+    """
+    if not layers:
+        return None
+    described = _columns(layers, verbosity)
+    table = Table(
+        columns=tuple(column for column, _ in described),
+        rows=tuple(tuple(cell(layer) for _, cell in described) for layer in layers),
+        note=_geometry_note(layers),
+    )
+    weights = numbers.integer(sum(layer.parameters for layer in layers))
+    title = f"Layers: {numbers.integer(len(layers))}, with {weights} weights"
+    return Section(title=title, blocks=(table,))
+
+
+def skipped_section(skipped: Sequence[SkippedLayer], verbosity: int) -> Section | None:
+    """Name every tensor that was left out, with the reason; None where nothing was.
+
+    Args:
+        skipped: the tensors.
+        verbosity: 1 or more shows all of a long list.
+
+    Returns:
+        One table; a long list ends with how many are not shown.
+    """
+    if not skipped:
+        return None
+    shown = skipped if verbosity else skipped[:_MOST_SKIPPED]
+    hidden = len(skipped) - len(shown)
+    table = Table(
+        columns=(Column(header="tensor", kind="name"), Column(header="reason", kind="prose")),
+        rows=tuple((layer.name, layer.reason) for layer in shown),
+        note=f"And {numbers.integer(hidden)} more; -v shows all." if hidden else "",
+    )
+    title = f"Skipped: {numbers.integer(len(skipped))}"
+    return Section(title=title, blocks=(table,))
+
+
+def shape(layer: LayerSpectrum) -> str:
+    """Write a shape as ``64×32×3×3``."""
+    return "×".join(str(size) for size in layer.shape)
+
+
+def _columns(layers: Sequence[LayerSpectrum], verbosity: int) -> list[tuple[Column, Cell]]:
+    columns: list[tuple[Column, Cell]] = [
+        (Column(header="layer", kind="name"), lambda layer: layer.name),
+        (Column(header="shape", priority=1), shape),
+    ]
+    if any(layer.kind != "linear" for layer in layers):
+        columns.append((Column(header="kind", kind="status", priority=8), lambda layer: layer.kind))
+    columns += [
+        (Column(header="weights", priority=4), lambda layer: numbers.integer(layer.parameters)),
+        (
+            Column(header="spectral norm ≥", priority=3 if verbosity else 9),
+            lambda layer: numbers.lower(layer.spectral_norm.lower),
+        ),
+        (
+            Column(header="spectral norm ≤"),
+            lambda layer: numbers.upper(layer.spectral_norm.upper),
+        ),
+        (
+            Column(header="Frobenius norm ≤", priority=3),
+            lambda layer: numbers.upper(layer.frobenius_norm.upper),
+        ),
+        (
+            Column(header="stable rank", priority=2),
+            lambda layer: numbers.estimate(layer.stable_rank),
+        ),
+    ]
+    return [*columns, *_truncation_columns(layers), *_convolution_columns(layers), *_bias(layers)]
+
+
+def _truncation_columns(layers: Sequence[LayerSpectrum]) -> list[tuple[Column, Cell]]:
+    ranks = {layer.truncation.rank for layer in layers if layer.truncation is not None}
+    if not ranks:
+        return []
+
+    def rank(layer: LayerSpectrum) -> str:
+        return numbers.integer(None if layer.truncation is None else layer.truncation.rank)
+
+    def error(layer: LayerSpectrum) -> str:
+        return numbers.upper(None if layer.truncation is None else layer.truncation.error_upper)
+
+    def relative(layer: LayerSpectrum) -> str:
+        cut = layer.truncation
+        return numbers.upper(None if cut is None else cut.relative_error_upper)
+
+    where = f"at r\u00a0=\u00a0{min(ranks)} ≤" if len(ranks) == 1 else "at r ≤"
+    columns: list[tuple[Column, Cell]] = [
+        (Column(header=f"error {where}"), error),
+        (Column(header="relative error ≤"), relative),
+    ]
+    return columns if len(ranks) == 1 else [(Column(header="r"), rank), *columns]
+
+
+def _convolution_columns(layers: Sequence[LayerSpectrum]) -> list[tuple[Column, Cell]]:
+    columns: list[tuple[Column, Cell]] = []
+    if any(layer.reshaped_norm is not None for layer in layers):
+
+        def reshaped(layer: LayerSpectrum) -> str:
+            norm = layer.reshaped_norm
+            return numbers.upper(None if norm is None else norm.upper)
+
+        columns.append((Column(header="reshaped norm ≤", priority=6), reshaped))
+    if len(_geometries(layers)) > 1:
+        columns.append(
+            (
+                Column(header="geometry", kind="status", priority=5),
+                lambda layer: layer.geometry or numbers.MISSING,
+            )
+        )
+    return columns
+
+
+def _bias(layers: Sequence[LayerSpectrum]) -> list[tuple[Column, Cell]]:
+    if not any(layer.bias_parameters for layer in layers):
+        return []
+
+    def norm(layer: LayerSpectrum) -> str:
+        return numbers.upper(layer.bias_norm_upper if layer.bias_parameters else None)
+
+    return [(Column(header="bias norm ≤", priority=7), norm)]
+
+
+def _geometries(layers: Sequence[LayerSpectrum]) -> set[str]:
+    return {layer.geometry for layer in layers if layer.geometry is not None}
+
+
+def _geometry_note(layers: Sequence[LayerSpectrum]) -> str:
+    geometries = _geometries(layers)
+    if geometries == {"known"}:
+        return "Stride, padding and groups of the convolutions are known."
+    if geometries == {"assumed"}:
+        return (
+            "Stride, padding and groups of the convolutions are assumed: "
+            "their norms are upper bounds for any, and may be loose."
+        )
+    return ""

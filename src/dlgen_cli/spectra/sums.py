@@ -1,0 +1,62 @@
+"""Sums of squares and largest entries of tensors, with their rounding."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from dlgen_cli.records import Interval
+from dlgen_cli.spectra.rounding import SLACK, gamma
+
+_BLOCK = 1 << 14  # entries for each partial sum; their error is gamma(_BLOCK), about 2e-12
+
+
+def _partial_sums(flat: torch.Tensor) -> list[float]:
+    """Sums of squares of blocks, each within gamma(_BLOCK + 2) relative."""
+    whole = flat.numel() // _BLOCK * _BLOCK
+    sums = flat[:whole].reshape(-1, _BLOCK).square().sum(dim=1).tolist()
+    if whole < flat.numel():
+        sums.append(float(flat[whole:].square().sum()))
+    return sums
+
+
+def sum_of_squares(tensor: torch.Tensor) -> Interval:
+    """Enclose ``sum x_i^2``.
+
+    Args:
+        tensor: floating point, any shape, finite.
+
+    Returns:
+        Bounds within 1e-11 relative; exactly 0 only for the zero tensor. Squares that overflow
+        give an infinite upper end.
+    """
+    flat = tensor.reshape(-1).to(torch.float64)
+    total = math.fsum(_partial_sums(flat))
+    error = gamma(_BLOCK + 4) * SLACK
+    lost = math.ulp(0.0) * flat.numel() if bool(flat.any()) else 0.0  # squares that underflowed
+    return Interval(lower=total * (1 - error), upper=total * (1 + error) + lost)
+
+
+def squared_distance_upper(left: torch.Tensor, right: torch.Tensor) -> float:
+    """Upper bound on ``||left - right||_2^2``, within 1e-11 relative; 0 only where equal.
+
+    Args:
+        left: floating point, any shape, finite.
+        right: of the same shape.
+    """
+    difference = left.to(torch.float64) - right.to(torch.float64)
+    return sum_of_squares(difference).upper * (1 + gamma(4))
+
+
+def largest_magnitude(tensor: torch.Tensor) -> float:
+    """``max |x_i|``, exact; 0 for an empty tensor."""
+    if tensor.numel() == 0:
+        return 0.0
+    return float(tensor.to(torch.float64).abs().max())
+
+
+def sum_up(parts: Sequence[float]) -> float:
+    """Sum of nonnegative floats, rounded upward."""
+    return math.nextafter(math.fsum(parts), math.inf) if any(parts) else 0.0

@@ -1,0 +1,96 @@
+"""What a finished run records: ``config.json``, the labels, the model card."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+import torch
+
+import dlgen_cli
+from dlgen_cli.checkpoints.run_config import CONFIG_SCHEMA, RunConfig
+from dlgen_cli.checkpoints.run_directory import RunContents
+from dlgen_cli.training.loop import OPTIMIZER_ARGUMENTS, error_rate, linf_norm
+from dlgen_cli.training.model_card import model_card
+from dlgen_cli.training.trial import Trial, trial_state
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def collect_contents(trial: Trial) -> RunContents:
+    """Everything that the checkpoint directory of the run shall hold."""
+    config = _collect_config(trial)
+    return RunContents(
+        config=config,
+        model=trial.network.state_dict(),
+        init=trial.init,
+        labels=_collect_labels(trial),
+        metrics=trial.metrics,
+        resume=trial_state(trial),
+        card=model_card(config),
+    )
+
+
+def _collect_config(trial: Trial) -> RunConfig:
+    recipe, examples = trial.recipe, trial.examples
+    holdout = len(examples.holdout.labels)
+    last = trial.metrics[-1]
+    arguments = {
+        "lr": recipe.learning_rate,
+        **{
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in OPTIMIZER_ARGUMENTS[recipe.optimizer].items()
+        },
+    }
+    return {
+        "schema": CONFIG_SCHEMA,
+        "dlgen_version": dlgen_cli.__version__,
+        "architecture": recipe.architecture,
+        "architecture_arguments": dict(trial.architecture_arguments),
+        "dataset": recipe.dataset,
+        "adversary": recipe.adversary if recipe.dataset == "mixed-adversarial" else None,
+        "source": recipe.source,
+        "examples": len(examples.train.labels),
+        "counts": {
+            "examples": len(examples.train.labels),
+            "altered": int(examples.altered.sum()),
+            "holdout": holdout,
+            "test": len(examples.test.labels),
+            "classes": examples.classes,
+            "parameters": sum(parameter.numel() for parameter in trial.network.parameters()),
+        },
+        "input": {"shape": list(examples.input_shape), "scale": examples.scale, "norm_bound": 1.0},
+        "seed": recipe.seed,
+        "optimizer": {
+            "name": recipe.optimizer,
+            "arguments": arguments,
+            "batch_size": recipe.batch_size,
+        },
+        "stop": {"epochs": recipe.epochs, "until_train_error": recipe.until_train_error},
+        "epochs": trial.epoch,
+        "clip_linf": recipe.clip_linf,
+        "linf_norm": linf_norm(trial.network),
+        "device": trial.device.type,
+        "examples_sha256": trial.examples_sha256,
+        "train_error": last["train_error"],
+        "test_error": last["test_error"],
+        "holdout_error": (
+            error_rate(trial.network, examples.holdout.to(trial.device)) if holdout else None
+        ),
+        "versions": {
+            "dlgen": dlgen_cli.__version__,
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+        },
+    }
+
+
+def _collect_labels(trial: Trial) -> dict[str, Tensor]:
+    examples = trial.examples
+    return {
+        "labels": examples.train.labels,
+        "indices": examples.indices,
+        "altered": examples.altered.to(torch.uint8),
+        "holdout_indices": examples.holdout_indices,
+    }

@@ -1,0 +1,200 @@
+"""All settings of a training run, checked before anything is loaded or written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+from dlgen_cli import architectures
+from dlgen_cli.errors import UsageError
+from dlgen_cli.training.data import source_names
+from dlgen_cli.training.regimes import Adversary, Regime
+
+Optimizer = Literal["adam", "sgd"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+DEFAULT_SOURCE = "cifar10"
+DEFAULT_ARCHITECTURE = "mobilenet_v2"
+DEFAULT_ARCHITECTURES: Mapping[str, str] = {"digits": "mlp"}
+DEFAULT_LEARNING_RATES: Mapping[str, float] = {"adam": 0.003, "sgd": 0.1}
+
+# What may differ when a run goes on: how long, and where it computes.
+CHANGEABLE = frozenset({"epochs", "until_train_error", "device"})
+
+OPTIONS: Mapping[str, str] = {
+    "dataset": "--dataset",
+    "source": "--source",
+    "architecture": "--arch",
+    "width": "--width",
+    "depth": "--depth",
+    "optimizer": "--optimizer",
+    "learning_rate": "--lr",
+    "batch_size": "--batch-size",
+    "epochs": "--epochs",
+    "until_train_error": "--until-train-error",
+    "holdout": "--holdout",
+    "clip_linf": "--clip-linf",
+    "adversary": "--adversary",
+    "seed": "--seed",
+    "device": "--device",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What determines a run. Same recipe, same bytes (on the CPU).
+
+    There is no explicit regularization to set: no weight decay, no dropout, no augmentation, no
+    label smoothing.
+
+    Attributes:
+        dataset: the label regime.
+        source: where the images come from.
+        architecture: name of the network.
+        width: dimension of the mlp's square matrices.
+        depth: number of the mlp's matrices.
+        optimizer: ``adam`` or ``sgd`` (momentum 0.9).
+        learning_rate: constant step size, above 0.
+        batch_size: examples for each step, at least 1.
+        epochs: the most passes over the training examples, at least 0.
+        until_train_error: stop after the epoch with this training error or less, in [0, 1];
+            None runs all epochs.
+        holdout: real examples set aside before anything else, at least 0.
+        clip_linf: bound on the magnitude of every parameter, above 0; None for no bound.
+        adversary: how wrong labels are made in ``mixed-adversarial``.
+        seed: the seed that all randomness is derived from.
+        device: where to compute.
+    """
+
+    dataset: Regime = "standard"
+    source: str = DEFAULT_SOURCE
+    architecture: str = DEFAULT_ARCHITECTURE
+    width: int = 64
+    depth: int = 3
+    optimizer: Optimizer = "adam"
+    learning_rate: float = DEFAULT_LEARNING_RATES["adam"]
+    batch_size: int = 128
+    epochs: int = 3000
+    until_train_error: float | None = 0.0
+    holdout: int = 0
+    clip_linf: float | None = None
+    adversary: Adversary = "shift"
+    seed: int = 0
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        """Check every setting.
+
+        Raises:
+            UsageError: a setting is unknown or out of its range; names the option.
+        """
+        _check_choice("--dataset", self.dataset, get_args(Regime))
+        _check_choice("--optimizer", self.optimizer, get_args(Optimizer))
+        _check_choice("--adversary", self.adversary, get_args(Adversary))
+        _check_choice("--device", self.device, get_args(Device))
+        if self.source not in source_names() or self.architecture not in architectures.names():
+            raise UsageError(
+                f"--source {self.source} with --arch {self.architecture} is not available: this "
+                "version trains digits with mlp.",
+                remedy="Give --source digits --arch mlp.",
+            )
+        _check_least("--width", self.width, 1)
+        _check_least("--depth", self.depth, 1)
+        _check_least("--batch-size", self.batch_size, 1)
+        _check_least("--epochs", self.epochs, 0)
+        _check_least("--holdout", self.holdout, 0)
+        _check_positive("--lr", self.learning_rate)
+        if self.clip_linf is not None:
+            _check_positive("--clip-linf", self.clip_linf)
+        if self.until_train_error is not None and not 0 <= self.until_train_error <= 1:
+            raise UsageError(
+                f"--until-train-error is {self.until_train_error}.",
+                remedy="Give a share between 0 and 1, or -1 to run all epochs.",
+            )
+
+
+def make_recipe(given: Mapping[str, Any]) -> Recipe:
+    """Fill in what was not given.
+
+    The architecture defaults by source (mlp for digits, mobilenet_v2 otherwise), the learning
+    rate by optimizer (adam 0.003, sgd 0.1).
+
+    Args:
+        given: fields of `Recipe` by name; a missing one or None takes its default. A negative
+            ``until_train_error`` means that no error stops the run.
+
+    Returns:
+        The recipe, checked.
+
+    Raises:
+        UsageError: a setting is unknown or out of its range.
+    """
+    settings = _clean(given)
+    source = settings.get("source", DEFAULT_SOURCE)
+    settings.setdefault("architecture", DEFAULT_ARCHITECTURES.get(source, DEFAULT_ARCHITECTURE))
+    optimizer = settings.get("optimizer", "adam")
+    _check_choice("--optimizer", optimizer, get_args(Optimizer))
+    settings.setdefault("learning_rate", DEFAULT_LEARNING_RATES[optimizer])
+    return Recipe(**settings)
+
+
+def continue_recipe(saved: Recipe, given: Mapping[str, Any]) -> Recipe:
+    """The recipe with which a saved run goes on.
+
+    Args:
+        saved: the recipe that the run was started with.
+        given: what the user asks for now, as in `make_recipe`.
+
+    Returns:
+        The saved recipe with new ``epochs``, ``until_train_error`` and ``device`` where given.
+
+    Raises:
+        UsageError: another setting was given with another value than the saved one.
+    """
+    changes = _clean(given)
+    for name, value in changes.items():
+        before = getattr(saved, name)
+        if name not in CHANGEABLE and value != before:
+            raise UsageError(
+                f"The run to resume was started with {OPTIONS[name]} {before}, not {value}.",
+                remedy=f"Leave out {OPTIONS[name]}, or start another run with another --out.",
+            )
+    return replace(saved, **{name: changes[name] for name in CHANGEABLE & changes.keys()})
+
+
+def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
+    """The settings by name, as JSON takes them."""
+    return asdict(recipe)
+
+
+def _clean(given: Mapping[str, Any]) -> dict[str, Any]:
+    known = {field.name for field in fields(Recipe)}
+    unknown = sorted(given.keys() - known)
+    if unknown:
+        raise UsageError(
+            f"Unknown settings: {', '.join(unknown)}.",
+            remedy=f"The settings are: {', '.join(sorted(known))}.",
+        )
+    settings = {name: value for name, value in given.items() if value is not None}
+    if settings.get("until_train_error", 0) < 0:
+        settings["until_train_error"] = None
+    return settings
+
+
+def _check_choice(option: str, value: str, choices: Collection[str]) -> None:
+    if value not in choices:
+        raise UsageError(
+            f"{option} {value!r} is unknown.", remedy=f"Choose one of: {', '.join(choices)}."
+        )
+
+
+def _check_least(option: str, value: int, least: int) -> None:
+    if value < least:
+        raise UsageError(f"{option} is {value}.", remedy=f"Give at least {least}.")
+
+
+def _check_positive(option: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise UsageError(f"{option} is {value}.", remedy="Give a positive number.")

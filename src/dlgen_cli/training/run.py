@@ -1,0 +1,250 @@
+"""Runs from beginning to end: train, keep the state, write the checkpoint directory."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlgen_cli.checkpoints import run_directory
+from dlgen_cli.errors import TrainingError, UsageError
+from dlgen_cli.training.device import choose_device, one_thread
+from dlgen_cli.training.facts import collect_contents
+from dlgen_cli.training.loop import linf_norm, train_epoch
+from dlgen_cli.training.progress import Progress, ProgressCallback
+from dlgen_cli.training.recipe import Recipe, continue_recipe
+from dlgen_cli.training.trial import (
+    Trial,
+    restore_trial,
+    saved_recipe,
+    start_trial,
+    trial_state,
+)
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from dlgen_cli.checkpoints.run_directory import RunConfig
+
+SAVE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """A finished run.
+
+    Attributes:
+        directory: its checkpoint directory.
+        recipe: its settings.
+        config: its facts, as ``config.json`` holds them.
+        epochs_now: epochs run in this session; 0 where nothing was left to do.
+        images_per_second: training images a second in this session, evaluation not counted;
+            None where no epoch was run.
+    """
+
+    directory: Path
+    recipe: Recipe
+    config: RunConfig
+    epochs_now: int
+    images_per_second: float | None
+
+
+def run(
+    recipe: Recipe,
+    directory: Path,
+    *,
+    data_dir: Path | None = None,
+    progress: ProgressCallback | None = None,
+    save_seconds: float = SAVE_SECONDS,
+) -> RunResult:
+    """Train from the beginning and write the checkpoint directory.
+
+    On the CPU the same recipe gives the same bytes of ``model.safetensors``,
+    ``init.safetensors``, ``labels.safetensors`` and ``config.json``, however many cores there
+    are and however often the run was interrupted and resumed.
+
+    Args:
+        recipe: the settings.
+        directory: where the run shall stand; it may exist if it is empty.
+        data_dir: where the source keeps its files, for sources that have files.
+        progress: called after every epoch.
+        save_seconds: the state is kept after the first epoch that ends this long after the last
+            time it was kept, in seconds.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UsageError: a setting does not fit the data or the machine.
+        TrainingError: the directory is taken or cannot be written, or the loss became NaN or
+            infinite.
+        KeyboardInterrupt: the user interrupted; `resume` goes on from the last kept state.
+    """
+    _require_vacant(directory)
+    with _arithmetic(recipe):
+        trial = start_trial(recipe, data_dir)
+        return _finish(trial, directory, progress, save_seconds)
+
+
+def resume(
+    directory: Path,
+    given: Mapping[str, Any] | None = None,
+    *,
+    data_dir: Path | None = None,
+    progress: ProgressCallback | None = None,
+    save_seconds: float = SAVE_SECONDS,
+) -> RunResult:
+    """Go on with an interrupted run, or with a finished one whose stop rule was widened.
+
+    Args:
+        directory: the run's directory.
+        given: settings that the user asks for now, by the fields of `Recipe`; ``epochs``,
+            ``until_train_error`` and ``device`` may differ from the saved ones.
+        data_dir: as in `run`.
+        progress: as in `run`.
+        save_seconds: as in `run`.
+
+    Returns:
+        The finished run; ``epochs_now`` is 0 where nothing was left to do.
+
+    Raises:
+        UsageError: there is nothing to resume, or a setting contradicts the saved one.
+        CheckpointError: the saved state is damaged.
+        DataError: the data changed.
+        TrainingError: as in `run`.
+        KeyboardInterrupt: as in `run`.
+    """
+    partial = run_directory.partial_directory(directory)
+    place = partial if partial.is_dir() else directory
+    if place == directory and not run_directory.is_run_directory(directory):
+        raise UsageError(
+            f"There is no run to resume in {directory}.",
+            remedy="Leave out --resume to start one, or give the --out of the run.",
+        )
+    state = run_directory.read_resume(place)
+    recipe = continue_recipe(saved_recipe(state), given or {})
+    if recipe.epochs < state["epoch"]:
+        raise UsageError(
+            f"The run already has {state['epoch']} epochs; --epochs is {recipe.epochs}.",
+            remedy=f"Give more than {state['epoch']}, or leave out --epochs.",
+        )
+    with _arithmetic(recipe):
+        trial = restore_trial(state, recipe, data_dir)
+        if place == directory and trial.is_finished():
+            return RunResult(
+                directory=directory,
+                recipe=recipe,
+                config=run_directory.read_config(directory),
+                epochs_now=0,
+                images_per_second=None,
+            )
+        return _finish(trial, directory, progress, save_seconds)
+
+
+def _finish(
+    trial: Trial, directory: Path, progress: ProgressCallback | None, save_seconds: float
+) -> RunResult:
+    epochs_before = trial.epoch
+    run_directory.write_partial(directory, trial_state(trial))
+    try:
+        seconds = _train(trial, directory, progress, save_seconds)
+    except TrainingError:
+        run_directory.remove_partial(directory)  # going on would end in the same place
+        raise
+    contents = collect_contents(trial)
+    replace = run_directory.is_run_directory(directory)
+    run_directory.write_run_directory(directory, contents, replace=replace)
+    epochs_now = trial.epoch - epochs_before
+    return RunResult(
+        directory=directory,
+        recipe=trial.recipe,
+        config=contents.config,
+        epochs_now=epochs_now,
+        images_per_second=_rate(trial, epochs_now, seconds) if epochs_now else None,
+    )
+
+
+def _train(
+    trial: Trial, directory: Path, progress: ProgressCallback | None, save_seconds: float
+) -> float:
+    """Run epochs until the stop rule holds; returns the seconds spent on training steps."""
+    recipe, epochs_before, seconds = trial.recipe, trial.epoch, 0.0
+    saved = time.monotonic()
+    while not trial.is_finished():
+        started = time.perf_counter()
+        loss = train_epoch(
+            trial.network,
+            trial.optimizer,
+            trial.train,
+            seed=recipe.seed,
+            epoch=trial.epoch + 1,
+            batch_size=recipe.batch_size,
+            clip_linf=recipe.clip_linf,
+        )
+        seconds += time.perf_counter() - started
+        trial.epoch += 1
+        _require_finite(loss, trial)
+        trial.record(loss)
+        if time.monotonic() - saved >= save_seconds:
+            run_directory.write_partial(directory, trial_state(trial))
+            saved = time.monotonic()
+        if progress is not None:
+            last = trial.metrics[-1]
+            progress(
+                Progress(
+                    epoch=trial.epoch,
+                    epochs=recipe.epochs,
+                    loss=loss,
+                    train_error=last["train_error"],
+                    test_error=last["test_error"],
+                    images_per_second=_rate(trial, trial.epoch - epochs_before, seconds),
+                )
+            )
+    return seconds
+
+
+def _require_finite(loss: float, trial: Trial) -> None:
+    if not (math.isfinite(loss) and math.isfinite(linf_norm(trial.network))):
+        raise TrainingError(
+            f"Training diverged in epoch {trial.epoch}: the loss or a parameter is NaN or "
+            f"infinite (loss {loss}).",
+            remedy=f"Give a smaller --lr than {trial.recipe.learning_rate:g}.",
+        )
+
+
+def _rate(trial: Trial, epochs: int, seconds: float) -> float:
+    return epochs * len(trial.train.labels) / max(seconds, 1e-9)
+
+
+def _require_vacant(directory: Path) -> None:
+    if run_directory.partial_directory(directory).exists():
+        raise TrainingError(
+            f"{directory} holds an unfinished run (in "
+            f"{run_directory.partial_directory(directory)}).",
+            remedy="Give --resume to finish it, or another --out.",
+        )
+    if run_directory.is_run_directory(directory):
+        raise TrainingError(
+            f"{directory} holds a finished run.",
+            remedy="Give --resume with more --epochs to go on with it, or another --out.",
+        )
+    if directory.is_dir():
+        found = sorted(entry.name for entry in directory.iterdir())
+        if found:
+            names = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+            raise TrainingError(
+                f"{directory} exists and is not a run of dlgen train (it holds {names}).",
+                remedy="Give another --out.",
+            )
+    elif directory.exists():
+        raise TrainingError(
+            f"{directory} is a file, not a directory.", remedy="Give another --out."
+        )
+
+
+def _arithmetic(recipe: Recipe) -> AbstractContextManager[None]:
+    return one_thread() if choose_device(recipe.device).type == "cpu" else nullcontext()

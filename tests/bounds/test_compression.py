@@ -1,0 +1,235 @@
+"""Compression bounds against an independent evaluation at 50 digits."""
+
+import math
+from itertools import product
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dlgen_cli.bounds import (
+    CompressionSetting,
+    LinearMap,
+    all_ranks,
+    fixed_rank,
+    layer_ranks,
+    margin_lipschitz,
+)
+from dlgen_cli.errors import UsageError
+
+mpmath.mp.dps = 50
+
+
+def a_map(rows, columns, scale=1.0, name="W", bias=0.0, seed=0):
+    values = np.sort(np.random.default_rng(seed).uniform(0.1, 1.0, min(rows, columns)))[::-1]
+    values = (values * scale).tolist()
+    return LinearMap(
+        name=name,
+        rows=rows,
+        columns=columns,
+        norm_upper=values[0],
+        truncation_errors_upper=[*values, 0.0],
+        bias_norm_upper=bias,
+        bias_parameters=rows if bias else 0,
+    )
+
+
+def a_setting(**changes):
+    numbers = {
+        "bits_per_parameter": 32,
+        "examples": 1437,
+        "delta": 0.05,
+        "loss_lipschitz": 1.0,
+        "activation_lipschitz": 1.0,
+        "radius": 1.0,
+    }
+    return CompressionSetting(**(numbers | changes))
+
+
+def exact_distance(maps, setting, ranks):
+    """The telescoping sum of the source, written out."""
+    total = mpmath.mpf(0)
+    for n, one in enumerate(maps):
+        tails = one.truncation_errors_upper
+        rank = ranks[n]
+        term = mpmath.mpf(tails[rank] if rank < len(tails) else 0)
+        for j, other in enumerate(maps):
+            if j != n:
+                term *= mpmath.mpf(other.norm_upper)
+        total += term
+    gamma = mpmath.mpf(setting.activation_lipschitz)
+    return mpmath.mpf(setting.radius) * gamma ** (len(maps) - 1) * total
+
+
+def exact_complexity(setting, parameters, choices):
+    nats = (setting.bits_per_parameter * parameters + 1) * mpmath.log(2)
+    nats += mpmath.log(mpmath.mpf(choices) / mpmath.mpf(setting.delta))
+    return mpmath.sqrt(nats / (2 * setting.examples))
+
+
+CHAINS = {
+    "square": [a_map(8, 8, 2.0, seed=n) for n in range(3)],
+    "rectangular": [a_map(12, 7, seed=1), a_map(5, 12, 3.0, seed=2), a_map(10, 5, seed=3)],
+    "one matrix": [a_map(6, 9)],
+    "beyond the floats": [a_map(8, 8, 1e200, seed=n) for n in range(4)],
+    "below the floats": [a_map(8, 8, 1e-200, seed=n) for n in range(4)],
+}
+SETTINGS = {
+    "the source's": a_setting(),
+    "scaled": a_setting(loss_lipschitz=2.5, activation_lipschitz=1.13, radius=7.0, delta=0.01),
+    "few bits": a_setting(bits_per_parameter=1, examples=50_000),
+}
+
+
+def close_above(found, exact):
+    assert found is not None
+    assert mpmath.mpf(found) >= exact
+    assert mpmath.mpf(found) <= exact * (1 + mpmath.mpf("1e-12"))
+
+
+def matches(terms, name, exact):
+    """The float where it exists, the logarithm in any case."""
+    if exact == 0:
+        assert terms[name] == 0
+        return
+    if 1e-307 < exact < 1e307:
+        close_above(terms[name], exact)
+    else:
+        assert terms[name] is None
+    assert terms[f"log10_{name}"] == pytest.approx(float(mpmath.log10(exact)), rel=1e-12)
+    assert terms[f"log10_{name}"] >= mpmath.log10(exact)
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.parametrize("numbers", SETTINGS)
+def test_every_rank_of_the_sweep_equals_the_formula(chain, numbers):
+    maps, setting = CHAINS[chain], SETTINGS[numbers]
+    bound = all_ranks(maps, setting)
+    largest = max(min(one.rows, one.columns) for one in maps)
+    assert [row["rank"] for row in bound.terms["sweep"]] == list(range(1, largest + 1))
+    values = []
+    for row in bound.terms["sweep"]:
+        rank = row["rank"]
+        parameters = sum(rank * (one.rows + one.columns) for one in maps)
+        distance = exact_distance(maps, setting, [rank] * len(maps))
+        complexity = exact_complexity(setting, parameters, largest)
+        approximation = 2 * mpmath.mpf(setting.loss_lipschitz) * distance
+        assert row["bits"] == setting.bits_per_parameter * parameters
+        close_above(row["complexity"], complexity)
+        matches(row, "distance", distance)
+        matches(row, "approximation", approximation)
+        matches(row, "value", complexity + approximation)
+        values.append(complexity + approximation)
+    assert bound.terms["rank"] == 1 + values.index(min(values))
+    assert bound.log10_value == pytest.approx(float(mpmath.log10(min(values))), rel=1e-12)
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.parametrize("rank", [1, 3, 40])
+def test_fixed_rank_pays_no_union(chain, rank):
+    maps, setting = CHAINS[chain], a_setting(activation_lipschitz=1.5)
+    bound = fixed_rank(maps, setting, rank)
+    parameters = sum(rank * (one.rows + one.columns) for one in maps)
+    distance = exact_distance(maps, setting, [rank] * len(maps))
+    complexity = exact_complexity(setting, parameters, 1)
+    close_above(bound.terms["complexity"], complexity)
+    matches(bound.terms, "distance", distance)
+    exact = complexity + 2 * distance
+    assert bound.log10_value == pytest.approx(float(mpmath.log10(exact)), rel=1e-12)
+
+
+@pytest.mark.parametrize("numbers", SETTINGS)
+def test_layer_ranks_is_the_best_of_all_vectors(numbers):
+    maps = [a_map(4, 5, 1.5, "a", seed=1), a_map(6, 4, 0.8, "b", seed=2), a_map(3, 6, 2, "c")]
+    setting = SETTINGS[numbers]
+    tops = [min(one.rows, one.columns) for one in maps]
+    best = mpmath.inf
+    for ranks in product(*(range(1, top + 1) for top in tops)):
+        parameters, kept = 0, []
+        for one, rank, top in zip(maps, ranks, tops, strict=True):
+            whole = rank * (one.rows + one.columns) >= one.rows * one.columns
+            kept.append(top if whole else rank)
+            parameters += min(rank * (one.rows + one.columns), one.rows * one.columns)
+        value = exact_complexity(setting, parameters, math.prod(tops))
+        value += 2 * mpmath.mpf(setting.loss_lipschitz) * exact_distance(maps, setting, kept)
+        best = min(best, value)
+    bound = layer_ranks(maps, setting)
+    assert set(bound.terms["ranks"]) == {"a", "b", "c"}
+    close_above(bound.value, best)
+
+
+def test_layer_ranks_costs_at_most_the_union_more_than_one_rank_for_all():
+    for scale in (0.01, 0.3, 1.0, 30.0):
+        maps = [a_map(20, 20, scale, f"W{n}", seed=n) for n in range(4)]
+        setting = a_setting(examples=10**6)
+        union = math.sqrt(4 * math.log(20) / (2 * setting.examples))
+        assert layer_ranks(maps, setting).value <= all_ranks(maps, setting).value + union
+
+
+def test_a_bias_enters_the_radius_and_the_count():
+    plain = [a_map(5, 5, name="a", seed=1), a_map(5, 5, name="b", seed=2)]
+    biased = [a_map(5, 5, name="a", seed=1, bias=0.7), a_map(5, 5, name="b", seed=2, bias=0.2)]
+    setting = a_setting(activation_lipschitz=1.25, radius=3.0)
+    found = fixed_rank(biased, setting, 2)
+    one, two = plain
+    gamma, radius = mpmath.mpf(1.25), mpmath.mpf(3)
+    norms = [mpmath.mpf(one.norm_upper), mpmath.mpf(two.norm_upper)]
+    tails = [mpmath.mpf(one.truncation_errors_upper[2]), mpmath.mpf(two.truncation_errors_upper[2])]
+    inside = gamma * (norms[0] * radius + mpmath.mpf(0.7))
+    exact = norms[1] * gamma * tails[0] * radius + tails[1] * inside
+    close_above(found.terms["distance"], exact)
+    assert found.terms["bits"] == 32 * (2 * 2 * 10 + 10)
+
+
+def test_ramp_loss_is_lipschitz_with_the_constant_that_margin_sets():
+    beta = margin_lipschitz(0.5)
+    assert mpmath.mpf(beta) >= mpmath.sqrt(2) / mpmath.mpf(0.5)
+    assert beta == pytest.approx(math.sqrt(2) / 0.5, rel=1e-15)
+    logits = np.random.default_rng(0).normal(size=(2, 500, 4))
+
+    def ramp(scores):
+        margin = scores[:, 0] - scores[:, 1:].max(axis=1)
+        return np.clip(1 - margin / 0.5, 0, 1)
+
+    gap = np.abs(ramp(logits[0]) - ramp(logits[1]))
+    assert np.all(gap <= beta * np.linalg.norm(logits[0] - logits[1], axis=1) + 1e-12)
+
+
+@settings(max_examples=60)
+@given(
+    factor=st.floats(min_value=1.0, max_value=50.0),
+    examples=st.integers(min_value=2, max_value=10**9),
+)
+def test_more_of_anything_bad_never_lowers_the_bound(factor, examples):
+    base = CHAINS["square"]
+    larger = [
+        LinearMap(
+            name=one.name,
+            rows=one.rows,
+            columns=one.columns,
+            norm_upper=one.norm_upper * factor,
+            truncation_errors_upper=[error * factor for error in one.truncation_errors_upper],
+        )
+        for one in base
+    ]
+    for theorem in (all_ranks, layer_ranks):
+        least = theorem(base, a_setting(examples=examples)).value
+        assert theorem(larger, a_setting(examples=examples)).value >= least
+        assert theorem(base, a_setting(examples=examples, radius=factor)).value >= least
+        assert theorem(base, a_setting(examples=examples, loss_lipschitz=factor)).value >= least
+        assert theorem(base, a_setting(examples=examples, bits_per_parameter=33)).value > least
+        assert theorem(base, a_setting(examples=2 * examples)).value < least
+
+
+@pytest.mark.parametrize("rank", [0, -1])
+def test_a_rank_below_one_is_refused(rank):
+    with pytest.raises(UsageError, match=r"^r is"):
+        fixed_rank(CHAINS["square"], a_setting(), rank)
+
+
+def test_an_empty_chain_is_refused():
+    for theorem in (all_ranks, layer_ranks):
+        with pytest.raises(UsageError, match="no matrix"):
+            theorem([], a_setting())

@@ -1,0 +1,133 @@
+"""PAC-Bayes bounds against closed forms and published values."""
+
+import json
+import math
+from decimal import Decimal
+from pathlib import Path
+
+import mpmath
+import numpy as np
+import pytest
+
+from dlgen_cli.bounds import Anchor, anchors_union, mixture, pinsker
+from dlgen_cli.bounds.gaussian_kl import shifted, to_uniform_mixture
+from dlgen_cli.bounds.pac_bayes import pinsker_gap, theorem_31_1_gap
+
+mpmath.mp.dps = 50
+CASES = json.loads((Path(__file__).parents[1] / "check_cases.json").read_text())
+ANCHORS = [
+    Anchor(name="near", squared_distance_upper=2.0, contributions=[("a", 0.5), ("b", 1.5)]),
+    Anchor(name="far", squared_distance_upper=9.0, contributions=[("a", 9.0), ("b", 0.0)]),
+]
+
+
+def close_above(found, exact, tolerance="1e-12"):
+    assert mpmath.mpf(found) >= exact
+    assert mpmath.mpf(found) <= exact * (1 + mpmath.mpf(tolerance))
+
+
+@pytest.mark.parametrize("case", CASES["gap_forms"])
+def test_published_gaps(case):
+    kl, m, delta = Decimal(case["kl"]), case["m"], Decimal(str(case["delta"]))
+    empirical = Decimal(str(case["empirical"]))
+    assert float(empirical + pinsker_gap(kl, m, delta)) == pytest.approx(
+        case["pinsker_risk"], rel=1e-8
+    )
+    assert float(empirical + theorem_31_1_gap(kl, m, delta)) == pytest.approx(
+        case["ssbd_31_1_risk"], rel=1e-8
+    )
+
+
+@pytest.mark.parametrize("case", CASES["anchor_mixture"])
+def test_published_mixture(case):
+    divergences = [Decimal(value) for value in case["kl"]]
+    found = to_uniform_mixture(divergences)
+    assert float(found) == pytest.approx(case["exact"], rel=1e-9)
+    assert found >= Decimal(str(case["exact"])) - Decimal("1e-10")
+    assert float(min(divergences)) + math.log(len(divergences)) == pytest.approx(case["union"])
+
+
+def test_isotropic_shift_equals_the_general_gaussian_formula():
+    rng = np.random.default_rng(0)
+    for dimension in (1, 3, 10):
+        mean, other, sigma = rng.normal(size=dimension), rng.normal(size=dimension), 0.3
+        covariance = sigma**2 * np.eye(dimension)
+        inverse = np.linalg.inv(covariance)
+        general = 0.5 * (
+            np.trace(inverse @ covariance)
+            + (other - mean) @ inverse @ (other - mean)
+            - dimension
+            + np.log(np.linalg.det(covariance) / np.linalg.det(covariance))
+        )
+        squared = float(np.sum((mean - other) ** 2))
+        assert float(shifted(Decimal(squared), Decimal(sigma))) == pytest.approx(general)
+
+
+def test_mixture_bounds_the_monte_carlo_divergence_from_above():
+    rng = np.random.default_rng(1)
+    centres, sigma = np.array([-1.0, 0.5, 3.0]), 0.8
+    draws = rng.normal(0.0, sigma, size=400_000)
+
+    def log_density(centre):
+        return -((draws - centre) ** 2) / (2 * sigma**2)
+
+    mixed = np.logaddexp.reduce([log_density(c) for c in centres], axis=0) - np.log(3)
+    divergence = np.mean(log_density(0.0) - mixed)
+    divergences = [shifted(Decimal(float(c) ** 2), Decimal(sigma)) for c in centres]
+    assert float(to_uniform_mixture(divergences)) >= divergence - 0.01
+
+
+@pytest.mark.parametrize("sigmas", [[0.1], [0.01, 0.1, 1.0]])
+@pytest.mark.parametrize("m", [8, 1437, 50_000])
+def test_values_equal_the_formulas(sigmas, m):
+    delta, count = mpmath.mpf(0.05), len(sigmas)
+    union, mixed, pinskers = [], [], []
+    for sigma in sigmas:
+        kl = [mpmath.mpf(a.squared_distance_upper) / (2 * mpmath.mpf(sigma) ** 2) for a in ANCHORS]
+        of_mixture = -mpmath.log(sum(mpmath.exp(-one) for one in kl) / 2)
+        union.append(mpmath.sqrt((min(kl) + mpmath.log(2 * m * 2 * count / delta)) / (2 * (m - 1))))
+        mixed.append(mpmath.sqrt((of_mixture + mpmath.log(2 * m * count / delta)) / (2 * (m - 1))))
+        logarithm = mpmath.log(2 * mpmath.sqrt(m) * count / delta)
+        pinskers.append(mpmath.sqrt((of_mixture + logarithm) / (2 * m)))
+    close_above(anchors_union(ANCHORS, sigmas, m, 0.05).value, min(union))
+    close_above(mixture(ANCHORS, sigmas, m, 0.05).value, min(mixed))
+    close_above(pinsker(ANCHORS, sigmas, m, 0.05).value, min(pinskers))
+
+
+@pytest.mark.parametrize("m", [8, 100, 50_000])
+@pytest.mark.parametrize("sigma", [1e-12, 0.01, 1.0, 1e6])
+def test_each_form_is_at_most_the_one_before(m, sigma):
+    values = [
+        theorem(ANCHORS, [sigma], m, 0.05).log10_value
+        for theorem in (anchors_union, mixture, pinsker)
+    ]
+    assert values == sorted(values, reverse=True)
+
+
+def test_terms_tell_anchors_and_layers_apart():
+    terms = anchors_union(ANCHORS, [0.5], 1000, 0.05).terms
+    near, far = terms["anchors"]
+    assert (near["name"], far["name"]) == ("near", "far")
+    assert near["distance"] == pytest.approx(math.sqrt(2.0))
+    assert near["kl_nats"] == pytest.approx(2.0 / (2 * 0.25))
+    assert near["value"] < far["value"]
+    assert [part["share"] for part in near["layers"]] == [0.25, 0.75]
+    assert terms["kl_nats"] == near["kl_nats"]
+
+
+def test_divergence_beyond_the_floats_keeps_its_logarithm():
+    bound = anchors_union([Anchor(name="x", squared_distance_upper=1e300)], [1e-30], 1000, 0.05)
+    assert bound.terms["kl_nats"] is None
+    assert bound.terms["log10_kl_nats"] == pytest.approx(360 - math.log10(2), rel=1e-12)
+    assert bound.status == "vacuous"
+
+
+def test_an_anchor_equal_to_the_checkpoint_withholds_the_value():
+    bound = pinsker([Anchor(name="same", squared_distance_upper=0.0)], [0.1], 1000, 0.05)
+    assert (bound.status, bound.value) == ("not_applicable", None)
+    assert any("same" in line.evidence for line in bound.assumptions if line.status == "violated")
+
+
+def test_maurer_needs_eight_examples():
+    assert pinsker(ANCHORS, [1.0], 7, 0.05).status == "not_applicable"
+    assert mixture(ANCHORS, [1.0], 7, 0.05).status != "not_applicable"

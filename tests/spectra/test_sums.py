@@ -1,0 +1,51 @@
+"""Sums of squares and distances, one-sided, against exact rational arithmetic."""
+
+import math
+from fractions import Fraction
+
+import pytest
+import torch
+
+from dlgen_cli.spectra import largest_magnitude, squared_distance_upper, sum_of_squares, sum_up
+
+
+def exact_sum(tensor):
+    return sum(Fraction(value) ** 2 for value in tensor.double().flatten().tolist())
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 40_000])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_sum_of_squares_encloses_the_exact_one(size, dtype):
+    tensor = torch.randn(size, generator=torch.Generator().manual_seed(size)).to(dtype)
+    exact = exact_sum(tensor)
+    found = sum_of_squares(tensor)
+    assert Fraction(found.lower) <= exact <= Fraction(found.upper)
+    assert found.upper - found.lower <= 1e-10 * found.upper
+
+
+def test_distance_is_an_upper_bound_and_zero_only_where_equal():
+    generator = torch.Generator().manual_seed(0)
+    left, right = torch.randn(2, 3000, generator=generator)
+    exact = sum(
+        (Fraction(a) - Fraction(b)) ** 2 for a, b in zip(left.tolist(), right.tolist(), strict=True)
+    )
+    found = squared_distance_upper(left, right)
+    assert exact <= Fraction(found) <= exact * (1 + Fraction(1, 10**10))
+    assert squared_distance_upper(left, left.clone()) == 0.0
+    nudged = left.double().clone()
+    nudged[7] += 1e-13
+    assert squared_distance_upper(left.double(), nudged) > 0.0
+    tiny = torch.tensor([1e-200], dtype=torch.float64)
+    assert squared_distance_upper(tiny, 2 * tiny) > 0.0
+
+
+def test_largest_magnitude_is_exact():
+    assert largest_magnitude(torch.tensor([0.25, -0.75, 0.5])) == 0.75
+    assert largest_magnitude(torch.zeros(0)) == 0.0
+
+
+def test_sum_up_is_not_below_the_exact_sum():
+    parts = [0.1] * 10
+    assert Fraction(sum_up(parts)) >= sum(Fraction(part) for part in parts)
+    assert sum_up([0.0, 0.0]) == 0.0
+    assert math.isfinite(sum_up([1e300, 1e300]))

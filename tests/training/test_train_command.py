@@ -1,0 +1,136 @@
+"""``dlgen train`` from its options to its streams."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+import typer
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from dlgen_cli import training
+from dlgen_cli.cli.options import as_command
+from dlgen_cli.cli.train import TrainCommand, train
+from dlgen_cli.errors import UsageError
+
+
+def invoke(*words: str) -> Result:
+    app = typer.Typer()
+    app.command()(as_command(train, TrainCommand))
+    return CliRunner().invoke(app, list(words))
+
+
+def test_the_report_is_json_on_stdout(tmp_path: Path):
+    result = invoke("--source", "digits", "--epochs", "2", "--out", str(tmp_path / "a"), "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["command"] == "train"
+    assert report["status"] == "success"
+    config = json.loads((tmp_path / "a" / "config.json").read_text())
+    results = report["results"]
+    assert results["directory"] == str(tmp_path / "a")
+    assert results["epochs"] == 2
+    assert results["images_per_second"] > 0
+    assert (results["train_error"], results["test_error"]) == (
+        config["train_error"],
+        config["test_error"],
+    )
+    assert report["settings"]["dataset"] == "standard"
+
+
+def test_resume_takes_the_saved_settings_and_says_when_nothing_is_left(tmp_path: Path):
+    out = str(tmp_path / "a")
+    invoke("--source", "digits", "--dataset", "random", "--epochs", "1", "--out", out, "--json")
+    result = invoke("--resume", "--epochs", "3", "--out", out, "--json")
+    report = json.loads(result.stdout)
+    assert report["results"]["epochs"] == 3
+    assert report["settings"]["dataset"] == "random"
+    again = invoke("--resume", "--out", out, "--json")
+    assert again.exit_code == 0
+    assert "Nothing was left to do: all 3 epochs were run" in again.stderr
+    assert json.loads(again.stdout)["results"]["images_per_second"] is None
+
+
+def test_an_interruption_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run = training.run
+
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        def interrupt(_: training.Progress) -> None:
+            raise KeyboardInterrupt
+
+        run(*arguments, **options | {"progress": interrupt})
+
+    monkeypatch.setattr(training, "run", interrupted)
+    result = invoke("--source", "digits", "--out", str(tmp_path / "a"))
+    assert result.exit_code == 130
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert f"dlgen train --resume --out {tmp_path / 'a'}" in result.stderr
+
+
+def test_an_early_interruption_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "run", interrupted)
+    result = invoke("--source", "digits", "--out", str(tmp_path / "a"))
+    assert result.exit_code == 130
+    assert "nothing was kept" in result.stderr
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_goes_to_stderr(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, terminal: bool
+):
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=terminal, width=80)
+    monkeypatch.setattr("dlgen_cli.cli.console.stderr", lambda: console)
+    monkeypatch.setattr("dlgen_cli.cli.train._SECONDS_BETWEEN_LINES", 0)
+    words = ("--source", "digits", "--epochs", "2", "--json", "--out")
+    result = invoke(*words, str(tmp_path / "a"))
+    assert json.loads(result.stdout)["status"] == "success"
+    assert "epoch" in screen.getvalue()
+    assert "2/2" in screen.getvalue()
+    assert "train error" in screen.getvalue()
+    screen.truncate(0)
+    invoke(*words, str(tmp_path / "b"), "-q")
+    assert screen.getvalue() == ""
+
+
+def test_the_default_source_is_not_there_yet():
+    result = invoke()
+    assert isinstance(result.exception, UsageError)
+    assert "this version trains digits with mlp" in str(result.exception)
+
+
+def test_the_default_directory_names_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    result = invoke("--source", "digits", "--epochs", "0", "--seed", "7", "--json")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "runs" / "digits-mlp-standard-7" / "model.safetensors").is_file()
+
+
+def test_the_defaults_in_the_help_are_those_in_force():
+    options = get_type_hints(TrainCommand, include_extras=True)
+    shown = {name: hint.__metadata__[0].show_default for name, hint in options.items()}
+    recipe = training.make_recipe({"source": "digits"})
+    sgd = training.make_recipe({"source": "digits", "optimizer": "sgd"})
+    for name in (
+        "dataset",
+        "width",
+        "depth",
+        "optimizer",
+        "batch_size",
+        "epochs",
+        "holdout",
+        "adversary",
+        "seed",
+        "device",
+    ):
+        assert shown[name] == str(getattr(recipe, name))
+    assert shown["until_train_error"] == f"{recipe.until_train_error:g}"
+    assert shown["lr"] == f"adam {recipe.learning_rate:g}, sgd {sgd.learning_rate:g}"
+    assert shown["source"] == training.Recipe.__dataclass_fields__["source"].default
+    assert shown["arch"] == "mlp for digits, else mobilenet_v2"
