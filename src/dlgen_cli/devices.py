@@ -1,7 +1,9 @@
-"""The device that a name stands for on this machine."""
+"""Where computation runs: the device that a name stands for, and on how many threads."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from dlgen_cli.errors import UsageError
@@ -13,7 +15,10 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def resolve_device(name: str) -> torch.device:
-    """Find the device for ``auto``, ``cpu``, ``cuda`` (or ``cuda:1``) or ``mps``.
+    """Find the device for a name.
+
+    Args:
+        name: ``cpu``, ``cuda`` (or ``cuda:1``), ``mps``, or ``auto`` for the best one present.
 
     Raises:
         UsageError: the name is unknown, or this machine has no such device.
@@ -32,7 +37,7 @@ def resolve_device(name: str) -> torch.device:
         "mps": torch.backends.mps.is_available(),
     }
     if name == "auto":
-        return torch.device("cuda" if available["cuda"] else "cpu")
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
     if not available[kind]:
         raise UsageError(
             f"--device {name} was given, but torch finds no {kind} device on this machine.",
@@ -47,3 +52,20 @@ def resolve_float64_device(name: str) -> torch.device:
 
     device = resolve_device(name)
     return torch.device("cpu") if device.type == "mps" else device
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread, then restore the number of threads.
+
+    Sums split over threads round differently, so the bytes of a run would depend on the number
+    of cores. For matrices of a hundred rows one thread is not slower either.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -59,6 +59,14 @@ def test_safetensors_come_in_natural_order_and_torch_files_as_stored(tmp_path):
     assert sorted(["x10", "x9", "x", "10", "9"], key=natural_key) == ["9", "10", "x", "x9", "x10"]
 
 
+@pytest.mark.parametrize("length", [640, 896, 1152, 1408])
+def test_a_header_whose_length_looks_like_a_pickle_is_still_safetensors(tmp_path, length):
+    path = tmp_path / "x"
+    entry = b'{"w":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]}}'
+    path.write_bytes(struct.pack("<Q", length) + entry.ljust(length) + struct.pack("<f", 1.5))
+    assert open_checkpoint(path).read("w").item() == 1.5
+
+
 @pytest.mark.parametrize(
     ("tree", "left"),
     [

@@ -247,7 +247,7 @@ def anchors_union(
     """
     theorem = _Theorem(
         name="pac_bayes.anchors",
-        title="PAC-Bayes around the nearest anchor",
+        title="PAC-Bayes for the random predictor Q, around the nearest anchor",
         gap=theorem_31_1_gap,
         combine=min,
         share_of_family=2 * len(anchors),
@@ -275,7 +275,7 @@ def mixture(
     """
     theorem = _Theorem(
         name="pac_bayes.mixture",
-        title="PAC-Bayes with the mixture of all anchors as one prior",
+        title="PAC-Bayes for the random predictor Q, one prior mixed of all anchors",
         gap=theorem_31_1_gap,
         combine=to_uniform_mixture,
         share_of_family=2,
@@ -306,7 +306,7 @@ def pinsker(
     """
     theorem = _Theorem(
         name="pac_bayes.pinsker",
-        title="PAC-Bayes with the mixture prior, Maurer's form relaxed by Pinsker",
+        title="PAC-Bayes for the random predictor Q, Maurer's form relaxed by Pinsker",
         gap=pinsker_gap,
         combine=to_uniform_mixture,
         share_of_family=1,

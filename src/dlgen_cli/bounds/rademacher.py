@@ -114,8 +114,8 @@ def _ledger(box: Box) -> list[Assumption]:
         ),
         assumed(
             "The expected Rademacher complexity of a shell's losses equals the shell's volume.",
-            "The source's assumption, which nothing in a checkpoint can check. It is doubtful for a "
-            "thin shell: its volume vanishes, yet it holds whole faces of the cube.",
+            "The source's assumption, which nothing in a checkpoint can check. It is doubtful for "
+            "a thin shell: its volume vanishes, yet it holds whole faces of the cube.",
         ),
         declared(
             "The shell width epsilon was fixed before the data.",

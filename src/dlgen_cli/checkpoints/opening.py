@@ -88,19 +88,20 @@ def sniff(path: Path) -> Literal["safetensors", "torch-zip", "torch-legacy"]:
         size = os.fstat(file.fileno()).st_size
     if not head:
         raise CheckpointError(f"{path} is empty.", remedy="Check that it was copied in full.")
+    # safetensors first: the length of its header may happen to start like a pickle
+    header = int.from_bytes(head[:8], "little") if head[8:9] == b"{" else None
+    if header is not None and header <= min(size - 8, _SAFETENSORS_HEADER_LIMIT):
+        return "safetensors"
     if head.startswith(b"PK\x03\x04"):
         return "torch-zip"
-    if head[:1] == b"\x80" and len(head) > 1 and head[1] in range(2, 6):
+    if head[:1] == b"\x80" and head[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"}:
         return "torch-legacy"
-    if len(head) > 8 and head[8:9] == b"{":
-        length = int.from_bytes(head[:8], "little")
-        if length > min(size - 8, _SAFETENSORS_HEADER_LIMIT):
-            raise CheckpointError(
-                f"{path} looks like safetensors, but its header claims {length:,} bytes of a file "
-                f"of {size:,}.",
-                remedy="Check that it was copied in full.",
-            )
-        return "safetensors"
+    if header is not None:
+        raise CheckpointError(
+            f"{path} looks like safetensors, but its header claims {header:,} bytes of a file "
+            f"of {size:,}.",
+            remedy="Check that it was copied in full.",
+        )
     raise CheckpointError(
         f"{path} is no checkpoint: it starts with {head[:8]!r}; safetensors, a torch file or a "
         "checkpoint directory was expected.",

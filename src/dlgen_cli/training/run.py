@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlgen_cli.checkpoints import run_directory
+from dlgen_cli.devices import one_thread, resolve_device
 from dlgen_cli.errors import TrainingError, UsageError
-from dlgen_cli.training.device import choose_device, one_thread
 from dlgen_cli.training.facts import collect_contents
 from dlgen_cli.training.loop import linf_norm, train_epoch
 from dlgen_cli.training.progress import Progress, ProgressCallback
@@ -247,4 +247,4 @@ def _require_vacant(directory: Path) -> None:
 
 
 def _arithmetic(recipe: Recipe) -> AbstractContextManager[None]:
-    return one_thread() if choose_device(recipe.device).type == "cpu" else nullcontext()
+    return one_thread() if resolve_device(recipe.device).type == "cpu" else nullcontext()

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from dlgen_cli import architectures
+from dlgen_cli.devices import resolve_device
 from dlgen_cli.errors import CheckpointError, DataError
-from dlgen_cli.training.device import choose_device
 from dlgen_cli.training.examples import LabelledImages, RunExamples, digest, prepare_examples
 from dlgen_cli.training.loop import clamp_parameters, error_rate, initialize, make_optimizer
 from dlgen_cli.training.recipe import Recipe, recipe_to_dict
@@ -78,7 +78,7 @@ def start_trial(recipe: Recipe, data_dir: Path | None = None) -> Trial:
         UsageError: the device is not present, the network is too narrow for the examples, or
             the holdout is too large.
     """
-    device = choose_device(recipe.device)
+    device = resolve_device(recipe.device)
     examples = prepare_examples(recipe, data_dir)
     arguments = _architecture_arguments(recipe, examples)
     network = architectures.build(recipe.architecture, **arguments)

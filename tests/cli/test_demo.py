@@ -1,0 +1,19 @@
+"""The demo: trains, audits, prints one page, leaves nothing behind unless asked."""
+
+import json
+
+from typer.testing import CliRunner
+
+from dlgen_cli.cli.app import app
+
+
+def test_the_demo_trains_and_audits(tmp_path):
+    result = CliRunner().invoke(app, ["demo", "--json", "-q", "--out", str(tmp_path / "kept")])
+    assert result.exit_code == 0
+    report = json.loads(result.stdout)
+    assert report["command"] == "demo"
+    assert report["results"]["train_error"] == 0
+    assert report["results"]["test_error"] < 0.1
+    families = {bound["theorem"].split(".")[0] for bound in report["bounds"]}
+    assert families == {"compression", "pac_bayes", "rademacher"}
+    assert (tmp_path / "kept" / "model.safetensors").is_file()

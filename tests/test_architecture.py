@@ -1,0 +1,103 @@
+"""The one direction between the rooms, read off the syntax trees."""
+
+import ast
+from pathlib import Path
+
+import dlgen_cli
+
+ROOT = Path(dlgen_cli.__file__).parent
+
+EVERYWHERE = {"records", "errors"}
+#: Who may import whom, beside records and errors.
+MAY_IMPORT = {
+    "__main__": {"cli"},
+    "cli": {"audit", "checkpoints", "implicit", "render", "training", "__init__"},
+    "audit": {"bounds", "checkpoints", "devices", "ledger", "networks", "spectra", "__init__"},
+    "ledger": {"bounds", "checkpoints", "networks"},
+    "networks": {"architectures", "checkpoints"},
+    "spectra": {"networks"},
+    "bounds": set(),
+    "training": {"architectures", "checkpoints", "devices", "__init__"},
+    "checkpoints": {"__init__"},
+    "architectures": set(),
+    "implicit": set(),
+    "render": set(),
+    "devices": set(),
+    "records": set(),
+    "errors": set(),
+    "__init__": set(),
+}
+HEAVY = {"torch", "torchvision", "sklearn", "numpy", "scipy", "matplotlib", "safetensors"}
+
+
+def room_of(path):
+    relative = path.relative_to(ROOT)
+    return relative.parts[0].removesuffix(".py")
+
+
+def imported_modules(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide the direction"
+            yield node.module
+            if node.module == "dlgen_cli":
+                yield from (f"dlgen_cli.{name.name}" for name in node.names)
+
+
+def rooms_imported(path):
+    for module in imported_modules(ast.parse(path.read_text(encoding="utf-8"))):
+        parts = module.split(".")
+        if parts[0] != "dlgen_cli":
+            continue
+        room = parts[1] if len(parts) > 1 else "__init__"
+        is_room = (ROOT / room).is_dir() or (ROOT / f"{room}.py").exists()
+        yield room if is_room else "__init__"
+
+
+def test_every_arrow_points_one_way():
+    wrong = []
+    for path in ROOT.rglob("*.py"):
+        room = room_of(path)
+        allowed = MAY_IMPORT[room] | EVERYWHERE | {room}
+        wrong += [
+            f"{path.name} ({room}) -> {other}"
+            for other in rooms_imported(path)
+            if other not in allowed
+        ]
+    assert not wrong
+
+
+def test_there_is_no_circle():
+    done = set()
+    left = dict(MAY_IMPORT)
+    while left:
+        free = {room for room, needs in left.items() if needs <= done}
+        assert free, f"a circle among {sorted(left)}"
+        done |= free
+        left = {room: needs for room, needs in left.items() if room not in free}
+
+
+def test_bounds_records_and_errors_know_no_tensors():
+    for room in ("bounds", "records", "errors", "render", "ledger"):
+        files = (
+            [ROOT / f"{room}.py"] if (ROOT / f"{room}.py").exists() else (ROOT / room).rglob("*.py")
+        )
+        for path in files:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            heavy = {module.split(".")[0] for module in imported_modules(tree)} & HEAVY
+            assert heavy <= {"matplotlib"}, f"{path.name} imports {heavy}"
+
+
+def test_only_the_command_line_prints():
+    for path in ROOT.rglob("*.py"):
+        if room_of(path) == "cli":
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        calls = {
+            node.func.id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        assert "print" not in calls, path
