@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import mpmath
 import pytest
+
+mpmath.mp.dps = 100
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

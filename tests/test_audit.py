@@ -7,7 +7,6 @@ import torch
 from dlgen_cli.audit import AuditOptions, audit
 from dlgen_cli.errors import CheckpointError, StrictError, TensorError, UsageError
 
-mpmath.mp.dps = 50
 ALL = ("compression", "pac_bayes", "rademacher")
 
 

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 from dlgen_cli.bounds.arithmetic import LN2, PI, UPWARD, log10, power_complement, to_float
 
-mpmath.mp.dps = 100
-
 
 @given(st.decimals(min_value="1e-300", max_value="1e300", places=None, allow_nan=False))
 def test_float_is_the_next_one_above(value):

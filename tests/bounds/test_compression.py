@@ -19,8 +19,6 @@ from dlgen_cli.bounds import (
 )
 from dlgen_cli.errors import UsageError
 
-mpmath.mp.dps = 50
-
 
 def a_map(rows, columns, scale=1.0, name="W", bias=0.0, seed=0):
     values = np.sort(np.random.default_rng(seed).uniform(0.1, 1.0, min(rows, columns)))[::-1]

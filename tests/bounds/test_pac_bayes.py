@@ -13,7 +13,6 @@ from dlgen_cli.bounds import Anchor, anchors_union, mixture, pinsker
 from dlgen_cli.bounds.gaussian_kl import shifted, to_uniform_mixture
 from dlgen_cli.bounds.pac_bayes import pinsker_gap, theorem_31_1_gap
 
-mpmath.mp.dps = 50
 CASES = json.loads((Path(__file__).parents[1] / "check_cases.json").read_text())
 ANCHORS = [
     Anchor(name="near", squared_distance_upper=2.0, contributions=[("a", 0.5), ("b", 1.5)]),

@@ -9,8 +9,6 @@ import pytest
 from dlgen_cli.bounds import Box, expected, markov, printed
 from dlgen_cli.bounds.rademacher import informative_distance, shell_volume
 
-mpmath.mp.dps = 60
-
 
 def a_box(**changes):
     facts = {

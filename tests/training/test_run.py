@@ -311,7 +311,7 @@ def test_settings_that_do_not_fit_leave_nothing_behind(
 def test_a_device_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
-    with pytest.raises(UsageError, match=f"--device {device} is not present"):
+    with pytest.raises(UsageError, match=f"--device {device} was given"):
         run(recipe(device=device), tmp_path / "run")
 
 
