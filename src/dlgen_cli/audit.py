@@ -131,7 +131,7 @@ def audit(
         provenance=_provenance(options, checkpoint),
         settings=settings | _selection(options),
         layers=shown,
-        skipped=[*chain.skipped, *chain.counters],
+        skipped=[*(chain.skipped if layers else ()), *chain.counters],
         bounds=[bound for plan in plans.values() for bound in plan.evaluate(options.delta)],
         headline=_headline(plans, options.delta),
     )

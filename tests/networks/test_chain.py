@@ -55,7 +55,7 @@ def test_nothing_is_skipped_in_silence(tmp_path):
     reasons = {one.name: one.reason for one in chain.skipped}
     assert set(reasons) == {"conv.weight", "norm.weight", "fc.bias", "void", "fc2.weight"}
     assert "--exclude" in reasons["fc2.weight"]
-    assert "(4, 3, 3, 3)" in reasons["conv.weight"]
+    assert "4×3×3×3" in reasons["conv.weight"]
 
 
 def test_include_keeps_only_what_matches(tmp_path):

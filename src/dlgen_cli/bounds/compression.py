@@ -273,6 +273,7 @@ def fixed_rank(
         terms={"rank": rank, **evaluation.terms()},
         assumptions=assumptions,
         source=SOURCE,
+        withhold_terms=True,
     )
 
 
@@ -324,4 +325,5 @@ def all_ranks(
         },
         assumptions=assumptions,
         source=SOURCE,
+        withhold_terms=True,
     )

@@ -148,4 +148,5 @@ def layer_ranks(
         },
         assumptions=assumptions,
         source=SOURCE,
+        withhold_terms=True,
     )

@@ -15,7 +15,6 @@ from dlgen_cli.cli.options import Format, ReportOptions, as_command
 from dlgen_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from dlgen_cli.implicit.factorization import Comparison
     from dlgen_cli.implicit.targets import Target
 
 #: Formats for scripts hold everything; pages hold tables for a reader.
@@ -23,8 +22,6 @@ _WHOLE = (Format.JSON, Format.CSV)
 _PRECONDITIONS = ("auto", "always", "never")
 _DEEPEST = 64
 _SPECTRUM = "5,3,1"
-#: Points of a curve of the theory in a plot.
-_CURVE_POINTS = 500
 
 
 @dataclass(kw_only=True)
@@ -193,7 +190,7 @@ def matrix(options: MatrixCommand) -> None:
     start of size epsilon.
     """
     format_ = console.chosen_format(options)  # refuse before any work
-    depths = _depths(options.depth)
+    depths, aligned = _depths(options.depth), not options.unaligned
     _check_matrix(options)
     from dlgen_cli.implicit import factorization, plan, results
 
@@ -210,7 +207,7 @@ def matrix(options: MatrixCommand) -> None:
             options.epsilon,
             time=options.time,
             step=options.step,
-            aligned=not options.unaligned,
+            aligned=aligned,
         )
         for depth in depths
     ]
@@ -219,20 +216,19 @@ def matrix(options: MatrixCommand) -> None:
             factorization.compare(
                 target,
                 one,
-                start=options.epsilon,
-                aligned=not options.unaligned,
+                aligned=aligned,
                 seed=options.seed,
                 progress=progress,
             )
             for one in plans
         ]
-    found = results.matrix_results(
-        target, comparisons, start=options.epsilon, aligned=not options.unaligned
-    )
-    if options.plot is not None:
-        implicit_plots.plot_curves(_panels(target, comparisons), options.plot)
-    if options.animate is not None:
-        implicit_plots.animate_curves(_panels(target, comparisons), options.animate)
+    found = results.matrix_results(target, comparisons, start=options.epsilon, aligned=aligned)
+    if options.plot is not None or options.animate is not None:
+        panels = results.curve_panels(target, comparisons, aligned=aligned)
+        if options.plot is not None:
+            implicit_plots.plot_curves(panels, options.plot)
+        if options.animate is not None:
+            implicit_plots.animate_curves(panels, options.animate)
     page = found if format_ in _WHOLE else results.matrix_page(found)
     settings = {**_settings(options), "target": target.origin, "depth": depths}
     settings["spectrum"] = None if options.target else options.spectrum or _SPECTRUM
@@ -246,9 +242,7 @@ def _emit(
     from dlgen_cli import __version__
     from dlgen_cli.records import Report
 
-    report = Report(
-        dlgen_version=__version__, command=command, settings=settings, results=results
-    )
+    report = Report(dlgen_version=__version__, command=command, settings=settings, results=results)
     console.emit(report, options)
 
 
@@ -383,32 +377,6 @@ def _checkpoint_target(text: str) -> Target:
         )
     array = checkpoint.read(name).double().numpy()
     return targets.from_matrix(array, f"{path}:{name}")
-
-
-def _panels(target: Target, comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
-    """What a plot needs of each depth: the theory also between the recorded steps."""
-    import numpy as np
-
-    from dlgen_cli.implicit import matrix as theory
-
-    panels = []
-    for one in comparisons:
-        times = np.linspace(0.0, float(one.times[-1]), _CURVE_POINTS)
-        curves, _ = theory.solve(
-            one.plan.depth, times, target.values, one.plan.start, target.rate
-        )
-        panels.append(
-            {
-                "depth": one.plan.depth,
-                "spectrum": target.values.tolist(),
-                "times": one.times.tolist(),
-                "run": one.run.tolist(),
-                "theory_times": times.tolist(),
-                "theory": curves.tolist(),
-                "takeoff": list(one.takeoff_predicted),
-            }
-        )
-    return panels
 
 
 implicit_app = typer.Typer(

@@ -97,8 +97,8 @@ def _reason_to_skip(info: TensorInfo, include: Sequence[str], exclude: Sequence[
     if info.numel == 0:
         return f"has no entries, shape {info.shape}"
     if len(info.shape) != 2:
-        kind = "a convolution or another tensor" if len(info.shape) > 2 else "a vector or a scalar"
-        return f"{kind} of shape {info.shape}: no dense matrix, and no rule in this version"
+        kind = ("scalar", "vector", "", "tensor")[min(len(info.shape), 3)]
+        return f"{kind} {'×'.join(map(str, info.shape))}: no dense matrix".replace(" :", ":")
     if include and not any(fnmatchcase(info.name, pattern) for pattern in include):
         return "left out by --include"
     if any(fnmatchcase(info.name, pattern) for pattern in exclude):

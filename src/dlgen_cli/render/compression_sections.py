@@ -104,7 +104,11 @@ def _best_row(bound: Bound, sweep: Sequence[Mapping[str, Any]]) -> int:
 def _ranks_section(
     bounds: Sequence[Bound], layers: Sequence[LayerSpectrum], verbosity: int
 ) -> Section | None:
-    chosen = [bound for bound in bounds if isinstance(bound.terms.get("ranks"), Mapping)]
+    chosen = [
+        bound
+        for bound in bounds
+        if isinstance(bound.terms.get("ranks"), Mapping) and bound.terms["ranks"]
+    ]
     if not chosen:
         return None
     names = list(dict.fromkeys(name for bound in chosen for name in bound.terms["ranks"]))

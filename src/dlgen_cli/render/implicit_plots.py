@@ -22,7 +22,7 @@ _SUFFIXES = (".png", ".svg", ".pdf")
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _BLACK, _GREY, _LIGHT = "#000000", "#595959", "#DDDDDD"
-_STYLE = {
+_STYLE: Any = {
     "font.size": 11,
     "axes.titlesize": 12,
     "axes.labelsize": 11,
@@ -77,6 +77,7 @@ def plot_norms(results: Mapping[str, Any], path: Path) -> None:
     check_plot(path)
     matplotlib, figure = _new_figure(9.6, 4.2)
     with matplotlib.rc_context(_STYLE):
+        figure.set_layout_engine("constrained", wspace=0.06)
         left, right = _grid(figure, 2)
         _draw_norms(left, results)
         _draw_outside(right, results)
@@ -91,8 +92,8 @@ def plot_curves(panels: Sequence[Panel], path: Path) -> None:
     """Draw singular values against time, one panel for each depth.
 
     Args:
-        panels: for each depth ``depth``, ``spectrum``, ``times`` and ``run``, ``theory_times``
-            and ``theory``, and ``takeoff``, the predicted times.
+        panels: for each depth ``depth``, ``aligned``, ``spectrum``, ``times`` and ``run``,
+            ``theory_times`` and ``theory``, and ``takeoff``, the predicted times.
         path: ``.png``, ``.svg`` or ``.pdf``.
 
     Raises:
@@ -179,7 +180,7 @@ def _draw_paths(axes: Axes, results: Mapping[str, Any], name: str) -> None:
         axes.plot(
             run["path_steps"], run[name], color=_COLOURS[index % 6], marker=_MARKERS[index % 6],
             markersize=6, markevery=max(1, len(run["path_steps"]) // 12), label=label,
-            linewidth=1.4 + 0.9 * (len(runs) - 1 - index), zorder=3,
+            linewidth=1.4 + 0.6 * (len(runs) - 1 - index), zorder=3,
             markerfacecolor="white", markeredgewidth=1.4,
         )  # fmt: skip
     axes.set_xscale("symlog", linthresh=1.0, linscale=0.4)
@@ -229,7 +230,7 @@ def _draw_curves(axes: Axes, panel: Panel, share: float) -> None:
     axes.set_ylim(-0.04 * highest, 1.1 * highest)
     axes.set_xlabel("time = steps × step size")
     axes.set_ylabel("singular value")
-    axes.set_title(_title(panel["depth"], spectrum), loc="left")
+    axes.set_title(_title(panel), loc="left")
     _name_targets(axes, spectrum[:shown], highest)
     _plain(axes)
 
@@ -268,9 +269,12 @@ def _name_targets(axes: Axes, spectrum: Sequence[float], highest: float) -> None
             )  # fmt: skip
 
 
-def _title(depth: int, spectrum: Sequence[float]) -> str:
+def _title(panel: Panel) -> str:
+    depth = panel["depth"]
     noun = "1 matrix" if depth == 1 else f"{depth} matrices"
-    if len({value for value in spectrum if value > 0}) < 2:
+    if not panel["aligned"]:
+        noun += ", random start"
+    if len({value for value in panel["spectrum"] if value > 0}) < 2:
         return noun
     return f"{noun}: {'all rise together' if depth == 1 else 'one after another'}"
 
