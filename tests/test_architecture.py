@@ -51,9 +51,10 @@ def imported_modules(tree):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative imports hide the direction"
-            yield node.module
             if node.module == "dlgen_cli":
                 yield from (f"dlgen_cli.{name.name}" for name in node.names)
+            else:
+                yield node.module
 
 
 def rooms_imported(path):

@@ -101,7 +101,7 @@ def test_the_whole_audit_of_the_fixture(digits_mlp, anchors_file):
     chain = [
         line.status
         for line in bound_of(report, "compression.all_ranks").assumptions
-        if "one after another" in line.statement
+        if "traced graph says" in line.statement
     ]
     assert chain == ["verified"]
     assert report.headline.theorem == "pac_bayes.pinsker"
@@ -144,7 +144,7 @@ def test_more_examples_than_were_trained_on_withhold_the_bound(digits_mlp):
 @pytest.mark.parametrize(
     ("extra", "reason"),
     [
-        ({"conv.weight": torch.ones(4, 3, 3, 3)}, "conv.weight"),
+        ({"patches": torch.ones(4, 3, 3, 3)}, "patches"),
         ({"norm.weight": torch.ones(4)}, "norm.weight"),
         ({"z.weight": torch.ones(5, 5)}, "Shapes do not fit"),
     ],

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dlgen_cli import __version__, bounds, ledger
+from dlgen_cli.bounds.ranges import require_count, require_positive
 from dlgen_cli.errors import StrictError, UsageError
-from dlgen_cli.records import Assumption, Bound, Headline, LayerSpectrum, Provenance, Report
+from dlgen_cli.records import (
+    Assumption,
+    Bound,
+    GraphNode,
+    Headline,
+    LayerSpectrum,
+    Provenance,
+    Report,
+)
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from dlgen_cli.checkpoints import Checkpoint
     from dlgen_cli.checkpoints.anchors import AnchorTensors
-    from dlgen_cli.networks import Chain
+    from dlgen_cli.networks import ReadNetwork
 
 Family = Literal["compression", "pac_bayes", "rademacher"]
 #: Called before each piece of work: what is measured, pieces done, pieces in all.
@@ -48,6 +60,7 @@ class AuditOptions:
         include: glob patterns of matrices.
         exclude: glob patterns of matrices.
         arch: the architecture that the user declares.
+        input_shape: of one example, where the checkpoint does not record it.
         device: where matrices are measured.
         strict: a skipped tensor is an error.
         singular_values: report all of them.
@@ -68,6 +81,7 @@ class AuditOptions:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     arch: str | None = None
+    input_shape: tuple[int, ...] | None = None
     device: str = "auto"
     strict: bool = False
     singular_values: bool = False
@@ -101,25 +115,31 @@ def audit(
         DlgenError: bad input; one subclass for each kind.
     """
     from dlgen_cli.checkpoints import open_checkpoint
-    from dlgen_cli.networks import read_chain
+    from dlgen_cli.networks import read_network
 
     checkpoint = open_checkpoint(options.checkpoint)
-    chain = read_chain(checkpoint, include=options.include, exclude=options.exclude)
-    if options.strict and chain.skipped:
-        listed = "; ".join(f"{one.name}: {one.reason}" for one in chain.skipped[:3])
+    read = read_network(
+        checkpoint,
+        arch=options.arch,
+        input_shape=options.input_shape,
+        include=options.include,
+        exclude=options.exclude,
+    )
+    if options.strict and read.skipped:
+        listed = "; ".join(f"{one.name}: {one.reason}" for one in read.skipped[:3])
         raise StrictError(
-            f"{len(chain.skipped)} tensors were skipped under --strict ({listed}).",
+            f"{len(read.skipped)} tensors were skipped under --strict ({listed}).",
             remedy="Exclude nothing, or drop --strict to see them in the report.",
         )
     m, sample = ledger.sample_lines(checkpoint, options.m)
     settings: dict[str, Any] = {"m": m, "delta": options.delta}
     layers: list[LayerSpectrum] = []
     if with_layers or "compression" in families:
-        layers = _measure(options, checkpoint, chain, progress)
+        layers = _measure(options, read, progress)
         settings["r"] = options.r
     plans: dict[Family, _Plan] = {}
     for family in families:
-        plan = _PLANNERS[family](_Inputs(options, checkpoint, chain, layers, m, sample))
+        plan = _PLANNERS[family](_Inputs(options, checkpoint, read, layers, m, sample))
         settings |= plan.settings
         plans[family] = plan
     shown = [
@@ -128,10 +148,10 @@ def audit(
     return Report(
         dlgen_version=__version__,
         command=command,
-        provenance=_provenance(options, checkpoint),
+        provenance=_provenance(options, checkpoint, read),
         settings=settings | _selection(options),
         layers=shown,
-        skipped=[*(chain.skipped if layers else ()), *chain.counters],
+        skipped=[*(read.skipped if layers else ()), *read.counters],
         bounds=[bound for plan in plans.values() for bound in plan.evaluate(options.delta)],
         headline=_headline(plans, options.delta),
     )
@@ -143,7 +163,7 @@ class _Inputs:
 
     options: AuditOptions
     checkpoint: Checkpoint
-    chain: Chain
+    read: ReadNetwork
     layers: Sequence[LayerSpectrum]
     m: int
     sample: Sequence[Assumption]
@@ -157,13 +177,13 @@ class _Plan:
     evaluate: Callable[[float], Sequence[Bound]]
 
 
-def _provenance(options: AuditOptions, checkpoint: Checkpoint) -> Provenance:
+def _provenance(options: AuditOptions, checkpoint: Checkpoint, read: ReadNetwork) -> Provenance:
     return Provenance(
         checkpoint=str(options.checkpoint),
         format=checkpoint.format,
         sha256=checkpoint.sha256,
-        architecture=options.arch or checkpoint.architecture,
-        structure="chain",
+        architecture=read.architecture,
+        structure=read.structure,
         parameters=checkpoint.parameters,
     )
 
@@ -171,6 +191,7 @@ def _provenance(options: AuditOptions, checkpoint: Checkpoint) -> Provenance:
 def _selection(options: AuditOptions) -> dict[str, Any]:
     return {
         "arch": options.arch,
+        "input_shape": list(options.input_shape) if options.input_shape else None,
         "device": options.device,
         "include": list(options.include),
         "exclude": list(options.exclude),
@@ -178,23 +199,23 @@ def _selection(options: AuditOptions) -> dict[str, Any]:
     }
 
 
-def _measure(
-    options: AuditOptions, checkpoint: Checkpoint, chain: Chain, progress: Progress
-) -> list[LayerSpectrum]:
-    from dlgen_cli.bounds.ranges import require_count
+def _measure(options: AuditOptions, read: ReadNetwork, progress: Progress) -> list[LayerSpectrum]:
     from dlgen_cli.devices import resolve_float64_device
+    from dlgen_cli.networks import effective_layer
     from dlgen_cli.spectra import measure_layer
 
     if options.r is not None:
         require_count("r", options.r)
     device = resolve_float64_device(options.device)
+    left_out = {one.name for one in read.skipped}
+    kept = [layer for layer in read.network.layers.values() if layer.name not in left_out]
     measured = []
-    for done, layer in enumerate(chain.layers):
-        progress(layer.name, done, len(chain.layers))
-        weight = checkpoint.read(layer.name).to(device)
-        bias = checkpoint.read(layer.bias_name).to(device) if layer.bias_name else None
-        measured.append(measure_layer(layer, weight, bias, rank=options.r))
-    progress("", len(chain.layers), len(chain.layers))
+    for done, layer in enumerate(kept):
+        progress(layer.name, done, len(kept))
+        effective = effective_layer(layer, read.tensors)
+        geometry: Literal["known", "assumed"] = "known" if read.structure == "graph" else "assumed"
+        measured.append(measure_layer(effective, geometry=geometry, rank=options.r, device=device))
+    progress("", len(kept), len(kept))
     return measured
 
 
@@ -205,31 +226,21 @@ def _compression(inputs: _Inputs) -> _Plan:
             "Both --beta and --margin were given; they set the same constant.",
             remedy="Give one of them.",
         )
+    if options.gamma is not None:
+        require_positive("gamma", options.gamma)
     beta = _lipschitz(options)
     gamma = _declared(options.gamma, "--gamma")
     radius = _declared(options.radius, "--radius")
-    architecture = inputs.checkpoint.architecture
     config = inputs.checkpoint.config
     assumptions = [
         *inputs.sample,
-        *ledger.chain_lines(inputs.chain, architecture, options.arch),
-        ledger.activation_line(gamma, architecture or options.arch),
+        *ledger.structure_lines(inputs.read, options.arch),
+        ledger.activation_line(gamma, inputs.read),
         ledger.radius_line(radius, config["input"]["norm_bound"] if config else None),
         ledger.loss_line(beta, options.margin),
         ledger.bits_line(options.b),
     ]
-    maps = [
-        bounds.LinearMap(
-            name=layer.name,
-            rows=layer.shape[0],
-            columns=layer.shape[1],
-            norm_upper=layer.spectral_norm.upper,
-            truncation_errors_upper=layer.truncation_errors_upper,
-            bias_norm_upper=layer.bias_norm_upper,
-            bias_parameters=layer.bias_parameters,
-        )
-        for layer in inputs.layers
-    ]
+    network = _layered(inputs.read, inputs.layers, gamma.value)
 
     def evaluate(delta: float) -> list[Bound]:
         setting = bounds.CompressionSetting(
@@ -237,18 +248,17 @@ def _compression(inputs: _Inputs) -> _Plan:
             examples=inputs.m,
             delta=delta,
             loss_lipschitz=beta.value,
-            activation_lipschitz=gamma.value,
             radius=radius.value,
         )
         fixed = (
-            [bounds.fixed_rank(maps, setting, options.r, assumptions)]
+            [bounds.fixed_rank(network, setting, options.r, assumptions)]
             if options.r is not None
             else []
         )
         return [
             *fixed,
-            bounds.all_ranks(maps, setting, assumptions),
-            bounds.layer_ranks(maps, setting, assumptions),
+            bounds.all_ranks(network, setting, assumptions),
+            bounds.layer_ranks(network, setting, assumptions),
         ]
 
     settings = {
@@ -259,6 +269,49 @@ def _compression(inputs: _Inputs) -> _Plan:
         "radius": radius.value,
     }
     return _Plan(settings, evaluate)
+
+
+def _layered(
+    read: ReadNetwork, layers: Sequence[LayerSpectrum], gamma: float
+) -> bounds.LayeredNetwork:
+    """The network as the theorem sees it.
+
+    Gamma is the constant of assumed activations, and raises those of known ones.
+    """
+    from dlgen_cli.networks import ASSUMED_ACTIVATION
+
+    maps = [
+        bounds.LinearMap(
+            name=layer.name,
+            rows=layer.shape[0],
+            columns=math.prod(layer.shape[1:]),
+            norm_upper=layer.spectral_norm.upper,
+            truncation_errors_upper=layer.truncation_errors_upper,
+            truncated_norms_upper=_truncated_norms(layer),
+            bias_norm_upper=layer.bias_norm_upper,
+            bias_parameters=layer.bias_parameters,
+            is_diagonal=layer.kind == "diagonal",
+        )
+        for layer in layers
+    ]
+
+    def with_gamma(node: GraphNode) -> GraphNode:
+        if node.kind != "lipschitz":
+            return node
+        is_assumed = node.operation == ASSUMED_ACTIVATION
+        factor = gamma if is_assumed else max(node.factor_upper, gamma)
+        return replace(node, factor_upper=factor)
+
+    nodes = [with_gamma(node) for node in read.network.nodes]
+    return bounds.LayeredNetwork(nodes=nodes, maps=maps)
+
+
+def _truncated_norms(layer: LayerSpectrum) -> list[float] | None:
+    """A truncated matrix has no larger norm; of a truncated kernel the triangle tells."""
+    if layer.geometry is None:
+        return None
+    norm = layer.spectral_norm.upper
+    return [math.nextafter(norm + error, math.inf) for error in layer.truncation_errors_upper]
 
 
 def _lipschitz(options: AuditOptions) -> ledger.Declared:
@@ -286,7 +339,7 @@ def _pac_bayes(inputs: _Inputs) -> _Plan:
             remedy="Give --anchors FILE, for example the weights before training.",
         )
     opened = open_anchors(paths, inputs.checkpoint)
-    anchors = [_measure_anchor(anchor, inputs.checkpoint) for anchor in opened]
+    anchors = [_measure_anchor(anchor, inputs) for anchor in opened]
     assumptions = [
         *inputs.sample,
         ledger.bounded_loss_line(),
@@ -303,13 +356,26 @@ def _pac_bayes(inputs: _Inputs) -> _Plan:
     return _Plan(settings, evaluate)
 
 
-def _measure_anchor(anchor: AnchorTensors, checkpoint: Checkpoint) -> bounds.Anchor:
+def _hypothesis(inputs: _Inputs, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The parameters that the predictor really has, by name.
+
+    A traced network's are its effective ones: batch normalization folded, weight normalization
+    resolved. Otherwise they are all floating-point tensors of the checkpoint, read one by one.
+    """
+    from dlgen_cli.networks import SelectedTensors, effective_tensors
+
+    if inputs.read.structure == "graph" and inputs.read.network.unsupported is None:
+        return effective_tensors(inputs.read.network, tensors)
+    return SelectedTensors(tensors, [info.name for info in inputs.checkpoint.floating])
+
+
+def _measure_anchor(anchor: AnchorTensors, inputs: _Inputs) -> bounds.Anchor:
+    from dlgen_cli.networks import CheckpointTensors
     from dlgen_cli.spectra import squared_distance_upper, sum_up
 
-    parts = [
-        (info.name, squared_distance_upper(checkpoint.read(info.name), anchor.read(info.name)))
-        for info in checkpoint.floating
-    ]
+    own = _hypothesis(inputs, inputs.read.tensors)
+    other = _hypothesis(inputs, CheckpointTensors(anchor.source))
+    parts = [(name, squared_distance_upper(own[name], other[name])) for name in own]
     return bounds.Anchor(
         name=anchor.name,
         squared_distance_upper=sum_up([part for _, part in parts]),
@@ -320,15 +386,15 @@ def _measure_anchor(anchor: AnchorTensors, checkpoint: Checkpoint) -> bounds.Anc
 def _rademacher(inputs: _Inputs) -> _Plan:
     from dlgen_cli.spectra import largest_magnitude
 
-    options, checkpoint = inputs.options, inputs.checkpoint
-    magnitudes = {
-        info.name: largest_magnitude(checkpoint.read(info.name)) for info in checkpoint.floating
-    }
+    options = inputs.options
+    hypothesis = _hypothesis(inputs, inputs.read.tensors)
+    magnitudes = {name: largest_magnitude(tensor) for name, tensor in hypothesis.items()}
     largest = max(magnitudes, key=lambda name: magnitudes[name])
+    parameters = sum(tensor.numel() for tensor in hypothesis.values())
 
     def evaluate(delta: float) -> list[Bound]:
         box = bounds.Box(
-            parameters=checkpoint.parameters,
+            parameters=parameters,
             linf_norm=magnitudes[largest],
             largest=largest,
             epsilon=options.epsilon,

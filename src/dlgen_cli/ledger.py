@@ -11,7 +11,7 @@ from dlgen_cli.records import Assumption
 
 if TYPE_CHECKING:
     from dlgen_cli.checkpoints import Checkpoint
-    from dlgen_cli.networks import Chain
+    from dlgen_cli.networks import ReadNetwork
 
 #: Sample count where neither the user nor the checkpoint gives one.
 DEFAULT_EXAMPLES = 50_000
@@ -64,49 +64,65 @@ def sample_lines(checkpoint: Checkpoint, given: int | None) -> tuple[int, list[A
     return m, [line, iid]
 
 
-def chain_lines(
-    chain: Chain, architecture: str | None, declared_name: str | None
-) -> list[Assumption]:
-    """Whether the network is the chain of matrices that the theorem speaks of."""
-    names = f"{len(chain.layers)} matrices, {chain.layers[0].name} to {chain.layers[-1].name}"
-    if chain.skipped:
-        first = chain.skipped[0]
-        more = f" and {len(chain.skipped) - 1} more" if len(chain.skipped) > 1 else ""
+def structure_lines(read: ReadNetwork, declared_name: str | None) -> list[Assumption]:
+    """Whether the network is the one that the theorem speaks of."""
+    layers = list(read.network.layers)
+    names = f"{len(layers)} layers, {layers[0]} to {layers[-1]}" if layers else "no layer"
+    if read.skipped:
+        first = read.skipped[0]
+        more = f" and {len(read.skipped) - 1} more" if len(read.skipped) > 1 else ""
         return [
             violated(
-                "The matrices and their biases are the whole network.",
+                "The layers and their biases are the whole network.",
                 f"Skipped: {first.name} ({first.reason}){more}.",
             )
         ]
-    statement = "The network applies the matrices one after another."
-    if chain.misfit is not None:
-        one, two = chain.misfit
+    if read.structure == "chain":
+        statement = "The network applies the layers one after another."
+        if read.obstacle is not None:
+            return [violated(statement, read.obstacle)]
+        evidence = f"The architecture is not on record; {names}, taken in order; shapes fit."
+        return [assumed(statement, evidence), *_assumed_geometry(read)]
+    statement = "The network computes what its traced graph says."
+    if read.obstacle is not None:
+        return [violated(statement, read.obstacle)]
+    if declared_name is not None:
         return [
-            violated(
-                statement,
-                f"Shapes do not fit: {one.name} {one.shape} gives {one.shape[0]} numbers, "
-                f"{two.name} {two.shape} takes {two.shape[1]}.",
-            )
+            declared(statement, f"--arch {declared_name} was given, and its tensors fit: {names}.")
         ]
-    if architecture == "mlp":
-        return [verified(statement, f"The checkpoint records the architecture mlp: {names}.")]
-    if declared_name == "mlp":
-        return [declared(statement, f"--arch mlp was given: {names}.")]
     return [
-        assumed(
-            statement,
-            f"The architecture is not on record; {names}, taken in order, and their shapes fit.",
+        verified(
+            statement, f"The checkpoint records the architecture {read.architecture}: {names}."
         )
     ]
 
 
-def activation_line(gamma: Declared, architecture: str | None) -> Assumption:
-    """Whether the activation is gamma-Lipschitz and keeps zero."""
+def _assumed_geometry(read: ReadNetwork) -> list[Assumption]:
+    kernels = [layer.name for layer in read.network.layers.values() if layer.stride]
+    if not kernels:
+        return []
+    return [
+        assumed(
+            "Convolutions pad with zeros, or not at all.",
+            f"Stride, groups and map sizes of {len(kernels)} convolutions are not on record; their "
+            "norms are those of stride 1 on any map, which are never smaller.",
+        )
+    ]
+
+
+def activation_line(gamma: Declared, read: ReadNetwork) -> Assumption:
+    """Whether the activations have the Lipschitz constants in force."""
+    if read.structure == "graph":
+        nodes = [node for node in read.network.nodes if node.kind == "lipschitz"]
+        largest = max((node.factor_upper for node in nodes), default=1.0)
+        statement = "Activations have the Lipschitz constants that are used."
+        kinds = ", ".join(dict.fromkeys(node.operation for node in nodes)) or "none"
+        if gamma.option is not None and gamma.value < largest:
+            return violated(
+                statement, f"{gamma.option} {gamma.value:g} is below that of {kinds}: {largest:g}."
+            )
+        return verified(statement, f"Read off the traced graph: {kinds}; at most {largest:g}.")
     statement = f"Activations are {gamma.value:g}-Lipschitz and map 0 to 0."
-    if architecture == "mlp" and gamma.value >= 1:
-        return verified(statement, "The architecture mlp has ReLU, which is 1-Lipschitz.")
-    if architecture == "mlp":
-        return violated(statement, "The architecture mlp has ReLU, whose constant is 1.")
     if gamma.option is not None:
         return declared(statement, f"{gamma.option} {gamma.value:g} was given.")
     return assumed(statement, "The default; give --gamma for another activation.")

@@ -14,6 +14,18 @@ SCHEMA_VERSION = "1"
 
 BoundStatus = Literal["holds", "vacuous", "not_applicable"]
 AssumptionStatus = Literal["verified", "declared", "assumed", "violated"]
+NodeKind = Literal[
+    "input",
+    "linear",
+    "diagonal",
+    "lipschitz",
+    "sum",
+    "concat",
+    "scale",
+    "max_pool",
+    "identity",
+    "unsupported",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +89,51 @@ class LayerSpectrum:
     bias_parameters: int = 0
     geometry: Literal["known", "assumed"] | None = None
     reshaped_norm: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphNode:
+    """One step of a traced network, as plain facts; norms are Euclidean, over one example.
+
+    What a kind says of the map ``f`` from the values of ``inputs``:
+
+    - ``input``: the network's input; the first node.
+    - ``linear``: dense or convolution, ``W x + c`` of the layer ``layer``.
+    - ``diagonal``: a normalization that is not folded: ``W`` diagonal.
+    - ``lipschitz``: pointwise, ``factor_upper``-Lipschitz.
+    - ``sum``: ``||f(x) - f(y)|| <= sum_i coefficients_upper[i] ||x_i - y_i||`` and linear.
+    - ``concat``: the inputs side by side.
+    - ``scale``, ``max_pool``: ``factor_upper``-Lipschitz, and zero at zero.
+    - ``identity``: each entry is kept at most once, up to its sign.
+    - ``unsupported``: there is no rule; ``reason`` says why.
+
+    Attributes:
+        name: unique in the network.
+        kind: the rule.
+        operation: what the network calls, for example ``conv2d`` or ``relu6``.
+        inputs: names of earlier nodes; one but for ``input``, ``sum`` and ``concat``.
+        shape: of the value of one example, without the batch; empty for several tensors.
+        layer: name of the layer, for ``linear`` and ``diagonal``.
+        factor_upper: Lipschitz constant of the whole map, rounded upward.
+        coefficients_upper: for ``sum``, one for each input.
+        offset_upper: bounds ``||f(0)||`` from above.
+        cap_upper: bounds the norm of every value; None where values are not bounded.
+        spread_upper: bounds the distance of any two values; None where it has no bound.
+        reason: for ``unsupported``.
+    """
+
+    name: str
+    kind: NodeKind
+    operation: str
+    inputs: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
+    layer: str | None = None
+    factor_upper: float = 1.0
+    coefficients_upper: tuple[float, ...] = ()
+    offset_upper: float = 0.0
+    cap_upper: float | None = None
+    spread_upper: float | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dlgen_cli.bounds import (
     CompressionSetting,
+    LayeredNetwork,
     LinearMap,
     all_ranks,
     fixed_rank,
@@ -18,6 +19,7 @@ from dlgen_cli.bounds import (
     margin_lipschitz,
 )
 from dlgen_cli.errors import UsageError
+from dlgen_cli.records import GraphNode
 
 
 def a_map(rows, columns, scale=1.0, name="W", bias=0.0, seed=0):
@@ -40,13 +42,38 @@ def a_setting(**changes):
         "examples": 1437,
         "delta": 0.05,
         "loss_lipschitz": 1.0,
-        "activation_lipschitz": 1.0,
         "radius": 1.0,
     }
     return CompressionSetting(**(numbers | changes))
 
 
-def exact_distance(maps, setting, ranks):
+def chain_of(maps, gamma=1.0):
+    """The source's network: the maps one after another, a gamma-Lipschitz function between."""
+    nodes = [GraphNode(name="x", kind="input", operation="input")]
+    for map_ in maps:
+        if len(nodes) > 1:
+            nodes.append(
+                GraphNode(
+                    name=f"act {map_.name}",
+                    kind="lipschitz",
+                    operation="activation",
+                    inputs=(nodes[-1].name,),
+                    factor_upper=gamma,
+                )
+            )
+        nodes.append(
+            GraphNode(
+                name=f"node {map_.name}",
+                kind="linear",
+                operation="linear",
+                inputs=(nodes[-1].name,),
+                layer=map_.name,
+            )
+        )
+    return LayeredNetwork(nodes=nodes, maps=maps)
+
+
+def exact_distance(maps, setting, ranks, gamma=1.0):
     """The telescoping sum of the source, written out."""
     total = mpmath.mpf(0)
     for n, one in enumerate(maps):
@@ -57,7 +84,7 @@ def exact_distance(maps, setting, ranks):
             if j != n:
                 term *= mpmath.mpf(other.norm_upper)
         total += term
-    gamma = mpmath.mpf(setting.activation_lipschitz)
+    gamma = mpmath.mpf(gamma)
     return mpmath.mpf(setting.radius) * gamma ** (len(maps) - 1) * total
 
 
@@ -68,16 +95,20 @@ def exact_complexity(setting, parameters, choices):
 
 
 CHAINS = {
-    "square": [a_map(8, 8, 2.0, seed=n) for n in range(3)],
-    "rectangular": [a_map(12, 7, seed=1), a_map(5, 12, 3.0, seed=2), a_map(10, 5, seed=3)],
+    "square": [a_map(8, 8, 2.0, f"W{n}", seed=n) for n in range(3)],
+    "rectangular": [
+        a_map(12, 7, name="a", seed=1),
+        a_map(5, 12, 3.0, "b", seed=2),
+        a_map(10, 5, name="c", seed=3),
+    ],
     "one matrix": [a_map(6, 9)],
-    "beyond the floats": [a_map(8, 8, 1e200, seed=n) for n in range(4)],
-    "below the floats": [a_map(8, 8, 1e-200, seed=n) for n in range(4)],
+    "beyond the floats": [a_map(8, 8, 1e200, f"W{n}", seed=n) for n in range(4)],
+    "below the floats": [a_map(8, 8, 1e-200, f"W{n}", seed=n) for n in range(4)],
 }
 SETTINGS = {
-    "the source's": a_setting(),
-    "scaled": a_setting(loss_lipschitz=2.5, activation_lipschitz=1.13, radius=7.0, delta=0.01),
-    "few bits": a_setting(bits_per_parameter=1, examples=50_000),
+    "the source's": (a_setting(), 1.0),
+    "scaled": (a_setting(loss_lipschitz=2.5, radius=7.0, delta=0.01), 1.13),
+    "few bits": (a_setting(bits_per_parameter=1, examples=50_000), 1.0),
 }
 
 
@@ -103,15 +134,15 @@ def matches(terms, name, exact):
 @pytest.mark.parametrize("chain", CHAINS)
 @pytest.mark.parametrize("numbers", SETTINGS)
 def test_every_rank_of_the_sweep_equals_the_formula(chain, numbers):
-    maps, setting = CHAINS[chain], SETTINGS[numbers]
-    bound = all_ranks(maps, setting)
+    maps, (setting, gamma) = CHAINS[chain], SETTINGS[numbers]
+    bound = all_ranks(chain_of(maps, gamma), setting)
     largest = max(min(one.rows, one.columns) for one in maps)
     assert [row["rank"] for row in bound.terms["sweep"]] == list(range(1, largest + 1))
     values = []
     for row in bound.terms["sweep"]:
         rank = row["rank"]
         parameters = sum(rank * (one.rows + one.columns) for one in maps)
-        distance = exact_distance(maps, setting, [rank] * len(maps))
+        distance = exact_distance(maps, setting, [rank] * len(maps), gamma)
         complexity = exact_complexity(setting, parameters, largest)
         approximation = 2 * mpmath.mpf(setting.loss_lipschitz) * distance
         assert row["bits"] == setting.bits_per_parameter * parameters
@@ -127,10 +158,10 @@ def test_every_rank_of_the_sweep_equals_the_formula(chain, numbers):
 @pytest.mark.parametrize("chain", CHAINS)
 @pytest.mark.parametrize("rank", [1, 3, 40])
 def test_fixed_rank_pays_no_union(chain, rank):
-    maps, setting = CHAINS[chain], a_setting(activation_lipschitz=1.5)
-    bound = fixed_rank(maps, setting, rank)
+    maps, setting = CHAINS[chain], a_setting()
+    bound = fixed_rank(chain_of(maps, 1.5), setting, rank)
     parameters = sum(rank * (one.rows + one.columns) for one in maps)
-    distance = exact_distance(maps, setting, [rank] * len(maps))
+    distance = exact_distance(maps, setting, [rank] * len(maps), 1.5)
     complexity = exact_complexity(setting, parameters, 1)
     close_above(bound.terms["complexity"], complexity)
     matches(bound.terms, "distance", distance)
@@ -141,7 +172,7 @@ def test_fixed_rank_pays_no_union(chain, rank):
 @pytest.mark.parametrize("numbers", SETTINGS)
 def test_layer_ranks_is_the_best_of_all_vectors(numbers):
     maps = [a_map(4, 5, 1.5, "a", seed=1), a_map(6, 4, 0.8, "b", seed=2), a_map(3, 6, 2, "c")]
-    setting = SETTINGS[numbers]
+    setting, gamma = SETTINGS[numbers]
     tops = [min(one.rows, one.columns) for one in maps]
     best = mpmath.inf
     for ranks in product(*(range(1, top + 1) for top in tops)):
@@ -151,9 +182,9 @@ def test_layer_ranks_is_the_best_of_all_vectors(numbers):
             kept.append(top if whole else rank)
             parameters += min(rank * (one.rows + one.columns), one.rows * one.columns)
         value = exact_complexity(setting, parameters, math.prod(tops))
-        value += 2 * mpmath.mpf(setting.loss_lipschitz) * exact_distance(maps, setting, kept)
+        value += 2 * mpmath.mpf(setting.loss_lipschitz) * exact_distance(maps, setting, kept, gamma)
         best = min(best, value)
-    bound = layer_ranks(maps, setting)
+    bound = layer_ranks(chain_of(maps, gamma), setting)
     assert set(bound.terms["ranks"]) == {"a", "b", "c"}
     close_above(bound.value, best)
 
@@ -163,14 +194,15 @@ def test_layer_ranks_costs_at_most_the_union_more_than_one_rank_for_all():
         maps = [a_map(20, 20, scale, f"W{n}", seed=n) for n in range(4)]
         setting = a_setting(examples=10**6)
         union = math.sqrt(4 * math.log(20) / (2 * setting.examples))
-        assert layer_ranks(maps, setting).value <= all_ranks(maps, setting).value + union
+        network = chain_of(maps)
+        assert layer_ranks(network, setting).value <= all_ranks(network, setting).value + union
 
 
 def test_a_bias_enters_the_radius_and_the_count():
     plain = [a_map(5, 5, name="a", seed=1), a_map(5, 5, name="b", seed=2)]
     biased = [a_map(5, 5, name="a", seed=1, bias=0.7), a_map(5, 5, name="b", seed=2, bias=0.2)]
-    setting = a_setting(activation_lipschitz=1.25, radius=3.0)
-    found = fixed_rank(biased, setting, 2)
+    setting = a_setting(radius=3.0)
+    found = fixed_rank(chain_of(biased, 1.25), setting, 2)
     one, two = plain
     gamma, radius = mpmath.mpf(1.25), mpmath.mpf(3)
     norms = [mpmath.mpf(one.norm_upper), mpmath.mpf(two.norm_upper)]
@@ -201,17 +233,19 @@ def test_ramp_loss_is_lipschitz_with_the_constant_that_margin_sets():
     examples=st.integers(min_value=2, max_value=10**9),
 )
 def test_more_of_anything_bad_never_lowers_the_bound(factor, examples):
-    base = CHAINS["square"]
-    larger = [
-        LinearMap(
-            name=one.name,
-            rows=one.rows,
-            columns=one.columns,
-            norm_upper=one.norm_upper * factor,
-            truncation_errors_upper=[error * factor for error in one.truncation_errors_upper],
-        )
-        for one in base
-    ]
+    base = chain_of(CHAINS["square"])
+    larger = chain_of(
+        [
+            LinearMap(
+                name=one.name,
+                rows=one.rows,
+                columns=one.columns,
+                norm_upper=one.norm_upper * factor,
+                truncation_errors_upper=[error * factor for error in one.truncation_errors_upper],
+            )
+            for one in base.maps
+        ]
+    )
     for theorem in (all_ranks, layer_ranks):
         least = theorem(base, a_setting(examples=examples)).value
         assert theorem(larger, a_setting(examples=examples)).value >= least
@@ -224,10 +258,49 @@ def test_more_of_anything_bad_never_lowers_the_bound(factor, examples):
 @pytest.mark.parametrize("rank", [0, -1])
 def test_a_rank_below_one_is_refused(rank):
     with pytest.raises(UsageError, match=r"^r is"):
-        fixed_rank(CHAINS["square"], a_setting(), rank)
+        fixed_rank(chain_of(CHAINS["square"]), a_setting(), rank)
 
 
-def test_an_empty_chain_is_refused():
-    for theorem in (all_ranks, layer_ranks):
-        with pytest.raises(UsageError, match="no matrix"):
-            theorem([], a_setting())
+def test_an_empty_network_is_refused():
+    with pytest.raises(UsageError, match="no matrix"):
+        chain_of([])
+
+
+@pytest.mark.parametrize("m", [2, 1437, 50_000, 10**8])
+def test_the_budget_of_bits_is_where_the_complexity_crosses_one(m):
+    setting = a_setting(examples=m, bits_per_parameter=1)
+    terms = all_ranks(chain_of(CHAINS["square"]), setting).terms
+    budget, union = terms["informative_bits"], mpmath.log(mpmath.mpf(8) / mpmath.mpf(0.05))
+
+    def complexity(bits):
+        return mpmath.sqrt(((bits + 1) * mpmath.log(2) + union) / (2 * m))
+
+    assert complexity(budget + 1) >= 1
+    assert budget == 0 or complexity(budget) < 1
+    assert terms["least_complexity"] == terms["sweep"][0]["complexity"]
+
+
+def test_a_diagonal_map_is_stored_whole():
+    diagonal = LinearMap(
+        name="d", rows=7, columns=7, norm_upper=2.0, truncation_errors_upper=[], is_diagonal=True
+    )
+    network = chain_of([a_map(7, 7, name="a"), diagonal])
+    for row in all_ranks(network, a_setting()).terms["sweep"]:
+        assert row["bits"] == 32 * (row["rank"] * 14 + 7)
+    assert layer_ranks(network, a_setting()).terms["ranks"]["d"] == 1
+
+
+def test_a_truncated_kernel_may_have_a_larger_norm():
+    one = a_map(5, 5, name="a", seed=1)
+    grown = LinearMap(
+        name="k",
+        rows=5,
+        columns=5,
+        norm_upper=1.0,
+        truncation_errors_upper=[1.0, 0.5, 0.4, 0.3, 0.2, 0.0],
+        truncated_norms_upper=[0.0, 1.4, 1.3, 1.2, 1.1, 1.0],
+    )
+    found = fixed_rank(chain_of([grown, one]), a_setting(), 2).terms["distance"]
+    exact = mpmath.mpf(one.norm_upper) * mpmath.mpf(0.4)
+    exact += mpmath.mpf(one.truncation_errors_upper[2]) * mpmath.mpf(1.3)
+    close_above(found, exact)

@@ -9,6 +9,7 @@ from dlgen_cli.bounds import (
     Anchor,
     Box,
     CompressionSetting,
+    LayeredNetwork,
     LinearMap,
     all_ranks,
     anchors_union,
@@ -21,6 +22,14 @@ from dlgen_cli.bounds import (
     printed,
 )
 from dlgen_cli.errors import UsageError
+from dlgen_cli.records import GraphNode
+
+NODES = [
+    GraphNode(name="x", kind="input", operation="input"),
+    GraphNode(name="0", kind="linear", operation="linear", inputs=("x",), layer="W0"),
+    GraphNode(name="1", kind="linear", operation="linear", inputs=("0",), layer="W1"),
+    GraphNode(name="2", kind="linear", operation="linear", inputs=("1",), layer="W2"),
+]
 
 
 def _compression(theorem):
@@ -40,10 +49,9 @@ def _compression(theorem):
             examples=m,
             delta=delta,
             loss_lipschitz=1.0,
-            activation_lipschitz=1.0,
             radius=1.0,
         )
-        return theorem(maps, setting)
+        return theorem(LayeredNetwork(nodes=NODES, maps=maps), setting)
 
     return evaluate
 
@@ -75,7 +83,9 @@ def _rademacher(theorem):
 
 
 BOUNDS = {
-    "compression.fixed_rank": _compression(lambda maps, setting: fixed_rank(maps, setting, 2)),
+    "compression.fixed_rank": _compression(
+        lambda network, setting: fixed_rank(network, setting, 2)
+    ),
     "compression.all_ranks": _compression(all_ranks),
     "compression.layer_ranks": _compression(layer_ranks),
     "pac_bayes.anchors": _pac_bayes(anchors_union),

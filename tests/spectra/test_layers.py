@@ -5,13 +5,25 @@ import pytest
 import torch
 
 from dlgen_cli.errors import TensorError
-from dlgen_cli.networks import LinearLayer
+from dlgen_cli.networks import EffectiveLayer, GraphLayer
 from dlgen_cli.spectra import measure_layer
 
 
-def measured(weight, bias=None, rank=None):
-    layer = LinearLayer(name="W", bias_name=None, kind="linear", shape=tuple(weight.shape))
-    return measure_layer(layer, weight, bias, rank=rank)
+def measured(weight, bias=None, rank=None, *, rounding=0.0, **facts):
+    layer = GraphLayer(
+        **{
+            "name": "W",
+            "module": "W",
+            "kind": "linear",
+            "weight_shape": tuple(weight.shape),
+            "has_own_bias": bias is not None,
+            "input_shape": (weight.shape[-1],),
+            "output_shape": (weight.shape[0],),
+        }
+        | facts
+    )
+    effective = EffectiveLayer(layer=layer, weight=weight, bias=bias, rounding_upper=rounding)
+    return measure_layer(effective, geometry="known", rank=rank)
 
 
 def test_numbers_agree_with_numpy():
@@ -50,3 +62,45 @@ def test_a_zero_matrix_has_no_stable_rank():
 def test_a_norm_beyond_the_floats_is_refused_by_name():
     with pytest.raises(TensorError, match="W"):
         measured(torch.full((4, 4), 1e308, dtype=torch.float64))
+
+
+def test_a_diagonal_layer_is_its_largest_entry():
+    found = measured(torch.tensor([0.5, -3.0, 1.0]), kind="diagonal")
+    assert (found.spectral_norm.lower, found.spectral_norm.upper >= 3.0) == (3.0, True)
+    assert found.truncation_errors_upper == ()
+
+
+def test_a_convolution_has_both_norms_and_the_bias_of_a_whole_map():
+    kernel = torch.randn(
+        4, 3, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5)
+    )
+    found = measured(
+        kernel,
+        torch.ones(4),
+        rank=2,
+        kind="conv2d",
+        input_shape=(3, 6, 5),
+        output_shape=(4, 6, 5),
+        stride=(1, 1),
+        padding=(1, 1),
+        dilation=(1, 1),
+    )
+    units = torch.eye(3 * 6 * 5, dtype=torch.float64).reshape(-1, 3, 6, 5)
+    columns = torch.nn.functional.conv2d(units, kernel, padding=1).flatten(start_dim=1)
+    exact = torch.linalg.svdvals(columns)[0].item()
+    assert found.spectral_norm.lower <= exact * (1 + 1e-12)
+    assert exact * (1 - 1e-12) <= found.spectral_norm.upper <= exact * (1 + 1e-9)
+    matrix = kernel.flatten(start_dim=1)
+    assert found.reshaped_norm.upper == pytest.approx(torch.linalg.svdvals(matrix)[0].item())
+    assert found.bias_norm_upper == pytest.approx(np.sqrt(4 * 30))
+    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+    rest = (left[:, 2:] * values[2:] @ right[2:]).reshape(kernel.shape)
+    cut = torch.nn.functional.conv2d(units, rest, padding=1).flatten(start_dim=1)
+    assert torch.linalg.svdvals(cut)[0].item() <= found.truncation.error_upper
+
+
+def test_the_rounding_of_folding_widens_the_upper_end():
+    weight = torch.randn(6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(6))
+    plain, folded = measured(weight), measured(weight, rounding=1e-6)
+    assert folded.spectral_norm.upper >= plain.spectral_norm.upper + 1e-6
+    assert folded.spectral_norm.lower == plain.spectral_norm.lower

@@ -1,38 +1,51 @@
 """Architectures by name: ``build("mlp", width=64, depth=3, classes=10)``.
 
 A new architecture is one file with a constructor and one line in the table below; callers do
-not change. Parameters are zero until they are initialized or loaded: nothing here draws a
-random number.
+not change. Any classification model of torchvision is known too, by torchvision's own name.
+Parameters are zero until they are initialized or loaded: nothing here draws a random number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from dlgen_cli.architectures.mlp import MLP
+from dlgen_cli.architectures.mobilenet_v2 import mobilenet_v2
+from dlgen_cli.architectures.torchvision_models import (
+    build_torchvision,
+    describe,
+    torchvision_names,
+)
 from dlgen_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["MLP", "build", "names"]
+__all__ = ["MLP", "build", "is_known", "names", "torchvision_names"]
 
 _CONSTRUCTORS: Mapping[str, Callable[..., nn.Module]] = {
     "mlp": MLP,
+    "mobilenet_v2": mobilenet_v2,
 }
 
 
 def names() -> tuple[str, ...]:
-    """The architectures that `build` knows, sorted."""
+    """The architectures of dlgen itself, sorted; `build` knows `torchvision_names` too."""
     return tuple(sorted(_CONSTRUCTORS))
+
+
+def is_known(name: str) -> bool:
+    """Whether `build` knows the name; asks torchvision only where dlgen does not know it."""
+    return name in _CONSTRUCTORS or name in torchvision_names()
 
 
 def build(name: str, **arguments: object) -> nn.Module:
     """Make an untrained network.
 
     Args:
-        name: one of `names`.
+        name: one of `names` or of `torchvision_names`.
         **arguments: the constructor's keyword arguments, as ``config.json`` records them under
             ``architecture_arguments``.
 
@@ -44,15 +57,23 @@ def build(name: str, **arguments: object) -> nn.Module:
     """
     constructor = _CONSTRUCTORS.get(name)
     if constructor is None:
-        raise UsageError(
-            f"The architecture {name!r} is unknown.",
-            remedy=f"Choose one of: {', '.join(names())}.",
-        )
+        if not is_known(name):
+            raise _unknown(name)
+        return build_torchvision(name, **arguments)
     try:
         return constructor(**arguments)
     except TypeError as error:
         raise UsageError(
             f"The architecture {name!r} cannot be built with the arguments "
-            f"{', '.join(sorted(arguments)) or '(none)'}: {error}.",
+            f"{describe(arguments)}: {error}.",
             remedy="Give the arguments that its constructor names.",
         ) from error
+
+
+def _unknown(name: str) -> UsageError:
+    near = get_close_matches(name, {*names(), *torchvision_names()}, n=4, cutoff=0.5)
+    return UsageError(
+        f"The architecture {name!r} is unknown.",
+        remedy=(f"Did you mean {', '.join(near)}? " if near else "")
+        + f"Choose one of {', '.join(names())}, or a classification model of torchvision.",
+    )

@@ -2,6 +2,7 @@
 
 from dlgen_cli.bounds.compression import (
     CompressionSetting,
+    LayeredNetwork,
     LinearMap,
     all_ranks,
     fixed_rank,
@@ -15,6 +16,7 @@ __all__ = [
     "Anchor",
     "Box",
     "CompressionSetting",
+    "LayeredNetwork",
     "LinearMap",
     "all_ranks",
     "anchors_union",

@@ -1,27 +1,29 @@
 """Compression bounds: rank-r factors in b bits.
 
-Setting: ``h(x) = W_N s(W_{N-1} ... s(W_1 x + c_1) ...) + c_N`` with ``s`` gamma-Lipschitz and
-``s(0) = 0``, inputs of norm at most R, loss in [0, 1] and beta-Lipschitz in the prediction. The
-compressed network h' replaces each ``W_n`` by its best rank-r approximation; biases, which the
-source does not have, are kept as they are and counted.
+Setting: a network h whose layers are affine maps ``W_n x + c_n``, joined by maps with known
+Lipschitz constants, on inputs of norm at most R; a loss in [0, 1] that is beta-Lipschitz in the
+prediction. The compressed network h' replaces each ``W_n`` by its best rank-r approximation;
+biases, which the source does not have, are kept as they are and counted.
 
     L_D(h) - L_S(h) <= sqrt( ((bits + 1) ln 2 + ln(choices / delta)) / (2 m) ) + 2 beta dist
 
 The first term is a two-sided union bound over the ``2^bits`` compressed networks (Hoeffding);
-the second pays for moving from h to h' and back on the sample and on the population.
+the second pays for moving from h to h' and back on the sample and on the population. ``dist`` is
+propagated through the graph; on the source's chain without biases it is
+``R gamma^(N-1) sum_n sigma_{r+1}(W_n) prod_{j != n} ||W_j||``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 from dlgen_cli.bounds.arithmetic import (
     LN2,
-    ONE,
+    UPWARD,
     ZERO,
     log10,
     log_inverse,
@@ -30,15 +32,15 @@ from dlgen_cli.bounds.arithmetic import (
     with_logarithm,
 )
 from dlgen_cli.bounds.assumptions import conclude
+from dlgen_cli.bounds.propagation import LayerNorms, propagate
 from dlgen_cli.bounds.ranges import (
     require_count,
     require_delta,
     require_examples,
-    require_nonnegative,
     require_positive,
 )
 from dlgen_cli.errors import UsageError
-from dlgen_cli.records import Assumption, Bound
+from dlgen_cli.records import Assumption, Bound, GraphNode
 
 SOURCE = (
     "Compression by low-rank factors with b-bit parameters and a telescoping distance; "
@@ -53,14 +55,17 @@ class LinearMap:
     """What the theorem needs to know of one map ``x -> W x + c``.
 
     Attributes:
-        name: for the table of ranks.
-        rows: outputs o of the matrix, at least 1.
-        columns: inputs i of the matrix, at least 1.
-        norm_upper: upper bound on ``||W||_2``.
-        truncation_errors_upper: entry r bounds ``||W - W_r||_2`` from above; from entry
-            ``min(o, i)`` on it is 0.
-        bias_norm_upper: upper bound on ``||c||_2``.
+        name: as the nodes of the network name it.
+        rows: of the matrix that is factored, at least 1: output features or channels.
+        columns: of that matrix, at least 1.
+        norm_upper: upper bound on the operator norm of W.
+        truncation_errors_upper: entry r bounds the operator norm of ``W - W_r`` from above; from
+            entry ``min(rows, columns)`` on it is 0.
+        truncated_norms_upper: entry r bounds the operator norm of ``W_r``; None where truncation
+            does not raise it, as for a matrix.
+        bias_norm_upper: upper bound on ``||c||_2`` over the whole output.
         bias_parameters: entries of c.
+        is_diagonal: a diagonal map of ``rows`` entries, which is stored whole.
     """
 
     name: str
@@ -68,23 +73,66 @@ class LinearMap:
     columns: int
     norm_upper: float
     truncation_errors_upper: Sequence[float]
+    truncated_norms_upper: Sequence[float] | None = None
     bias_norm_upper: float = 0.0
     bias_parameters: int = 0
+    is_diagonal: bool = False
 
     @property
     def largest_rank(self) -> int:
-        """``min(o, i)``."""
-        return min(self.rows, self.columns)
+        """``min(rows, columns)``; 1 where there is nothing to choose."""
+        return 1 if self.is_diagonal else min(self.rows, self.columns)
 
-    def truncation_error(self, rank: int) -> Decimal:
-        """Upper bound on the spectral norm of what rank ``rank`` cuts off."""
-        if rank >= self.largest_rank:
-            return ZERO
-        return Decimal(self.truncation_errors_upper[rank])
+    @property
+    def whole_parameters(self) -> int:
+        """Entries of W."""
+        return self.rows if self.is_diagonal else self.rows * self.columns
 
     def factor_parameters(self, rank: int) -> int:
         """``r (o + i)``: the source's count, also where it exceeds ``o i``."""
-        return rank * (self.rows + self.columns)
+        return self.rows if self.is_diagonal else rank * (self.rows + self.columns)
+
+    def at_rank(self, rank: int | None) -> LayerNorms:
+        """Norms of W against its rank-r truncation; None keeps W whole."""
+        is_whole = rank is None or self.is_diagonal or rank >= self.largest_rank
+        moved = self.norm_upper
+        if not is_whole and self.truncated_norms_upper is not None:
+            moved = self.truncated_norms_upper[rank or 0]
+        return LayerNorms(
+            norm_upper=self.norm_upper,
+            moved_norm_upper=moved,
+            error_upper=0.0 if is_whole else self.truncation_errors_upper[rank or 0],
+            moved_bias_norm_upper=self.bias_norm_upper,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayeredNetwork:
+    """A network as the theorem sees it.
+
+    Attributes:
+        nodes: its graph, in the order of evaluation.
+        maps: the layers that the nodes name, in the order of first use.
+    """
+
+    nodes: Sequence[GraphNode]
+    maps: Sequence[LinearMap]
+
+    def __post_init__(self) -> None:
+        """Refuse an empty network.
+
+        Raises:
+            UsageError: there is no layer.
+        """
+        if not self.maps:
+            raise UsageError(
+                "The checkpoint holds no matrix; a compression bound needs at least one.",
+                remedy="Check --include and --exclude.",
+            )
+
+    def distance(self, norms: Mapping[str, LayerNorms], radius: float) -> Decimal:
+        """Bound ``sup ||h(x) - h'(x)||`` over inputs of norm at most ``radius``."""
+        return propagate(self.nodes, norms, radius).deviation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +144,6 @@ class CompressionSetting:
         examples: m, at least 2.
         delta: failure probability in (0, 1).
         loss_lipschitz: beta > 0, for ``|l(y, p) - l(y, q)| <= beta ||p - q||_2``.
-        activation_lipschitz: gamma > 0.
         radius: R > 0, bounds the norm of the network's input.
     """
 
@@ -104,7 +151,6 @@ class CompressionSetting:
     examples: int
     delta: float
     loss_lipschitz: float
-    activation_lipschitz: float
     radius: float
 
     def __post_init__(self) -> None:
@@ -117,7 +163,6 @@ class CompressionSetting:
         require_examples(self.examples)
         require_delta(self.delta)
         require_positive("beta", self.loss_lipschitz)
-        require_positive("gamma", self.activation_lipschitz)
         require_positive("radius", self.radius)
 
 
@@ -133,33 +178,6 @@ def margin_lipschitz(margin: float) -> float:
     require_positive("margin", margin)
     root_up = math.nextafter(math.sqrt(2.0), math.inf)
     return math.nextafter(root_up / margin, math.inf)
-
-
-@upward
-def sensitivities(maps: Sequence[LinearMap], setting: CompressionSetting) -> list[Decimal]:
-    """How much the output moves for each unit of error in each matrix, rounded upward.
-
-    The distance is ``sum_n sensitivity_n * ||W_n - W'_n||_2`` whenever ``||W'_n|| <= ||W_n||``,
-    as a truncation has it. Without biases ``sensitivity_n = R gamma^(N-1) prod_{j != n} ||W_j||``.
-
-    Returns:
-        One nonnegative decimal for each map.
-    """
-    gamma = Decimal(setting.activation_lipschitz)
-    gains = [
-        Decimal(map_.norm_upper) * (gamma if position < len(maps) - 1 else ONE)
-        for position, map_ in enumerate(maps)
-    ]
-    radii = [Decimal(setting.radius)]
-    for map_ in maps[:-1]:
-        norm, bias = Decimal(map_.norm_upper), Decimal(map_.bias_norm_upper)
-        radii.append(gamma * (norm * radii[-1] + bias))
-    after = [ONE]
-    for gain in reversed(gains[1:]):
-        after.append(after[-1] * gain)
-    after.reverse()
-    own = [gamma] * (len(maps) - 1) + [ONE]
-    return [radius * g * rest for radius, g, rest in zip(radii, own, after, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +206,8 @@ class Evaluation:
 
 
 @upward
-def evaluate(
-    setting: CompressionSetting, parameters: int, distance: Decimal, choices: int
-) -> Evaluation:
-    """The bound for a class of ``2^(b parameters)`` networks, one of ``choices`` classes."""
-    bits = setting.bits_per_parameter * parameters
+def evaluate(setting: CompressionSetting, bits: int, distance: Decimal, choices: int) -> Evaluation:
+    """The bound for a class of ``2^bits`` networks, one of ``choices`` classes."""
     nats = (bits + 1) * LN2 + Decimal(choices).ln() + log_inverse(Decimal(setting.delta))
     return Evaluation(
         bits=bits,
@@ -202,42 +217,37 @@ def evaluate(
     )
 
 
-def check_maps(maps: Sequence[LinearMap]) -> None:
-    """Refuse an empty chain and numbers that are no norms.
-
-    Raises:
-        UsageError: naming the matrix.
-    """
-    if not maps:
-        raise UsageError(
-            "The checkpoint holds no matrix; a compression bound needs at least one.",
-            remedy="Check --include and --exclude.",
-        )
-    for map_ in maps:
-        require_nonnegative(f"the norm of {map_.name}", map_.norm_upper)
-        require_nonnegative(f"the norm of the bias of {map_.name}", map_.bias_norm_upper)
-        for error in map_.truncation_errors_upper:
-            require_nonnegative(f"a truncation error of {map_.name}", error)
-
-
-@upward
 def _at_rank(
-    maps: Sequence[LinearMap],
-    setting: CompressionSetting,
-    weights: Sequence[Decimal],
-    rank: int,
-    choices: int,
+    network: LayeredNetwork, setting: CompressionSetting, rank: int, choices: int
 ) -> Evaluation:
-    distance = sum(
-        (weight * map_.truncation_error(rank) for weight, map_ in zip(weights, maps, strict=True)),
-        ZERO,
-    )
-    parameters = sum(map_.factor_parameters(rank) + map_.bias_parameters for map_ in maps)
-    return evaluate(setting, parameters, distance, choices)
+    norms = {map_.name: map_.at_rank(rank) for map_ in network.maps}
+    parameters = sum(map_.factor_parameters(rank) + map_.bias_parameters for map_ in network.maps)
+    bits = setting.bits_per_parameter * parameters
+    return evaluate(setting, bits, network.distance(norms, setting.radius), choices)
+
+
+def budget_terms(
+    network: LayeredNetwork, setting: CompressionSetting, choices: int
+) -> dict[str, Any]:
+    """What would have to be true for the complexity to be below 1.
+
+    Returns:
+        ``informative_bits``: the largest code length whose complexity is below 1, at least 0;
+        ``least_complexity``: the complexity of rank 1 at one bit for each parameter.
+    """
+    with localcontext(UPWARD):
+        choice_nats = Decimal(choices).ln() + log_inverse(Decimal(setting.delta))
+        budget = (2 * setting.examples - choice_nats) / LN2 - 1
+    least = sum(map_.factor_parameters(1) + map_.bias_parameters for map_ in network.maps)
+    cheapest = evaluate(setting, least, ZERO, choices)
+    return {
+        "informative_bits": max(0, math.ceil(budget) - 1),
+        "least_complexity": to_float(cheapest.complexity),
+    }
 
 
 def fixed_rank(
-    maps: Sequence[LinearMap],
+    network: LayeredNetwork,
     setting: CompressionSetting,
     rank: int,
     assumptions: Sequence[Assumption] = (),
@@ -252,7 +262,7 @@ def fixed_rank(
     Assumes: the rank was fixed before the data; the module's setting.
 
     Args:
-        maps: the chain, in the order of application.
+        network: graph and layers.
         setting: the shared numbers.
         rank: r, at least 1; beyond the largest useful rank only the count grows.
         assumptions: the caller's ledger.
@@ -264,13 +274,12 @@ def fixed_rank(
         UsageError: a number outside its range, named.
     """
     require_count("r", rank)
-    check_maps(maps)
-    evaluation = _at_rank(maps, setting, sensitivities(maps, setting), rank, choices=1)
+    evaluation = _at_rank(network, setting, rank, choices=1)
     return conclude(
         theorem="compression.fixed_rank",
         title=f"Compression to rank {rank}, fixed in advance",
         value=evaluation.value,
-        terms={"rank": rank, **evaluation.terms()},
+        terms={"rank": rank, **evaluation.terms(), **budget_terms(network, setting, 1)},
         assumptions=assumptions,
         source=SOURCE,
         withhold_terms=True,
@@ -278,7 +287,7 @@ def fixed_rank(
 
 
 def all_ranks(
-    maps: Sequence[LinearMap],
+    network: LayeredNetwork,
     setting: CompressionSetting,
     assumptions: Sequence[Assumption] = (),
 ) -> Bound:
@@ -298,12 +307,8 @@ def all_ranks(
     Raises:
         UsageError: a number outside its range, named.
     """
-    check_maps(maps)
-    weights = sensitivities(maps, setting)
-    largest = max(map_.largest_rank for map_ in maps)
-    sweep = [
-        _at_rank(maps, setting, weights, rank, choices=largest) for rank in range(1, largest + 1)
-    ]
+    largest = max(map_.largest_rank for map_ in network.maps)
+    sweep = [_at_rank(network, setting, rank, choices=largest) for rank in range(1, largest + 1)]
     best = min(range(largest), key=lambda index: sweep[index].value)
     return conclude(
         theorem="compression.all_ranks",
@@ -313,6 +318,7 @@ def all_ranks(
             "rank": best + 1,
             **sweep[best].terms(),
             "largest_rank": largest,
+            **budget_terms(network, setting, largest),
             "sweep": [
                 {
                     "rank": rank,

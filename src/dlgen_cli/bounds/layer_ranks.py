@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +15,16 @@ from dlgen_cli.bounds.compression import (
     SOURCE,
     CompressionSetting,
     Evaluation,
+    LayeredNetwork,
     LinearMap,
-    check_maps,
+    budget_terms,
     evaluate,
-    sensitivities,
 )
+from dlgen_cli.bounds.propagation import sensitivities
 from dlgen_cli.records import Assumption, Bound
+
+#: Choices whose linear estimate is best are propagated through the graph; so many of them.
+_FINALISTS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +34,21 @@ class _Choice:
     rank: int
     parameters: int
     distance: Decimal
+    is_whole: bool
 
 
 @upward
 def _choices(map_: LinearMap, sensitivity: Decimal) -> list[_Choice]:
     """Every rank up to the first at which storing the matrix whole is no dearer."""
-    whole = map_.rows * map_.columns
+    whole = _Choice(map_.largest_rank, map_.whole_parameters, ZERO, is_whole=True)
     choices = []
     for rank in range(1, map_.largest_rank + 1):
-        factors = map_.factor_parameters(rank)
-        if factors >= whole:
-            choices.append(_Choice(map_.largest_rank, whole, ZERO))
+        if map_.factor_parameters(rank) >= map_.whole_parameters:
             break
-        choices.append(_Choice(rank, factors, sensitivity * map_.truncation_error(rank)))
-    return choices
+        error = Decimal(map_.truncation_errors_upper[rank])
+        factors = map_.factor_parameters(rank)
+        choices.append(_Choice(rank, factors, sensitivity * error, is_whole=False))
+    return [*choices, whole]
 
 
 def _slope(left: _Choice, right: _Choice) -> Decimal:
@@ -64,44 +70,55 @@ def _lower_hull(choices: Sequence[_Choice]) -> list[_Choice]:
 
 @upward
 def _walk(
-    maps: Sequence[LinearMap], setting: CompressionSetting, union: int
+    network: LayeredNetwork, setting: CompressionSetting, union: int
 ) -> tuple[Evaluation, list[_Choice]]:
     """Walk the hull of the whole network from the cheapest choice to the dearest.
 
     The first term of the bound is concave in the parameters, so its tangent at the optimum lies
-    above it: the optimum over *all* rank vectors is also the optimum of a Lagrangian
-    ``distance + multiplier * parameters``, and those are the vertices of this walk.
+    above it: where the distance is linear in the layers' errors, the optimum over *all* rank
+    vectors is also the optimum of a Lagrangian ``distance + multiplier * parameters``, and those
+    are the vertices of this walk. Where it is not (a truncated kernel may have a larger norm than
+    the kernel, a concatenation takes a root), the vertices are candidates, and the best of them
+    are propagated through the graph.
     """
-    hulls = [
-        _lower_hull(_choices(map_, weight))
-        for map_, weight in zip(maps, sensitivities(maps, setting), strict=True)
-    ]
+    unmoved = {map_.name: map_.at_rank(None) for map_ in network.maps}
+    costs = sensitivities(network.nodes, unmoved, setting.radius)
+    hulls = [_lower_hull(_choices(map_, costs[map_.name].weight)) for map_ in network.maps]
     steps = sorted(
         (_slope(left, right), layer, position)
         for layer, hull in enumerate(hulls)
         for position, (left, right) in enumerate(pairwise(hull))
     )
+    biases = sum(map_.bias_parameters for map_ in network.maps)
     current = [hull[0] for hull in hulls]
-    parameters = sum(choice.parameters for choice in current)
-    parameters += sum(map_.bias_parameters for map_ in maps)
-    best = evaluate(setting, parameters, _total_distance(current), union)
-    best_choices = current
+    visited = [current]
     for _, layer, position in steps:
-        chosen = hulls[layer][position + 1]
-        parameters += chosen.parameters - current[layer].parameters
-        current = [*current[:layer], chosen, *current[layer + 1 :]]
-        evaluation = evaluate(setting, parameters, _total_distance(current), union)
-        if evaluation.value < best.value:
-            best, best_choices = evaluation, current
-    return best, best_choices
+        current = [*current[:layer], hulls[layer][position + 1], *current[layer + 1 :]]
+        visited.append(current)
 
+    def linear_estimate(choices: Sequence[_Choice]) -> Decimal:
+        distance = upward(sum)((choice.distance for choice in choices), ZERO)
+        return evaluate(setting, bits_of(choices), distance, union).value
 
-def _total_distance(choices: Sequence[_Choice]) -> Decimal:
-    return upward(sum)((choice.distance for choice in choices), ZERO)
+    def bits_of(choices: Sequence[_Choice]) -> int:
+        parameters = biases + sum(choice.parameters for choice in choices)
+        return setting.bits_per_parameter * parameters
+
+    def propagated(choices: Sequence[_Choice]) -> Evaluation:
+        norms = {
+            map_.name: map_.at_rank(None if choice.is_whole else choice.rank)
+            for map_, choice in zip(network.maps, choices, strict=True)
+        }
+        distance = network.distance(norms, setting.radius)
+        return evaluate(setting, bits_of(choices), distance, union)
+
+    finalists = heapq.nsmallest(_FINALISTS, visited, key=linear_estimate)
+    scored = [(propagated(choices), choices) for choices in [*finalists, visited[-1]]]
+    return min(scored, key=lambda one: one[0].value)
 
 
 def layer_ranks(
-    maps: Sequence[LinearMap],
+    network: LayeredNetwork,
     setting: CompressionSetting,
     assumptions: Sequence[Assumption] = (),
 ) -> Bound:
@@ -110,14 +127,14 @@ def layer_ranks(
     ``sqrt( ((b P + 1) ln 2 + sum_n ln r_max,n + ln(1/delta)) / (2m) ) + 2 beta dist``, with
     ``P = sum_n min(r_n (o_n + i_n), o_n i_n)``: a layer is stored whole where that is cheaper,
     and then has no truncation error. Holds with probability 1 - delta over all
-    ``prod_n r_max,n`` vectors; the reported one is the best of them all.
+    ``prod_n r_max,n`` vectors; on a chain of matrices the reported one is the best of them all.
 
     Source: `SOURCE`.
 
     Assumes: the setting of `dlgen_cli.bounds.compression`.
 
     Args:
-        maps: the chain, in the order of application.
+        network: graph and layers.
         setting: the shared numbers.
         assumptions: the caller's ledger.
 
@@ -128,23 +145,19 @@ def layer_ranks(
     Raises:
         UsageError: a number outside its range, named.
     """
-    check_maps(maps)
-    union = math.prod(map_.largest_rank for map_ in maps)
-    evaluation, chosen = _walk(maps, setting, union)
-    whole = [
-        map_.name
-        for map_, choice in zip(maps, chosen, strict=True)
-        if choice.parameters < map_.factor_parameters(choice.rank)
-    ]
+    union = math.prod(map_.largest_rank for map_ in network.maps)
+    evaluation, chosen = _walk(network, setting, union)
+    named = list(zip((map_.name for map_ in network.maps), chosen, strict=True))
     return conclude(
         theorem="compression.layer_ranks",
         title="Compression with a rank for every layer, all rank vectors at once",
         value=evaluation.value,
         terms={
-            "ranks": {m.name: choice.rank for m, choice in zip(maps, chosen, strict=True)},
-            "stored_whole": whole,
+            "ranks": {name: choice.rank for name, choice in named},
+            "stored_whole": [name for name, choice in named if choice.is_whole],
             **evaluation.terms(),
             "union_nats": to_float(Decimal(union).ln()),
+            **budget_terms(network, setting, union),
         },
         assumptions=assumptions,
         source=SOURCE,

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors, natural_key
+from dlgen_cli.checkpoints.factored import FactoredIndex
 from dlgen_cli.checkpoints.run_config import HEADER_KEY, RunConfig, parse_config
 from dlgen_cli.errors import CheckpointError
 
@@ -43,17 +44,21 @@ def open_safetensors(
             f"{path} is not a whole safetensors file ({error}).",
             remedy="Check that it was copied in full.",
         ) from error
-    described = []
-    for name in sorted(handle.keys(), key=natural_key):
+    metadata = handle.metadata() or {}
+    factored = FactoredIndex(metadata, str(path))
+    described = [(name, shape, True) for name, shape in factored.shapes.items()]
+    for name in set(handle.keys()) - factored.stored:
         view = handle.get_slice(name)
         is_floating = view.get_dtype().startswith(_FLOATING)
         described.append((name, tuple(view.get_shape()), is_floating))
+    described.sort(key=lambda one: natural_key(one[0]))
 
     def read(stored_name: str) -> torch.Tensor:
+        if stored_name in factored:
+            return factored.decode(stored_name, handle.get_tensor).weight()
         tensor: torch.Tensor = handle.get_tensor(stored_name)
         return tensor
 
-    metadata = handle.metadata() or {}
     if config is None:
         config = _recorded_config(metadata, path)
     return Checkpoint(

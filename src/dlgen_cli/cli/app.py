@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from dlgen_cli import __version__
 from dlgen_cli.cli import audits, console, demo, train
+from dlgen_cli.cli.implicit import implicit_app
 from dlgen_cli.cli.options import as_command
 from dlgen_cli.errors import DlgenError, UsageError
 
@@ -36,9 +37,7 @@ class DlgenGroup(TyperGroup):
         """Run, and leave with the exit code of the contract."""
         words = list(sys.argv[1:] if args is None else args)
         try:
-            code = super().main(
-                words, prog_name, complete_var, False, windows_expand_args, **extra
-            )
+            code = super().main(words, prog_name, complete_var, False, windows_expand_args, **extra)
         except (DlgenError, _ClickError) as error:
             code = _report_failure(error, words)
         except BrokenPipeError:
@@ -63,7 +62,8 @@ def _report_failure(error: Exception, words: Sequence[str]) -> int:
     if not isinstance(error, DlgenError):
         message = " ".join(str(getattr(error, "format_message", error.__str__)()).split())
         error = UsageError(message.rstrip(".") + ".", remedy="See dlgen COMMAND --help.")
-    command = next((word for word in words if not word.startswith("-")), "")
+    named = [word for word in words if not word.startswith("-")]
+    command = " ".join(named[: 2 if named[:1] == ["implicit"] else 1])
     console.fail(error, as_json=_asks_for_json(words), command=command)
     return 2
 
@@ -118,3 +118,4 @@ for _name, _function, _options in (
     ("demo", demo.demo, demo.DemoCommand),
 ):
     app.command(_name)(as_command(_function, _options))  # type: ignore[arg-type]
+app.add_typer(implicit_app, name="implicit")

@@ -120,7 +120,19 @@ def _audit_options(options: CheckpointOptions) -> Mapping[str, Any]:
     from dlgen_cli.audit import AuditOptions
 
     known = {one.name for one in fields(AuditOptions)}
-    return {one.name: getattr(options, one.name) for one in fields(options) if one.name in known}
+    chosen = {one.name: getattr(options, one.name) for one in fields(options) if one.name in known}
+    return chosen | {"input_shape": _shape(options.input_shape)}
+
+
+def _shape(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    sizes = text.replace("x", ",").split(",")
+    if not all(size.strip().isdecimal() and int(size) > 0 for size in sizes):
+        raise UsageError(
+            f"--input-shape {text!r} is no shape.", remedy="Give sizes, for example 3,224,224."
+        )
+    return tuple(int(size) for size in sizes)
 
 
 def _draw_sweep(report: Report, path: Path) -> None:

@@ -58,7 +58,9 @@ class LinearCommand(ReportOptions):
     init_scale: Annotated[float, typer.Option("--init-scale", help="Factor on the start.")] = 1.0
     optimizer: Annotated[
         list[str],
-        typer.Option("--optimizer", help="gd, sgd, momentum, adam or sign; repeatable."),
+        typer.Option(
+            "--optimizer", help="gd, sgd, momentum, adam, sign: one or gd,adam; repeatable."
+        ),
     ] = field(default_factory=lambda: ["gd"])
     lr: Annotated[
         float | None,
@@ -136,8 +138,9 @@ class MatrixCommand(ReportOptions):
 def linear(options: LinearCommand) -> None:
     """Linear regression: does training find the interpolant of least norm?
 
-    An optimizer that starts at alpha and moves only in the span of the points ends at the
-    interpolant of least norm plus the part of alpha that is orthogonal to them all.
+    An optimizer that starts at alpha and moves only in the span of the
+    points ends at the interpolant of least norm plus the part of alpha that
+    is orthogonal to them all.
     """
     format_ = console.chosen_format(options)  # refuse before any work
     _check_linear(options)
@@ -172,7 +175,7 @@ def linear(options: LinearCommand) -> None:
             seed=options.seed,
             mixing=options.precondition,  # type: ignore[arg-type] # checked above
         )
-        for name in dict.fromkeys(options.optimizer)
+        for name in _words(options.optimizer)
     ]
     found = results.linear_results(problem, theory, outcomes)
     if options.plot is not None:
@@ -180,14 +183,16 @@ def linear(options: LinearCommand) -> None:
     page = found if format_ in _WHOLE else results.linear_page(found)
     sizes = dict(zip(("points", "dim"), problem.points.shape, strict=True))
     settings = {**_settings(options), "data": problem.origin, **sizes}
+    settings["optimizer"] = _words(options.optimizer)
     _emit(options, "implicit linear", page, settings)
 
 
 def matrix(options: MatrixCommand) -> None:
-    """Matrix factorization: singular values rise together (N = 1) or one by one (N >= 2).
+    """Matrix factorization: singular values rise together or one after another.
 
-    Gradient descent on N factors is set beside the solution of gradient flow from a balanced
-    start of size epsilon.
+    Gradient descent on N factors is set beside the solution of gradient flow
+    from a balanced start of size epsilon: together for N = 1, one after
+    another, the largest first, for N of 2 and more.
     """
     format_ = console.chosen_format(options)  # refuse before any work
     depths, aligned = _depths(options.depth), not options.unaligned
@@ -230,10 +235,24 @@ def matrix(options: MatrixCommand) -> None:
         if options.animate is not None:
             implicit_plots.animate_curves(panels, options.animate)
     page = found if format_ in _WHOLE else results.matrix_page(found)
+    _warn_of_stillness(found, options)
     settings = {**_settings(options), "target": target.origin, "depth": depths}
     settings["spectrum"] = None if options.target else options.spectrum or _SPECTRUM
     settings["dim"] = list(target.matrix.shape)
     _emit(options, "implicit matrix", page, settings)
+
+
+def _warn_of_stillness(found: dict[str, Any], options: MatrixCommand) -> None:
+    for row in found.get("depths", [found]):
+        told, seen = row["takeoff_predicted"], row["takeoff_measured"]
+        if told[0] is not None and not any(time is not None for time in seen):
+            console.stderr().print(
+                f"warning: at depth {row['depth']} no singular value takes off before time "
+                f"{row['times'][-1]:.4g}; the first would at {told[0]:.4g}. Raise --epsilon"
+                f"{'' if options.time is None else ' or --time'}.",
+                style="yellow",
+                markup=False,
+            )
 
 
 def _emit(
@@ -258,7 +277,7 @@ def _settings(options: ReportOptions) -> dict[str, Any]:
 def _check_linear(options: LinearCommand) -> None:
     from dlgen_cli.implicit.optimizers import OPTIMIZERS
 
-    for name in options.optimizer:
+    for name in _words(options.optimizer):
         if name not in OPTIMIZERS:
             raise UsageError(
                 f"There is no optimizer {name!r}.", remedy=f"Take {', '.join(OPTIMIZERS)}."
@@ -315,8 +334,13 @@ def _require_positive(name: str, value: float) -> None:
         raise UsageError(f"{name} {value:g} was given.", remedy="Give a number above 0.")
 
 
+def _words(texts: Sequence[str]) -> list[str]:
+    """The words of a repeatable option that also takes commas, each once."""
+    return list(dict.fromkeys(word.strip() for text in texts for word in text.split(",")))
+
+
 def _depths(texts: Sequence[str]) -> list[int]:
-    words = [word.strip() for text in texts for word in text.split(",")]
+    words = _words(texts)
     for word in words:
         if not (word.isascii() and word.isdigit() and 1 <= int(word) <= _DEEPEST):
             raise UsageError(
@@ -324,16 +348,6 @@ def _depths(texts: Sequence[str]) -> list[int]:
                 remedy="Several are separated by commas: 1,2,3.",
             )
     return list(dict.fromkeys(int(word) for word in words))
-
-
-def _numbers(name: str, text: str) -> list[float]:
-    try:
-        return [float(word) for word in text.split(",")]
-    except ValueError:
-        raise UsageError(
-            f"{name} {text} was given; numbers separated by commas were expected.",
-            remedy="For example: 5,3,1.",
-        ) from None
 
 
 def _target(options: MatrixCommand) -> Target:
@@ -344,16 +358,8 @@ def _target(options: MatrixCommand) -> Target:
         if path.suffix.lower() in {".npy", ".npz", ".csv"}:
             return targets.read_target(path)
         return _checkpoint_target(options.target)
-    spectrum = _numbers("--spectrum", _SPECTRUM if options.spectrum is None else options.spectrum)
-    sizes = [float(len(spectrum))] * 2
-    if options.dim is not None:
-        sizes = _numbers("--dim", options.dim) * (1 if "," in options.dim else 2)
-    if len(sizes) != 2 or any(size < 1 or size != int(size) for size in sizes):
-        raise UsageError(
-            f"--dim {options.dim} was given; rows and columns were expected.",
-            remedy="For example: 10,8.",
-        )
-    return targets.from_spectrum(spectrum, (int(sizes[0]), int(sizes[1])), options.seed)
+    spectrum = _SPECTRUM if options.spectrum is None else options.spectrum
+    return targets.generate_target(spectrum, options.dim, options.seed)
 
 
 def _checkpoint_target(text: str) -> Target:

@@ -63,7 +63,20 @@ class CheckpointOptions(ReportOptions):
     ] = None
     delta: Annotated[float, typer.Option("--delta", help="Failure probability.")] = 0.05
     arch: Annotated[
-        str | None, typer.Option("--arch", help="Declare the architecture, for example mlp.")
+        str | None,
+        typer.Option(
+            "--arch",
+            help="Declare the architecture: mlp, mobilenet_v2 or any classifier of torchvision.",
+        ),
+    ] = None
+    input_shape: Annotated[
+        str | None,
+        typer.Option(
+            "--input-shape",
+            metavar="C,H,W",
+            help="Shape of one input.",
+            show_default="as recorded, else 3,224,224",
+        ),
     ] = None
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto"
     include: Annotated[

@@ -1,5 +1,21 @@
-"""State dicts to the linear maps that are really applied."""
+"""Checkpoints to the linear maps that are really applied."""
 
-from dlgen_cli.networks.chain import Chain, LinearLayer, read_chain
+from dlgen_cli.networks.chain import ASSUMED_ACTIVATION
+from dlgen_cli.networks.folding import EffectiveLayer, effective_layer, effective_tensors
+from dlgen_cli.networks.graph import GraphLayer, Network
+from dlgen_cli.networks.opening import read_network
+from dlgen_cli.networks.reading import ReadNetwork
+from dlgen_cli.networks.tensors import CheckpointTensors, SelectedTensors
 
-__all__ = ["Chain", "LinearLayer", "read_chain"]
+__all__ = [
+    "ASSUMED_ACTIVATION",
+    "CheckpointTensors",
+    "EffectiveLayer",
+    "GraphLayer",
+    "Network",
+    "ReadNetwork",
+    "SelectedTensors",
+    "effective_layer",
+    "effective_tensors",
+    "read_network",
+]

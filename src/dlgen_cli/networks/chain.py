@@ -1,84 +1,51 @@
-"""A state dict taken as a chain of matrices, one after another."""
+"""A state dict taken as a chain of matrices and kernels, one after another."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from dlgen_cli.checkpoints import Checkpoint, TensorInfo
 from dlgen_cli.errors import CheckpointError
-from dlgen_cli.records import SkippedLayer
+from dlgen_cli.networks.graph import GraphLayer, Network
+from dlgen_cli.networks.reading import ReadNetwork
+from dlgen_cli.networks.tensors import CheckpointTensors
+from dlgen_cli.records import GraphNode, SkippedLayer
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinearLayer:
-    """One map ``x -> W x + c`` of the network.
-
-    Attributes:
-        name: name of the weight tensor.
-        bias_name: name of the bias tensor; None without one.
-        kind: ``linear``.
-        shape: ``(o, i)``.
-    """
-
-    name: str
-    bias_name: str | None
-    kind: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chain:
-    """The matrices of a network, in the order in which they are taken.
-
-    Attributes:
-        layers: at least one.
-        skipped: floating-point tensors that no matrix of the chain accounts for, with reasons.
-        counters: tensors that are no weights (integers), with reasons.
-        known: whether the architecture is on record, so that the order is a fact.
-        misfit: the first pair of layers whose shapes do not fit; None where all fit.
-    """
-
-    layers: Sequence[LinearLayer]
-    skipped: Sequence[SkippedLayer]
-    counters: Sequence[SkippedLayer]
-    known: bool
-    misfit: tuple[LinearLayer, LinearLayer] | None
+#: What stands between two layers of a chain; its Lipschitz constant is the user's.
+ASSUMED_ACTIVATION = "assumed activation"
 
 
 def read_chain(
     checkpoint: Checkpoint, *, include: Sequence[str] = (), exclude: Sequence[str] = ()
-) -> Chain:
-    """Take the matrices of a checkpoint as a chain, in the order of its tensors.
+) -> ReadNetwork:
+    """Take the matrices and kernels of a checkpoint as a chain, in the order of its tensors.
 
-    A vector ``X.bias`` next to a matrix ``X.weight`` is that map's bias. Everything else is
-    skipped with its reason.
+    A vector ``X.bias`` next to a matrix ``X.weight`` is that map's bias. A tensor of three to five
+    axes is a convolution with stride, dilation and groups 1 and zero padding, which bounds every
+    zero-padded one from above. Everything else is skipped with its reason.
 
     Args:
         checkpoint: named tensors.
-        include: glob patterns; where given, a matrix must match one.
-        exclude: glob patterns of matrices to leave out.
+        include: glob patterns; where given, a layer must match one.
+        exclude: glob patterns of layers to leave out.
 
     Raises:
-        CheckpointError: no matrix is left.
+        CheckpointError: no layer is left.
     """
-    layers: list[LinearLayer] = []
+    layers: list[GraphLayer] = []
     skipped: list[SkippedLayer] = []
     counters: list[SkippedLayer] = []
-    biases: set[str] = set()
     for info in checkpoint.tensors.values():
         reason = _reason_to_skip(info, include, exclude)
         if not info.is_floating:
             counters.append(SkippedLayer(name=info.name, reason="not floating point: no weight"))
         elif reason is None:
-            layer = _linear(info, checkpoint)
-            layers.append(layer)
-            if layer.bias_name is not None:
-                biases.add(layer.bias_name)
+            layers.append(_layer(info, checkpoint))
         else:
             skipped.append(SkippedLayer(name=info.name, reason=reason))
+    biases = {layer.bias_name for layer in layers}
     skipped = [one for one in skipped if one.name not in biases]
     if not layers:
         raise CheckpointError(
@@ -86,19 +53,29 @@ def read_chain(
             + (f" (the first: {skipped[0].name}, {skipped[0].reason})." if skipped else "."),
             remedy="Check --include and --exclude, or pass a checkpoint with weights.",
         )
-    misfit = next(
-        ((one, two) for one, two in pairwise(layers) if one.shape[0] != two.shape[1]), None
+    return ReadNetwork(
+        network=Network(
+            nodes=_nodes(layers),
+            layers={layer.name: layer for layer in layers},
+            input_shape=layers[0].input_shape,
+            unused=(),
+        ),
+        structure="chain",
+        architecture=checkpoint.architecture,
+        tensors=CheckpointTensors(checkpoint),
+        skipped=skipped,
+        counters=counters,
+        obstacle=_misfit(layers) or _unknown_maps(layers),
     )
-    known = checkpoint.architecture == "mlp" and misfit is None and not skipped
-    return Chain(layers=layers, skipped=skipped, counters=counters, known=known, misfit=misfit)
 
 
 def _reason_to_skip(info: TensorInfo, include: Sequence[str], exclude: Sequence[str]) -> str | None:
     if info.numel == 0:
         return f"has no entries, shape {info.shape}"
-    if len(info.shape) != 2:
-        kind = ("scalar", "vector", "", "tensor")[min(len(info.shape), 3)]
-        return f"{kind} {'×'.join(map(str, info.shape))}: no dense matrix".replace(" :", ":")
+    if not 2 <= len(info.shape) <= 5 or (not info.name.endswith("weight") and len(info.shape) > 2):
+        kind = ("scalar", "vector", "matrix", "tensor")[min(len(info.shape), 3)]
+        sizes = "×".join(map(str, info.shape))
+        return f"{kind} {sizes}".strip() + ": no layer's weight"
     if include and not any(fnmatchcase(info.name, pattern) for pattern in include):
         return "left out by --include"
     if any(fnmatchcase(info.name, pattern) for pattern in exclude):
@@ -106,13 +83,68 @@ def _reason_to_skip(info: TensorInfo, include: Sequence[str], exclude: Sequence[
     return None
 
 
-def _linear(info: TensorInfo, checkpoint: Checkpoint) -> LinearLayer:
-    stem = info.name.removesuffix("weight")
-    bias = checkpoint.tensors.get(f"{stem}bias") if stem != info.name else None
-    fits = bias is not None and bias.is_floating and bias.shape == (info.shape[0],)
-    return LinearLayer(
+def _layer(info: TensorInfo, checkpoint: Checkpoint) -> GraphLayer:
+    module = info.name.removesuffix(".weight")
+    bias = checkpoint.tensors.get(f"{module}.bias") if module != info.name else None
+    axes = len(info.shape) - 2
+    return GraphLayer(
         name=info.name,
-        bias_name=f"{stem}bias" if fits else None,
-        kind="linear",
-        shape=info.shape,
+        module=module,
+        kind=f"conv{axes}d" if axes else "linear",
+        weight_shape=info.shape,
+        has_own_bias=bias is not None and bias.is_floating and bias.shape == (info.shape[0],),
+        input_shape=(info.shape[1],),
+        output_shape=(info.shape[0],),
+        stride=(1,) * axes,
+        padding=(0,) * axes,
+        dilation=(1,) * axes,
     )
+
+
+def _nodes(layers: Sequence[GraphLayer]) -> list[GraphNode]:
+    nodes = [GraphNode(name="input", kind="input", operation="input")]
+    for layer in layers:
+        if len(nodes) > 1:
+            nodes.append(
+                GraphNode(
+                    name=f"before {layer.name}",
+                    kind="lipschitz",
+                    operation=ASSUMED_ACTIVATION,
+                    inputs=(nodes[-1].name,),
+                )
+            )
+        nodes.append(
+            GraphNode(
+                name=f"apply {layer.name}",
+                kind="linear",
+                operation=layer.kind,
+                inputs=(nodes[-1].name,),
+                layer=layer.name,
+            )
+        )
+    return nodes
+
+
+def _misfit(layers: Sequence[GraphLayer]) -> str | None:
+    """The first pair of layers whose shapes cannot follow each other."""
+    for one, two in pairwise(layers):
+        gives, takes = one.weight_shape[0], two.weight_shape[1]
+        is_grouped = bool(two.stride) and gives % takes == 0
+        is_flattened = bool(one.stride) and not two.stride and takes % gives == 0
+        if gives != takes and not is_grouped and not is_flattened:
+            return (
+                f"Shapes do not fit: {one.name} {one.weight_shape} gives {gives} features, "
+                f"{two.name} {two.weight_shape} takes {takes}."
+            )
+    return None
+
+
+def _unknown_maps(layers: Sequence[GraphLayer]) -> str | None:
+    """A bias whose norm depends on the size of a map that nobody knows."""
+    for layer in layers:
+        if layer.stride and layer.has_own_bias:
+            return (
+                f"The bias of {layer.name} stands at every position of a map whose size is not "
+                "known: give --arch and --input-shape."
+            )
+    return None

@@ -21,7 +21,8 @@ _SUFFIXES = (".png", ".svg", ".pdf")
 #: tell the curves apart without colour.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
-_BLACK, _GREY, _LIGHT = "#000000", "#595959", "#DDDDDD"
+_BLACK, _GREY, _PALE, _LIGHT = "#000000", "#595959", "#A6A6A6", "#DDDDDD"
+_MOST_GREY = 30
 _STYLE: Any = {
     "font.size": 11,
     "axes.titlesize": 12,
@@ -208,23 +209,23 @@ def _draw_curves(axes: Axes, panel: Panel, share: float) -> None:
     now = share * end
     seen = [index for index, time in enumerate(panel["theory_times"]) if time <= now]
     shown = min(sum(value > _ZERO * spectrum[0] for value in spectrum), len(_COLOURS))
-    for curve in reversed(range(len(spectrum))):
-        colour = _COLOURS[curve] if curve < shown else _GREY
+    _draw_rest(axes, panel, shown)
+    for curve in reversed(range(shown)):
+        colour = _COLOURS[curve]
         heights = [row[curve] for row in panel["theory"]]
         axes.plot(panel["theory_times"], heights, color=colour, linewidth=1.0, alpha=0.35)
         axes.plot(
             [panel["theory_times"][index] for index in seen], [heights[index] for index in seen],
-            color=colour, linewidth=2.0 if curve < shown else 0.8,
+            color=colour, linewidth=2.0,
         )  # fmt: skip
-        if curve < shown:
-            run = [row[curve] for row in panel["run"]]
-            done = [point for point in _spread(times, run, spectrum[0]) if point[0] <= now]
-            axes.plot(
-                [time for time, _ in done], [height for _, height in done],
-                linestyle="none", marker=_MARKERS[curve], markersize=5.5, markerfacecolor="white",
-                markeredgecolor=colour, markeredgewidth=1.4, zorder=3,
-            )  # fmt: skip
-            _mark_takeoff(axes, panel["takeoff"][curve], spectrum[curve], end, colour)
+        run = [row[curve] for row in panel["run"]]
+        done = [point for point in _spread(times, run, spectrum[0]) if point[0] <= now]
+        axes.plot(
+            [time for time, _ in done], [height for _, height in done],
+            linestyle="none", marker=_MARKERS[curve], markersize=5.5, markerfacecolor="white",
+            markeredgecolor=colour, markeredgewidth=1.4, zorder=3,
+        )  # fmt: skip
+        _mark_takeoff(axes, panel["takeoff"][curve], spectrum[curve], end, colour)
     highest = max(*spectrum, *(max(row) for row in panel["run"]))
     axes.set_xlim(-0.02 * end, 1.02 * end)
     axes.set_ylim(-0.04 * highest, 1.1 * highest)
@@ -233,6 +234,14 @@ def _draw_curves(axes: Axes, panel: Panel, share: float) -> None:
     axes.set_title(_title(panel), loc="left")
     _name_targets(axes, spectrum[:shown], highest)
     _plain(axes)
+
+
+def _draw_rest(axes: Axes, panel: Panel, shown: int) -> None:
+    """Draw the theory of the values without a colour of their own, some of many."""
+    count = len(panel["spectrum"]) - shown
+    for curve in range(shown, shown + count, max(1, count // _MOST_GREY)):
+        heights = [row[curve] for row in panel["theory"]]
+        axes.plot(panel["theory_times"], heights, color=_PALE, linewidth=0.7, zorder=1)
 
 
 def _spread(

@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
 
 import torch
 
 from dlgen_cli.errors import TensorError
-from dlgen_cli.networks import LinearLayer
+from dlgen_cli.networks import EffectiveLayer, GraphLayer
 from dlgen_cli.records import Interval, LayerSpectrum, Truncation
+from dlgen_cli.spectra.convolution import (
+    ConvolutionGeometry,
+    convolution_norm,
+    patch_factor_upper,
+)
 from dlgen_cli.spectra.dense import singular_value_bounds
 from dlgen_cli.spectra.rounding import SLACK
-from dlgen_cli.spectra.sums import sum_of_squares
+from dlgen_cli.spectra.sums import largest_magnitude, sum_of_squares
+
+Geometry = Literal["known", "assumed"]
 
 
 def measure_layer(
-    layer: LinearLayer,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
+    effective: EffectiveLayer,
     *,
+    geometry: Geometry,
     rank: int | None = None,
+    device: torch.device | None = None,
 ) -> LayerSpectrum:
-    """Measure one dense layer ``x -> W x + c``.
+    """Measure one layer ``x -> W x + c``: dense, a convolution, or diagonal.
+
+    A convolution is truncated as the matrix ``(o, i/groups * prod k)``; its truncation errors are
+    operator norms, ``c sigma_{r+1}`` with the factor of
+    `dlgen_cli.spectra.convolution.patch_factor_upper`. The rounding of folding is added to every
+    upper end.
 
     Args:
-        layer: its names and shapes.
-        weight: shape ``(o, i)``, floating point, finite.
-        bias: shape ``(o,)``, or None.
+        effective: the layer with the tensors that it really applies.
+        geometry: whether stride, padding and groups of a convolution are known. Where they are
+            assumed, the norm is that of the largest map.
         rank: report the truncation error at this rank too.
+        device: where singular values are computed; convolutions stay on the CPU.
 
     Returns:
         Norms and tails with their directions.
@@ -35,30 +51,82 @@ def measure_layer(
     Raises:
         TensorError: a norm leaves the range of floats; the tensor is named.
     """
-    values = singular_value_bounds(weight)
+    layer, weight, bias = effective.layer, effective.weight, effective.bias
     frobenius = _root(sum_of_squares(weight))
-    bias_norm = _root(sum_of_squares(bias)).upper if bias is not None else 0.0
-    if not all(map(math.isfinite, (values[0].upper, frobenius.upper, bias_norm))):
+    matrix = weight.reshape(weight.shape[0], -1)
+    is_diagonal = layer.kind == "diagonal"
+    values = () if is_diagonal else singular_value_bounds(matrix.to(device))
+    factor = patch_factor_upper(weight, as_geometry(layer)) if layer.stride else 1.0
+    folding = effective.rounding_upper * frobenius.upper * factor
+    norm = _operator_norm(effective, values, geometry)
+    norm = Interval(lower=norm.lower, upper=(norm.upper + folding) * SLACK)
+    bias_norm = 0.0
+    if bias is not None:
+        squares = sum_of_squares(bias).upper
+        bias_norm = math.sqrt(squares * layer.positions) * (1 + effective.rounding_upper) * SLACK
+    if not all(map(math.isfinite, (norm.upper, frobenius.upper, bias_norm))):
         raise TensorError(
             f"The norm of {layer.name} exceeds the range of float64.",
             remedy="Check the checkpoint: weights of this size are no trained network's.",
         )
-    norm = values[0]
-    tails = (*(value.upper for value in values), 0.0)
+    tails = _tails(values, norm, factor, folding)
     return LayerSpectrum(
         name=layer.name,
         kind=layer.kind,
-        shape=layer.shape,
+        shape=layer.weight_shape,
         parameters=weight.numel(),
         spectral_norm=norm,
         frobenius_norm=frobenius,
-        stable_rank=_stable_rank(frobenius, norm),
+        stable_rank=_stable_rank(frobenius, values[0] if values else norm),
         truncation_errors_upper=tails,
-        truncation=_truncation(tails, norm, rank) if rank is not None else None,
+        truncation=_truncation(tails, norm, rank) if rank is not None and tails else None,
         singular_values=tuple(values),
         bias_norm_upper=bias_norm,
         bias_parameters=bias.numel() if bias is not None else 0,
+        geometry=geometry if layer.stride else None,
+        reshaped_norm=values[0] if layer.stride else None,
     )
+
+
+def as_geometry(layer: GraphLayer) -> ConvolutionGeometry:
+    """The geometry of a convolution, without the size of its map."""
+    return ConvolutionGeometry(
+        stride=layer.stride,
+        padding=layer.padding,
+        dilation=layer.dilation,
+        groups=layer.groups,
+        transposed=layer.transposed,
+        output_padding=layer.output_padding,
+        padding_mode=layer.padding_mode,  # type: ignore[arg-type]
+    )
+
+
+def _operator_norm(
+    effective: EffectiveLayer, values: Sequence[Interval], geometry: Geometry
+) -> Interval:
+    layer = effective.layer
+    if layer.kind == "diagonal":
+        largest = largest_magnitude(effective.weight)
+        return Interval(lower=largest, upper=largest)
+    if not layer.stride:
+        return values[0]
+    return convolution_norm(effective.weight, placed_geometry(layer, geometry))
+
+
+def placed_geometry(layer: GraphLayer, geometry: Geometry) -> ConvolutionGeometry:
+    """The geometry of a convolution on its own map, where that is known."""
+    unplaced = as_geometry(layer)
+    return replace(unplaced, input_size=layer.input_size) if geometry == "known" else unplaced
+
+
+def _tails(
+    values: Sequence[Interval], norm: Interval, factor: float, folding: float
+) -> tuple[float, ...]:
+    """Entry r bounds the operator norm of what rank r cuts off; none for a diagonal map."""
+    if not values:
+        return ()
+    cut = [(value.upper * factor + folding) * SLACK for value in values]
+    return (norm.upper, *cut[1:], 0.0)
 
 
 def _root(squares: Interval) -> Interval:

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from dlgen_cli import architectures
 from dlgen_cli.errors import UsageError
 from dlgen_cli.training.data import source_names
 from dlgen_cli.training.regimes import Adversary, Regime
@@ -17,6 +16,8 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 DEFAULT_SOURCE = "cifar10"
 DEFAULT_ARCHITECTURE = "mobilenet_v2"
+#: Architectures that the training loop takes in this version.
+TRAINABLE = ("mlp",)
 DEFAULT_ARCHITECTURES: Mapping[str, str] = {"digits": "mlp"}
 DEFAULT_LEARNING_RATES: Mapping[str, float] = {"adam": 0.003, "sgd": 0.1}
 
@@ -94,7 +95,7 @@ class Recipe:
         _check_choice("--optimizer", self.optimizer, get_args(Optimizer))
         _check_choice("--adversary", self.adversary, get_args(Adversary))
         _check_choice("--device", self.device, get_args(Device))
-        if self.source not in source_names() or self.architecture not in architectures.names():
+        if self.source not in source_names() or self.architecture not in TRAINABLE:
             raise UsageError(
                 f"--source {self.source} with --arch {self.architecture} is not available: this "
                 "version trains digits with mlp.",

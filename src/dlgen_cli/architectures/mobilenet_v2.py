@@ -1,0 +1,87 @@
+"""MobileNetV2, torchvision's, with a stem for ImageNet or for images of 32 x 32 pixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, cast, get_args
+
+from dlgen_cli.architectures.torchvision_models import zero_module
+from dlgen_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Stem = Literal["imagenet", "small"]
+
+#: Expansion, channels, blocks and stride of each stage (Sandler and others 2018, table 2).
+_STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+_KEPT_SMALL = 2  # the stages that keep the size of a small image
+
+
+def mobilenet_v2(
+    *,
+    num_classes: int = 1000,
+    width_mult: float = 1.0,
+    dropout: float = 0.0,
+    stem: Stem = "imagenet",
+) -> nn.Module:
+    """Make a MobileNetV2.
+
+    Both stems have the same tensors, so that state dicts are interchangeable: ``small`` takes
+    stride 1 instead of 2 in the first convolution and in the first stage of stride 2, and
+    reduces 32 x 32 to 4 x 4 where ``imagenet`` reduces 224 x 224 to 7 x 7.
+
+    Args:
+        num_classes: number of logits, at least 1.
+        width_mult: factor on all channels, above 0.
+        dropout: rate before the classifier; torchvision's own default is 0.2.
+        stem: ``imagenet`` or ``small``.
+
+    Returns:
+        The module, on the CPU, in float32, with all parameters zero.
+
+    Raises:
+        UsageError: an argument is out of its range.
+    """
+    if stem not in get_args(Stem):
+        raise UsageError(
+            f"The mobilenet_v2 has no stem {stem!r}.",
+            remedy=f"Choose one of: {', '.join(get_args(Stem))}.",
+        )
+    if num_classes < 1 or width_mult <= 0 or not 0 <= dropout < 1:
+        raise UsageError(
+            f"The mobilenet_v2 has num_classes {num_classes}, width_mult {width_mult} and "
+            f"dropout {dropout}.",
+            remedy="Take at least 1 class, a factor above 0, and a rate from 0 to less than 1.",
+        )
+    is_small = stem == "small"
+
+    def construct() -> nn.Module:
+        from torchvision.models import MobileNetV2
+
+        stages = [
+            [expansion, channels, blocks, 1 if is_small and position < _KEPT_SMALL else stride]
+            for position, (expansion, channels, blocks, stride) in enumerate(_STAGES)
+        ]
+        return cast(
+            "nn.Module",
+            MobileNetV2(
+                num_classes=num_classes,
+                width_mult=width_mult,
+                dropout=dropout,
+                inverted_residual_setting=stages,
+            ),
+        )
+
+    network = zero_module(construct)
+    if is_small:
+        first = cast("nn.Conv2d", network.get_submodule("features.0.0"))
+        first.stride = (1, 1)
+    return network

@@ -1,0 +1,121 @@
+"""Tensors in b bits for each entry, and what they cost.
+
+32 bits: IEEE float32. 16 bits: IEEE float16. Any other b from 1 to 31: a uniform grid, symmetric
+about 0, with ``2^b`` levels ``scale (2 code - (2^b - 1))`` and one float32 scale for each tensor,
+whose 32 bits are counted. A float16 tensor has a scale too, a power of two that keeps its largest
+entry in range, so that neither large nor tiny weights are lost; it is counted alike.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from dlgen_cli.errors import UsageError
+
+MOST_BITS = 32
+SCALE_BITS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantized:
+    """A tensor as it is stored.
+
+    Attributes:
+        bits: b, for each entry.
+        shape: of the tensor.
+        payload: uint8 bytes of the codes, packed without gaps (big-endian within each entry), or
+            the bytes of the floats (little-endian).
+        scale: float32 value that multiplies the grid; 1 for float32 entries.
+    """
+
+    bits: int
+    shape: tuple[int, ...]
+    payload: torch.Tensor
+    scale: float
+
+    @property
+    def stored_bits(self) -> int:
+        """Everything that the tensor costs: its entries, and its scale where it has one."""
+        entries = self.bits * math.prod(self.shape)
+        return entries if self.bits == MOST_BITS else entries + SCALE_BITS
+
+    def values(self) -> torch.Tensor:
+        """The stored numbers, float64.
+
+        Exact for 16 and 32 bits; otherwise each within one rounding of float64, which
+        `rounding_upper` bounds.
+        """
+        raw = self.payload.numpy()
+        if self.bits == 32:
+            floats = raw.view("<f4").astype(np.float64)
+        elif self.bits == 16:
+            floats = raw.view("<f2").astype(np.float64) * self.scale
+        else:
+            codes = _unpack(raw, self.bits, math.prod(self.shape))
+            floats = (2.0 * codes - (2.0**self.bits - 1.0)) * self.scale
+        return torch.from_numpy(floats).reshape(self.shape)
+
+
+def require_bits(bits: int) -> None:
+    """Refuse a width that cannot be stored.
+
+    Raises:
+        UsageError: b is below 1 or above 32.
+    """
+    if not 1 <= bits <= MOST_BITS:
+        raise UsageError(
+            f"b is {bits}; 1 to {MOST_BITS} bits for each parameter can be stored.",
+            remedy="Try --b 8.",
+        )
+
+
+def quantize(tensor: torch.Tensor, bits: int) -> Quantized:
+    """Round a tensor to b bits for each entry.
+
+    Args:
+        tensor: floating point, any shape, finite.
+        bits: from 1 to 32.
+
+    Returns:
+        The nearest level for each entry.
+
+    Raises:
+        UsageError: b is out of its range, or an entry exceeds the range of float32.
+    """
+    require_bits(bits)
+    values = tensor.detach().to("cpu", torch.float64).numpy()
+    largest = float(np.abs(values).max()) if values.size else 0.0
+    if largest > float(np.finfo(np.float32).max):
+        raise UsageError(
+            f"An entry of magnitude {largest:.3g} exceeds float32; it cannot be stored in {bits} "
+            "bits."
+        )
+    scale = 1.0
+    if bits == 32:
+        raw = np.ascontiguousarray(values.astype("<f4"))
+    elif bits == 16:
+        scale = 2.0 ** (math.frexp(largest)[1] - 1) if largest else 1.0
+        raw = np.ascontiguousarray((values / scale).astype("<f2"))
+    else:
+        levels = 2**bits - 1
+        scale = float(np.float32(largest / levels)) or float(np.finfo(np.float32).tiny)
+        codes = np.clip(np.rint((values / scale + levels) / 2), 0, levels).astype(np.uint64)
+        raw = _pack(codes.reshape(-1), bits)
+    payload = torch.from_numpy(raw.reshape(-1).view(np.uint8).copy())
+    return Quantized(bits=bits, shape=tuple(tensor.shape), payload=payload, scale=scale)
+
+
+def _pack(codes: np.ndarray, bits: int) -> np.ndarray:
+    shifts = np.arange(bits - 1, -1, -1, dtype=np.uint64)
+    digits = ((codes[:, None] >> shifts) & np.uint64(1)).astype(np.uint8)
+    return np.packbits(digits.reshape(-1))
+
+
+def _unpack(raw: np.ndarray, bits: int, count: int) -> np.ndarray:
+    digits = np.unpackbits(raw, count=count * bits).reshape(count, bits)
+    weights = 2.0 ** np.arange(bits - 1, -1, -1)
+    return digits @ weights

@@ -1,0 +1,159 @@
+"""The network that a checkpoint holds: architecture, arguments, weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dlgen_cli.architectures import build
+from dlgen_cli.checkpoints import Checkpoint
+from dlgen_cli.errors import CheckpointError, UsageError
+from dlgen_cli.networks.folding import resolve_weight_norm
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_OPTIONAL_HEADS = {"aux_logits": ("aux1.", "aux2.", "AuxLogits.")}
+_WEIGHT_NORMS = (
+    (".weight_g", ".weight_v"),
+    (".parametrizations.weight.original0", ".parametrizations.weight.original1"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BuiltNetwork:
+    """A network with the weights of a checkpoint.
+
+    Attributes:
+        module: in evaluation mode, on the CPU; float32, or float64 where a tensor needs it.
+        tensors: its state dict, weight normalization resolved.
+        architecture: the name that it was built by.
+        arguments: what its constructor was given.
+        input_shape: of one example, where the checkpoint records it; otherwise None.
+    """
+
+    module: nn.Module
+    tensors: Mapping[str, Tensor]
+    architecture: str
+    arguments: Mapping[str, Any]
+    input_shape: tuple[int, ...] | None
+
+
+def build_for(
+    checkpoint: Checkpoint, name: str | None = None, arguments: Mapping[str, Any] | None = None
+) -> BuiltNetwork:
+    """Build the network whose weights a checkpoint holds, and load them strictly.
+
+    Args:
+        checkpoint: named tensors.
+        name: the architecture; what the checkpoint records where None.
+        arguments: of its constructor, on top of those that the checkpoint records for this
+            architecture. ``num_classes`` is read off the shape of the last layer.
+
+    Raises:
+        UsageError: no architecture is given or recorded, it is unknown, or an argument is.
+        CheckpointError: a tensor is missing, surplus or of another shape; the first is named.
+    """
+    name, given = _recorded(checkpoint, name, arguments or {})
+    tensors = resolved_tensors(checkpoint)
+    if name != "mlp":
+        given = _inferred(name, given, tensors)
+    module = build(name, **given)
+    _require_fit(checkpoint, name, module.state_dict(), tensors)
+    module = module.eval().requires_grad_(requires_grad=False)
+    if any(tensor.is_floating_point() and tensor.itemsize > 4 for tensor in tensors.values()):
+        module = module.double()
+    module.load_state_dict(tensors)
+    config = checkpoint.config
+    return BuiltNetwork(
+        module=module,
+        tensors=module.state_dict(),
+        architecture=name,
+        arguments=given,
+        input_shape=tuple(config["input"]["shape"]) if config is not None else None,
+    )
+
+
+def resolved_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """All tensors of a checkpoint, with weight normalization resolved in float64."""
+    found = {name: checkpoint.read(name) for name in checkpoint.tensors}
+    for g_end, v_end in _WEIGHT_NORMS:
+        for g_name in [name for name in found if name.endswith(g_end)]:
+            stem = g_name.removesuffix(g_end)
+            if f"{stem}{v_end}" in found:
+                g, v = found.pop(g_name), found.pop(f"{stem}{v_end}")
+                found[f"{stem}.weight"] = resolve_weight_norm(g.double(), v.double())
+    return found
+
+
+def _recorded(
+    checkpoint: Checkpoint, name: str | None, arguments: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    config = checkpoint.config
+    chosen = name or (config["architecture"] if config is not None else checkpoint.architecture)
+    if chosen is None:
+        raise UsageError(
+            f"{checkpoint.path} does not record its architecture.", remedy="Give --arch NAME."
+        )
+    if config is not None and config["architecture"] == chosen:
+        return chosen, {**config["architecture_arguments"], **arguments}
+    return chosen, dict(arguments)
+
+
+def _inferred(name: str, given: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Arguments with what the tensors tell: the number of classes, and auxiliary heads."""
+    chosen = dict(given)
+    trial = build(name, **chosen)
+    head = _head(trial)
+    if "num_classes" not in chosen and f"{head}.weight" in tensors:
+        chosen["num_classes"] = int(tensors[f"{head}.weight"].shape[0])
+    for argument, heads in _OPTIONAL_HEADS.items():
+        expected = any(key.startswith(heads) for key in trial.state_dict())
+        if expected and not any(key.startswith(heads) for key in tensors):
+            chosen.setdefault(argument, False)
+    return chosen
+
+
+def _head(module: nn.Module) -> str:
+    """Path of the last layer with outputs of its own: a linear map or a convolution."""
+    found = ""
+    for path, part in module.named_modules():
+        if hasattr(part, "out_features") or hasattr(part, "out_channels"):
+            found = path if type(part).__module__.startswith("torch.nn.") else found
+    return found
+
+
+def _require_fit(
+    checkpoint: Checkpoint,
+    name: str,
+    expected: Mapping[str, Tensor],
+    found: dict[str, Tensor],
+) -> None:
+    """Refuse the first tensor that does not fit.
+
+    A counter of batches (an integer that evaluation does not read) may be missing.
+    """
+    remedy = f"Check --arch: {name} was expected."
+    for key, wanted in expected.items():
+        if key not in found and not wanted.is_floating_point():
+            found[key] = wanted
+        elif key not in found:
+            raise CheckpointError(
+                f"{checkpoint.path} has no tensor {key} of shape {tuple(wanted.shape)}, which "
+                f"the architecture {name} needs.",
+                remedy=remedy,
+            )
+        elif found[key].shape != wanted.shape:
+            raise CheckpointError(
+                f"{checkpoint.path}: tensor {key} has shape {tuple(found[key].shape)}; the "
+                f"architecture {name} expects {tuple(wanted.shape)}.",
+                remedy=remedy,
+            )
+    for key, tensor in found.items():
+        if key not in expected:
+            raise CheckpointError(
+                f"{checkpoint.path} holds a tensor {key} of shape {tuple(tensor.shape)} that the "
+                f"architecture {name} does not have.",
+                remedy=remedy,
+            )

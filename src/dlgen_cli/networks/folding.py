@@ -1,0 +1,237 @@
+"""Batch normalization folded into the layer before it; weight normalization resolved.
+
+The folded network, its tensors in float64, is the hypothesis that is audited. Folding itself
+rounds: `EffectiveLayer.rounding_upper` says by how much.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from dlgen_cli.errors import TensorError
+from dlgen_cli.networks.graph import BatchNorm, GraphLayer, Network
+from dlgen_cli.records import GraphNode
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_UNIT_ROUNDOFF = 2.0**-53
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EffectiveLayer:
+    """A layer with the tensors that it really applies.
+
+    Attributes:
+        layer: its facts.
+        weight: float64, of shape ``layer.weight_shape``.
+        bias: float64, ``layer.channels`` entries; None without one.
+        rounding_upper: every entry of ``weight`` is within this relative error of the exact one;
+            an entry of a folded ``bias`` is within it of ``|c - mean| |scale| + |b|``.
+    """
+
+    layer: GraphLayer
+    weight: Tensor
+    bias: Tensor | None
+    rounding_upper: float
+
+
+def effective_layer(layer: GraphLayer, tensors: Mapping[str, Tensor]) -> EffectiveLayer:
+    """Compute the weight and the bias of one layer from a state dict.
+
+    Args:
+        layer: of a traced network.
+        tensors: the network's own state dict or another one with its names, an anchor's for
+            example. A weight may stand there as it is or under either form of weight
+            normalization.
+
+    Raises:
+        TensorError: a tensor is missing or has another shape, or a variance is not positive.
+    """
+    norm = layer.batch_norm
+    if norm is not None and layer.kind == "diagonal":
+        scale, mean, shift = _normalization(norm, tensors)
+        return EffectiveLayer(
+            layer=layer,
+            weight=scale,
+            bias=shift - mean * scale,
+            rounding_upper=8 * _UNIT_ROUNDOFF,
+        )
+    weight, roundings = _own_weight(layer, tensors)
+    _require_shape(layer.weight_name, weight, layer.weight_shape)
+    bias = _read(f"{layer.module}.bias", tensors) if layer.has_own_bias else None
+    if bias is not None:
+        _require_shape(f"{layer.module}.bias", bias, (layer.channels,))
+    if norm is not None:
+        scale, mean, shift = _normalization(norm, tensors)
+        weight = weight * _along_outputs(scale, layer)
+        bias = (-mean if bias is None else bias - mean) * scale + shift
+        roundings += 8
+    return EffectiveLayer(
+        layer=layer, weight=weight, bias=bias, rounding_upper=roundings * _UNIT_ROUNDOFF
+    )
+
+
+def effective_tensors(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """All effective tensors of a network, from its own state dict or from an anchor's.
+
+    Args:
+        network: traced.
+        tensors: a state dict with the network's names.
+
+    Returns:
+        Weights and biases in float64 by `GraphLayer.weight_name` and `GraphLayer.bias_name`;
+        ``network.parameters`` entries in all.
+
+    Raises:
+        TensorError: see `effective_layer`.
+    """
+    found: dict[str, Tensor] = {}
+    for layer in network.layers.values():
+        if layer.weight_name in found:
+            continue
+        effective = effective_layer(layer, tensors)
+        found[layer.weight_name] = effective.weight
+        if layer.bias_name is not None and effective.bias is not None:
+            found[layer.bias_name] = effective.bias
+    return found
+
+
+def fold(
+    nodes: Sequence[GraphNode], layers: Mapping[str, GraphLayer]
+) -> tuple[list[GraphNode], dict[str, GraphLayer]]:
+    """Fold every batch normalization whose only input is a layer that nothing else reads.
+
+    One that cannot be folded stays a diagonal layer of its own.
+
+    Args:
+        nodes: in the order of evaluation; the last is the output.
+        layers: by name; every batch normalization is a ``diagonal`` one.
+
+    Returns:
+        The nodes without those that were folded, and the layers that are left.
+    """
+    by_name = {node.name: node for node in nodes}
+    readers = Counter(name for node in nodes for name in node.inputs)
+    calls = Counter(layers[node.layer].module for node in nodes if node.layer is not None)
+    replaced: dict[str, str] = {}
+    folded = dict(layers)
+    for node in nodes:
+        if node.kind != "diagonal" or node.layer is None:
+            continue
+        before = by_name[node.inputs[0]]
+        if before.kind != "linear" or before.layer is None or readers[before.name] != 1:
+            continue
+        layer, norm = layers[before.layer], layers[node.layer].batch_norm
+        is_per_channel = bool(layer.stride) or len(layer.output_shape) == 1
+        if calls[layer.module] == 1 and is_per_channel:
+            folded[layer.name] = replace(layer, batch_norm=norm)
+            replaced[node.name] = before.name
+    kept = [
+        replace(node, inputs=tuple(replaced.get(name, name) for name in node.inputs))
+        for node in nodes
+        if node.name not in replaced
+    ]
+    used = {node.layer for node in kept}
+    return kept, {name: layer for name, layer in folded.items() if name in used}
+
+
+def tensor_names(layer: GraphLayer, stored: Sequence[str]) -> set[str]:
+    """The tensors among ``stored`` that a layer reads."""
+    wanted = set(layer.batch_norm.tensor_names) if layer.batch_norm else set()
+    if layer.kind != "diagonal":
+        wanted |= {f"{layer.module}.{name}" for name in ("weight", "bias", *_G_NAMES, *_V_NAMES)}
+    return wanted & set(stored)
+
+
+_G_NAMES = ("weight_g", "parametrizations.weight.original0")
+_V_NAMES = ("weight_v", "parametrizations.weight.original1")
+
+
+def _read(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
+    import torch
+
+    if name not in tensors:
+        raise TensorError(
+            f"There is no tensor {name}, which the network reads.",
+            remedy="Give a state dict of the same architecture.",
+        )
+    return tensors[name].detach().to(torch.float64)
+
+
+def _require_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(tensor.shape) != shape:
+        raise TensorError(
+            f"Tensor {name} has shape {tuple(tensor.shape)}; {shape} was expected.",
+            remedy="Give a state dict of the same architecture.",
+        )
+
+
+def _own_weight(layer: GraphLayer, tensors: Mapping[str, Tensor]) -> tuple[Tensor, int]:
+    """The module's weight, and how many roundings each of its entries has seen."""
+    for g_name, v_name in zip(_G_NAMES, _V_NAMES, strict=True):
+        if f"{layer.module}.{g_name}" in tensors:
+            g = _read(f"{layer.module}.{g_name}", tensors)
+            v = _read(f"{layer.module}.{v_name}", tensors)
+            return resolve_weight_norm(g, v), v.numel() + 8
+    return _read(layer.weight_name, tensors), 0
+
+
+def resolve_weight_norm(g: Tensor, v: Tensor) -> Tensor:
+    """The weight ``g v / ||v||`` of weight normalization.
+
+    Args:
+        g: the norms; its shape has one entry on every axis that ``||v||`` is taken over.
+        v: the direction.
+
+    Raises:
+        TensorError: ``g`` does not fit, or a direction is zero.
+    """
+    import torch
+
+    over = [axis for axis in range(v.ndim) if g.ndim == 0 or g.shape[axis] == 1]
+    fits = g.ndim in {0, v.ndim}
+    fits = fits and all(
+        g.shape[axis] == v.shape[axis] for axis in range(v.ndim) if axis not in over
+    )
+    norm = torch.linalg.vector_norm(v, dim=over, keepdim=True) if over else v.abs()
+    if not fits or not bool((norm > 0).all()):
+        raise TensorError(
+            f"Weight normalization with g of shape {tuple(g.shape)} and v of shape "
+            f"{tuple(v.shape)} cannot be resolved, or a row of v is zero."
+        )
+    return v * (g / norm)
+
+
+def _normalization(norm: BatchNorm, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """``g / sqrt(var + epsilon)``, ``mean`` and ``b``."""
+    import torch
+
+    parts = [_read(name, tensors) for name in norm.tensor_names]
+    for name, part in zip(norm.tensor_names, parts, strict=True):
+        _require_shape(name, part, (norm.features,))
+    mean, variance = parts[:2]
+    spread = variance + norm.epsilon
+    if not bool((spread > 0).all()):
+        raise TensorError(
+            f"{norm.module}.running_var has an entry of {float(variance.min())}; with epsilon "
+            f"{norm.epsilon} a positive number was expected.",
+            remedy="Take a checkpoint whose batch normalization has seen data.",
+        )
+    if norm.affine:
+        return parts[2] / spread.sqrt(), mean, parts[3]
+    return spread.sqrt().reciprocal(), mean, torch.zeros_like(mean)
+
+
+def _along_outputs(scale: Tensor, layer: GraphLayer) -> Tensor:
+    """A factor for each output channel, shaped to multiply the stored weight."""
+    spatial = (1,) * (len(layer.weight_shape) - 2)
+    if not layer.transposed:
+        return scale.reshape(-1, 1, *spatial)
+    per_group = scale.reshape(layer.groups, 1, -1)
+    inputs = layer.weight_shape[0] // layer.groups
+    spread = per_group.expand(layer.groups, inputs, per_group.shape[2])
+    return spread.reshape(layer.weight_shape[0], -1, *spatial)

@@ -1,0 +1,37 @@
+"""What is known of the network in a checkpoint, as a graph or as a chain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from dlgen_cli.networks.graph import Network
+from dlgen_cli.records import SkippedLayer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReadNetwork:
+    """A network with the means to read its tensors.
+
+    Attributes:
+        network: nodes and layers.
+        structure: ``graph`` where the network was traced, ``chain`` where its matrices are taken
+            one after another.
+        architecture: its name; None where unknown.
+        tensors: the state dict.
+        skipped: what no layer accounts for, with reasons: a bound of the network needs it.
+        counters: what the network's evaluation does not read, with reasons.
+        obstacle: why no bound can speak of the network as it was read; None where one can.
+    """
+
+    network: Network
+    structure: Literal["graph", "chain"]
+    architecture: str | None
+    tensors: Mapping[str, Tensor]
+    skipped: Sequence[SkippedLayer]
+    counters: Sequence[SkippedLayer]
+    obstacle: str | None

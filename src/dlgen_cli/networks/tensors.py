@@ -1,0 +1,56 @@
+"""Tensors as mappings that read each one when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from dlgen_cli.checkpoints import Checkpoint
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class CheckpointTensors(Mapping[str, "Tensor"]):
+    """Tensors by name, never more than one in memory on its account."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Read one tensor; NaN and infinity are refused by name."""
+        if name not in self._checkpoint.tensors:
+            raise KeyError(name)
+        return self._checkpoint.read(name)
+
+    def __iter__(self) -> Iterator[str]:
+        """The names, in the checkpoint's order."""
+        return iter(self._checkpoint.tensors)
+
+    def __len__(self) -> int:
+        """How many tensors there are."""
+        return len(self._checkpoint.tensors)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a tensor of this name; nothing is read."""
+        return name in self._checkpoint.tensors
+
+
+class SelectedTensors(Mapping[str, "Tensor"]):
+    """Some of a mapping's tensors, read one by one."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], names: Sequence[str]) -> None:
+        self._tensors = tensors
+        self._names = names
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Read one tensor."""
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names, in their order."""
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        """How many tensors there are."""
+        return len(self._names)

@@ -1,0 +1,303 @@
+"""Operator norms of convolutions, enclosed.
+
+The zero-padded convolution on a map of any size is a submatrix of the convolution on the infinite
+lattice, whose norm is the supremum over frequencies of ``||K(w)||``, K the transfer matrix of the
+polyphase form (`geometry.transfer_taps`), and the largest over groups (`supremum`). The norms on
+growing maps tend to it, so it is also the supremum over all map sizes. A transposed convolution
+is the adjoint of the convolution with the same stored weight. Circular padding has the
+frequencies of its own grid. Reflect and replicate padding multiply by the norm of the padding map
+(`geometry.padding_factor_squared`). Where the map is known and small, the explicit matrix decides.
+
+Everything is computed on the CPU in float64, after scaling by a power of two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from dlgen_cli.records import Interval
+from dlgen_cli.spectra.dense import singular_value_bounds
+from dlgen_cli.spectra.finite_maps import (
+    block_shape,
+    dense_blocks,
+    dense_operator,
+    finite_map_lower,
+)
+from dlgen_cli.spectra.geometry import (
+    ConvolutionGeometry,
+    check_geometry,
+    circular_repeats,
+    frequency_step,
+    output_size,
+    padding_factor_squared,
+    transfer_taps,
+)
+from dlgen_cli.spectra.rounding import SLACK, gamma
+from dlgen_cli.spectra.supremum import largest_of_all, lattice_supremum
+from dlgen_cli.spectra.transfer import Frequencies, TransferFamily, transfer_family
+
+__all__ = [
+    "ConvolutionGeometry",
+    "convolution_norm",
+    "dense_operator",
+    "patch_factor_upper",
+    "reshaped_norm",
+    "truncation_errors_upper",
+]
+
+_SMALL_ORDER = 64
+_TOLERANCE = {"matrix": 1e-12, "small": 2e-4, "wide": 9e-4}
+_DENSE_ENTRIES = 1 << 22  # of all blocks together: 32 MB
+_DENSE_WORK = 3e9  # entries times the shorter side
+_GRID_WORK = 6e10  # frequencies of a circular map times order cubed
+
+
+def convolution_norm(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> Interval:
+    """Enclose the operator norm of a convolution.
+
+    Args:
+        kernel: shape ``(o, i/groups, *k)``, one to three axes; transposed
+            ``(in, out/groups, *k)``. Floating point, finite.
+        geometry: how it is applied. With ``input_size`` the operator is the one on that map;
+            without, the norm is the supremum over all map sizes.
+
+    Returns:
+        ``lower <= ||A|| <= upper``. On the lattice the ends are within 0.1 % of each other, or
+        wider where a very wide kernel with a flat spectrum exhausts the work budget. On a known
+        map that is too large for its explicit matrix, upper is that of the lattice.
+
+    Raises:
+        TensorError: the kernel or the geometry is refused; the message says why.
+    """
+    check_geometry(kernel, geometry)
+    scaled, exponent = _scaled(kernel)
+    if exponent is None:
+        return Interval(lower=0.0, upper=0.0)
+    found = _scaled_norm(scaled, geometry)
+    return Interval(
+        lower=_ldexp(found.lower, exponent, toward=0.0),
+        upper=_ldexp(found.upper, exponent, toward=math.inf),
+    )
+
+
+def _scaled(kernel: torch.Tensor) -> tuple[torch.Tensor, int | None]:
+    """``(kernel / 2^e, e)`` with the largest magnitude in ``[1/2, 1)``; None for zero."""
+    wide = kernel.detach().to(device="cpu", dtype=torch.float64)
+    largest = float(wide.abs().max())
+    if largest == 0.0:
+        return wide, None
+    exponent = math.frexp(largest)[1]
+    half = exponent // 2  # in two exact steps: 2^-e itself may leave the range
+    return wide * 2.0**-half * 2.0 ** (half - exponent), exponent
+
+
+def _ldexp(value: float, exponent: int, *, toward: float) -> float:
+    try:
+        scaled = math.ldexp(value, exponent)
+    except OverflowError:
+        return math.inf if toward else math.nextafter(math.inf, 0.0)
+    return scaled if math.ldexp(scaled, -exponent) == value else math.nextafter(scaled, toward)
+
+
+def _scaled_norm(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> Interval:
+    """`convolution_norm` of a kernel with entries below 1, one of them at least 1/2."""
+    lattice = _lattice_norm(kernel, geometry)
+    if geometry.input_size is None:
+        return lattice
+    if _dense_is_small(kernel, geometry):
+        exact = _dense_norm(kernel, geometry)
+        return Interval(lower=exact.lower, upper=max(exact.lower, min(exact.upper, lattice.upper)))
+    upper = lattice.upper
+    if geometry.padding_mode == "circular":
+        periodic = _circular_norm(kernel, geometry)
+        if periodic is not None:
+            upper = min(upper, periodic.upper)
+            if _is_circulant(kernel, geometry):
+                return Interval(lower=periodic.lower, upper=upper)
+    return Interval(lower=min(upper, finite_map_lower(kernel, geometry)), upper=upper)
+
+
+def _tolerance(family: TransferFamily) -> float:
+    if not family.degrees:
+        return _TOLERANCE["matrix"]
+    return _TOLERANCE["small" if family.order <= _SMALL_ORDER else "wide"]
+
+
+def _family(taps: torch.Tensor) -> TransferFamily:
+    kept = [size for size in taps.shape[3:] if size > 1]
+    return transfer_family(taps.reshape(*taps.shape[:3], *kept))
+
+
+def _lattice_norm(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> Interval:
+    """The supremum over all map sizes; its upper end bounds every size.
+
+    A circular convolution with a stride that does not divide the map reads rows of the circulant
+    matrix at stride 1, which then bounds it.
+    """
+    stride, dilation = geometry.stride, geometry.dilation
+    family = _family(transfer_taps(kernel, stride, dilation, geometry.groups))
+    found = lattice_supremum(family, _tolerance(family))
+    factor = padding_factor_squared(kernel, geometry)
+    upper = found.upper
+    if geometry.padding_mode == "circular":
+        factor *= math.prod(circular_repeats(kernel, geometry, j) for j in range(len(stride)))
+        if max(stride) > 1:
+            ones = (1,) * len(stride)
+            whole = _family(transfer_taps(kernel, ones, dilation, geometry.groups))
+            upper = lattice_supremum(whole, _tolerance(whole)).upper
+    return Interval(lower=found.lower, upper=upper * math.sqrt(factor) * SLACK)
+
+
+def _is_circulant(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> bool:
+    """Whether every row of the periodic operator occurs, and once."""
+    size = geometry.input_size or ()
+    rows = output_size(kernel, geometry)
+    return all(
+        n % s == 0 and r == n // s for n, s, r in zip(size, geometry.stride, rows, strict=True)
+    )
+
+
+def _circular_norm(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> Interval | None:
+    """The periodic convolution on the known map; None where its grid is too large.
+
+    An axis whose stride divides the map is in polyphase form with n/s frequencies; any other axis
+    takes stride 1, of which the operator keeps some rows.
+    """
+    size = geometry.input_size or ()
+    stride = tuple(s if n % s == 0 else 1 for n, s in zip(size, geometry.stride, strict=True))
+    taps = transfer_taps(kernel, stride, geometry.dilation, geometry.groups)
+    family = _family(taps)
+    axes = [j for j, q in enumerate(taps.shape[3:]) if q > 1]
+    grid = [size[j] // stride[j] for j in axes]
+    groups = taps.shape[0]
+    if math.prod(grid) * groups * (family.order**3 + 1e4) > _GRID_WORK:
+        return None
+    steps = [frequency_step(stride[j], geometry.dilation[j]) for j in axes]
+    ranges = [torch.arange(n) * t % n for n, t in zip(grid, steps, strict=True)]
+    places = torch.cartesian_prod(*ranges).reshape(-1, len(grid)) if grid else torch.zeros(1, 0)
+    places = places.to(torch.int64)
+    group = torch.arange(groups).repeat_interleave(len(places))
+    at = Frequencies(group, places.repeat(groups, 1), tuple(grid))
+    found = largest_of_all(family, at, _TOLERANCE["matrix"])
+    repeats = math.prod(circular_repeats(kernel, geometry, j) for j in range(len(size)))
+    return Interval(lower=found.lower, upper=found.upper * math.sqrt(repeats) * SLACK)
+
+
+def _dense_is_small(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> bool:
+    groups, rows, columns = block_shape(kernel, geometry)
+    entries = groups * rows * columns
+    return entries <= _DENSE_ENTRIES and entries * min(rows, columns) <= _DENSE_WORK
+
+
+def _dense_norm(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> Interval:
+    """Norm of the explicit matrix."""
+    blocks, exponent = _scaled(dense_blocks(kernel, geometry))
+    rounding = 0.0
+    if geometry.padding_mode != "zeros":  # entries are sums of up to all taps
+        magnitude = float(dense_blocks(kernel.abs(), geometry).norm())
+        rounding = gamma(math.prod(kernel.shape[2:]) + 8) * magnitude * (1 + gamma(blocks.numel()))
+    if exponent is None:
+        return Interval(lower=0.0, upper=rounding)
+    tall = blocks.mT if blocks.shape[2] > blocks.shape[1] else blocks
+    found = lattice_supremum(transfer_family(tall.contiguous()), _TOLERANCE["matrix"])
+    return Interval(
+        lower=max(0.0, (_ldexp(found.lower, exponent, toward=0.0) - rounding) / SLACK),
+        upper=(_ldexp(found.upper, exponent, toward=math.inf) + rounding) * SLACK,
+    )
+
+
+def reshaped_norm(kernel: torch.Tensor) -> Interval:
+    """Enclose the spectral norm of the kernel as a matrix ``(o, i/groups * prod k)``.
+
+    It is not the norm of the operator; see `truncation_errors_upper` for how they compare.
+
+    Args:
+        kernel: shape ``(o, i/groups, *k)``, floating point, finite.
+    """
+    return singular_value_bounds(kernel.detach().reshape(kernel.shape[0], -1))[0]
+
+
+def truncation_errors_upper(
+    kernel: torch.Tensor,
+    geometry: ConvolutionGeometry,
+    ranks: Sequence[int],
+    *,
+    sharp: Sequence[int] = (),
+) -> list[float]:
+    """Upper bounds on the operator norm of what a rank-r truncation of the kernel cuts off.
+
+    Each group's kernel is the matrix ``M = (o/groups, i/groups * prod k)``, of a transposed one
+    ``(in/groups, out/groups * prod k)``, truncated by SVD to ``min(r, its rank)``. Then
+
+        ||op(R)|| <= c ||R||_2,    c^2 = prod_j ceil(k_j / (s_j / gcd(s_j, t_j))).
+
+    Proof. ``op(R) x`` at every output place is the matrix R times the patch that the kernel reads
+    there, so ``||op(R) x||^2 <= ||R||^2 sum |patch|^2``. A cell z is in one patch for every tap a
+    and output x with ``s x + t a = z``; on an axis such taps satisfy ``t a = z mod s``, one residue
+    class of a modulo ``s / gcd(s, t)``, and each of them fixes x. So a cell is counted at most
+    ``ceil(k / (s / gcd(s, t)))`` times on an axis, and c^2 times in all. Zero padding adds nothing;
+    other padding multiplies by the norm of its map. A transposed convolution is an adjoint, and
+    groups act on channels of their own. With ``||R||_2 = sigma_{r+1}(M)`` every rank costs nothing
+    once the singular values are known.
+
+    The ranks in ``sharp`` get the norm of the residual kernel on the lattice too, and the smaller
+    of both. That residual is formed from the computed factors, so it belongs to the rank-r kernel
+    which these factors multiply to; either way there is a kernel of rank r this near.
+
+    Args:
+        kernel: as for `convolution_norm`.
+        geometry: how it is applied.
+        ranks: r for each group, 0 or more.
+        sharp: those of the ranks to bound sharply; each costs as much as a norm.
+
+    Returns:
+        One bound for every entry of ``ranks``.
+    """
+    check_geometry(kernel, geometry)
+    scaled, exponent = _scaled(kernel)
+    if exponent is None:
+        return [0.0] * len(ranks)
+    matrices = scaled.reshape(geometry.groups, scaled.shape[0] // geometry.groups, -1)
+    values = [singular_value_bounds(matrix) for matrix in matrices]
+    factor = patch_factor_upper(scaled, geometry)
+    errors = []
+    for rank in ranks:
+        error = max(found[rank].upper if rank < len(found) else 0.0 for found in values) * factor
+        if rank in sharp and error:
+            error = min(error * SLACK, _residual_norm(matrices, scaled, geometry, rank))
+        errors.append(_ldexp(error * SLACK, exponent, toward=math.inf) if error else 0.0)
+    return errors
+
+
+def patch_factor_upper(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> float:
+    """The c in ``||op(R)|| <= c ||R||_2``, R any kernel reshaped to a matrix; rounded upward.
+
+    The proof stands at `truncation_errors_upper`. It includes the norm of the padding map.
+
+    Args:
+        kernel: of the shape that R has; its entries do not matter.
+        geometry: how it is applied.
+    """
+    squared = padding_factor_squared(kernel, geometry)
+    axes = zip(kernel.shape[2:], geometry.stride, geometry.dilation, strict=True)
+    for axis, (taps, step, spread) in enumerate(axes):
+        whole = geometry.padding_mode == "circular"
+        squared *= taps if whole else -(-taps // (step // math.gcd(step, spread)))
+        squared *= circular_repeats(kernel, geometry, axis) if whole else 1
+    return math.sqrt(squared) * SLACK
+
+
+def _residual_norm(
+    matrices: torch.Tensor, kernel: torch.Tensor, geometry: ConvolutionGeometry, rank: int
+) -> float:
+    """Operator norm, upper, of the kernel minus the product of its leading singular factors."""
+    left, values, right = torch.linalg.svd(matrices, full_matrices=False)
+    left = left[..., :rank] * values[:, None, :rank]
+    residual = matrices - left @ right[:, :rank]
+    magnitude = left.abs() @ right[:, :rank].abs() + residual.abs()
+    rounding = gamma(rank + 8) * float(magnitude.norm()) * (1 + gamma(magnitude.numel()))
+    found = convolution_norm(residual.reshape(kernel.shape), geometry).upper
+    return (found + rounding * patch_factor_upper(kernel, geometry)) * SLACK

@@ -1,0 +1,167 @@
+"""Convolutions on a map of known size: their explicit matrix and proved lower bounds."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn import functional
+
+from dlgen_cli.spectra.geometry import ConvolutionGeometry, output_size, source_cells
+from dlgen_cli.spectra.rounding import SLACK, gamma
+
+_CONVOLUTIONS = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
+_TRANSPOSED = {
+    1: functional.conv_transpose1d,
+    2: functional.conv_transpose2d,
+    3: functional.conv_transpose3d,
+}
+_WORK = 3e10  # multiplications spent on a lower bound
+
+
+def block_shape(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> tuple[int, int, int]:
+    """Shape ``(groups, rows, columns)`` of `dense_blocks`."""
+    outer, inner = math.prod(output_size(kernel, geometry)), math.prod(geometry.input_size or ())
+    if geometry.transposed:
+        outer, inner = inner, outer
+    return geometry.groups, kernel.shape[0] // geometry.groups * outer, kernel.shape[1] * inner
+
+
+def dense_blocks(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> torch.Tensor:
+    """The matrices of the groups; of a transposed convolution, of its adjoint.
+
+    Every entry is a sum of kernel entries: one of them with zero padding, several where other
+    padding brings a cell under more than one tap.
+
+    Args:
+        kernel: shape ``(o, i/groups, *k)``, float64.
+        geometry: with its ``input_size``.
+
+    Returns:
+        float64, shape ``(groups, (o/groups) * outputs, (i/groups) * cells)``.
+    """
+    inputs, outputs = geometry.input_size or (), output_size(kernel, geometry)
+    cells, rows = (outputs, inputs) if geometry.transposed else (inputs, outputs)
+    matrix = kernel.reshape(geometry.groups, -1, *kernel.shape[1:])
+    for axis, (size, count) in enumerate(zip(cells, rows, strict=True)):
+        placed = _placement(kernel.shape[axis + 2], size, count, geometry, axis)
+        matrix = torch.tensordot(matrix, placed, dims=([3], [1]))  # appends (row, cell)
+    axes = len(cells)
+    matrix = matrix.permute(0, 1, *range(3, 3 + 2 * axes, 2), 2, *range(4, 4 + 2 * axes, 2))
+    return matrix.reshape(block_shape(kernel, geometry))
+
+
+def _placement(
+    taps: int, size: int, rows: int, geometry: ConvolutionGeometry, axis: int
+) -> torch.Tensor:
+    """1 where tap a of row x reads cell z, shape ``(rows, taps, size)``."""
+    step, spread = geometry.stride[axis], geometry.dilation[axis]
+    source = source_cells(size, step * (rows - 1) + spread * (taps - 1) + 1, geometry, axis)
+    placed = torch.zeros(rows, taps, size, dtype=torch.float64)
+    for row in range(rows):
+        for tap in range(taps):
+            cell = source[step * row + spread * tap]
+            if cell >= 0:
+                placed[row, tap, cell] = 1.0
+    return placed
+
+
+def dense_operator(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> torch.Tensor:
+    """The explicit matrix of a convolution on a small map.
+
+    Args:
+        kernel: shape ``(o, i/groups, *k)``; transposed ``(in, out/groups, *k)``.
+        geometry: with its ``input_size``.
+
+    Returns:
+        float64, shape ``(out * outputs, in * cells)``: channels first, then the map, both in
+        row-major order.
+    """
+    wide = kernel.detach().to(device="cpu", dtype=torch.float64)
+    matrix = torch.block_diag(*dense_blocks(wide, geometry))
+    return matrix.mT.contiguous() if geometry.transposed else matrix
+
+
+def apply(kernel: torch.Tensor, geometry: ConvolutionGeometry, x: torch.Tensor) -> torch.Tensor:
+    """The convolution of a map ``x`` of shape ``(channels, *size)``."""
+    axes = kernel.ndim - 2
+    padding = geometry.padding
+    if geometry.transposed:
+        return _TRANSPOSED[axes](
+            x[None],
+            kernel,
+            stride=geometry.stride,
+            padding=padding,
+            output_padding=geometry.output_padding or 0,
+            groups=geometry.groups,
+            dilation=geometry.dilation,
+        )[0]
+    x = x[None]
+    if geometry.padding_mode != "zeros":
+        sides = [p for p in reversed(padding) for _ in range(2)]
+        x, padding = functional.pad(x, sides, mode=geometry.padding_mode), (0,) * axes
+    return _CONVOLUTIONS[axes](
+        x,
+        kernel,
+        stride=geometry.stride,
+        padding=padding,
+        dilation=geometry.dilation,
+        groups=geometry.groups,
+    )[0]
+
+
+def finite_map_lower(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> float:
+    """Lower bound on the operator norm on the known map: ``||A x|| / ||x||`` at a Ritz vector.
+
+    The output of a float64 convolution on the CPU is a sum of products in some order, so its
+    error is at most gamma times the convolution of the magnitudes, which is computed too.
+
+    Args:
+        kernel: float64, entries at most 1.
+        geometry: with its ``input_size``.
+    """
+    vector = _ritz_vector(kernel, geometry)
+    image = apply(kernel, geometry, vector)
+    magnitude = apply(kernel.abs(), geometry, vector.abs())
+    terms = kernel[0].numel() * (1 if not geometry.transposed else kernel.shape[0])
+    norms = [float(part.norm()) for part in (image, magnitude, vector)]
+    rounding = gamma(max(image.numel(), vector.numel()) + 8)
+    reached = norms[0] * (1 - rounding) - gamma(terms + 8) * norms[1] * (1 + rounding)
+    return max(0.0, reached / (norms[2] * (1 + rounding)) / SLACK) if norms[2] else 0.0
+
+
+def _ritz_vector(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> torch.Tensor:
+    """Approximate top right singular vector by Lanczos, as many steps as the work allows."""
+    channels = kernel.shape[0] if geometry.transposed else kernel.shape[1] * geometry.groups
+    shape = (channels, *(geometry.input_size or ()))
+    rows = shape[1:] if geometry.transposed else output_size(kernel, geometry)
+    work = 3 * kernel.numel() * math.prod(rows)
+    steps = int(max(3, min(40, _WORK // work, math.prod(shape))))
+    generator = torch.Generator().manual_seed(0)
+    vector = torch.randn(shape, generator=generator, dtype=torch.float64)
+    basis = torch.zeros(steps, vector.numel(), dtype=torch.float64)
+    images = torch.zeros_like(basis)
+    for step in range(steps):
+        basis[step] = vector.flatten() / vector.norm().clamp_min(1e-300)
+        images[step] = _normal_image(kernel, geometry, basis[step].reshape(shape)).flatten()
+        rest = images[step]
+        for _ in range(2):
+            rest = rest - basis[: step + 1].T @ (basis[: step + 1] @ rest)
+        vector = rest
+        if float(rest.norm()) <= 1e-10 * float(images[step].norm()):
+            basis, images = basis[: step + 1], images[: step + 1]
+            break
+    reduced = basis @ images.T
+    _, columns = torch.linalg.eigh((reduced + reduced.T) / 2)
+    return (basis.T @ columns[:, -1]).reshape(shape)
+
+
+def _normal_image(
+    kernel: torch.Tensor, geometry: ConvolutionGeometry, x: torch.Tensor
+) -> torch.Tensor:
+    """``A^T A x``, the adjoint taken by differentiation."""
+    with torch.enable_grad():
+        variable = x.clone().requires_grad_()
+        image = apply(kernel, geometry, variable)
+        (gradient,) = torch.autograd.grad(image, variable, image.detach())
+    return gradient.detach()

@@ -1,0 +1,284 @@
+"""The supremum over all frequencies of ``||K(w)||``, by exclusion.
+
+Let M be the supremum of one group, attained at ``w0`` with the unit vector v, and N_j the degree
+(taps minus one) on axis j. Along any line through w0 the function ``p(s) = |K(w0 + s e) v|^2`` is
+a sum of exponentials with frequencies of magnitude at most ``sum_j N_j |e_j|``, and
+``0 <= p <= M^2 = p(0)``. So ``2 p / M^2 - 1`` is real, bounded by 1 and attains 1 at 0, and by
+the inequality of Bernstein and Szego in the form of Duffin and Schaeffer (1938, "Some properties
+of functions of exponential type", Bull. AMS 44, https://doi.org/10.1090/S0002-9904-1938-06725-0)
+it is at least the cosine of ``s sum_j N_j |e_j|``. Hence
+
+    ||K(w)|| >= M cos(r / 2),    r = sum_j N_j |w_j - w0_j| <= pi.                     (1)
+
+(This is M. Riesz's lemma for the square, whose degree is N, after it is centred. It gives
+the factor ``1 / cos(pi N / (2 n))`` of a grid of n points for the norm itself.) Also, since the
+gradient of p vanishes at w0,
+
+    ||K(w)||^2 >= M^2 - 1/2 sum_k <k, w - w0>^2 ||C_k||,                               (2)
+
+k over all lags of the Gram polynomial, which is sharp for kernels that are nearly orthogonal.
+
+Therefore a whole cell of frequencies is done with one test at its centre: if
+``||K(centre)||^2 <= U^2 cos^2(r / 2)`` for the radius r of the cell, or below ``U^2`` by the sum in
+(2), no frequency of this cell can be one where a supremum above U is attained. Cells that fail are
+cut and tested again. When none is left, ``M <= U``. As ``K(-w)`` is the conjugate of ``K(w)``,
+one of every pair of mirrored cells is enough.
+
+Cells. One axis: intervals. Two axes: the balls of (1) are diamonds, and diamonds tile the torus.
+Three axes: a diamond times an interval. All halve in every direction.
+
+U is a lower bound of the largest M, proved at the best frequency met so far, times
+``1 + tolerance``; it only grows, so earlier tests stay valid. If the work exceeds a budget the
+tolerance doubles until the search ends: the bracket gets wider and stays true.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+
+from dlgen_cli.records import Interval
+from dlgen_cli.spectra.rounding import SLACK, gamma
+from dlgen_cli.spectra.transfer import (
+    Frequencies,
+    TransferFamily,
+    estimated_squares,
+    leading_vector,
+    proved_above,
+    proved_below,
+)
+
+_FINE = 1 << 16  # refinement of a cell's unit in the search for a lower bound
+_BUDGET = 15.0  # seconds of tests, roughly, before the tolerance grows
+_COARSE = 1.3  # radius of the largest cells
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """The size of a cell; a unit is ``2 pi / denominator``.
+
+    A diamond reaches one unit along each of the first two axes, an interval one unit to both
+    sides.
+    """
+
+    denominator: tuple[int, ...]
+
+    @staticmethod
+    def of_radius(degrees: tuple[int, ...], radius: float) -> _Shape:
+        """Cells of at most a radius: as many tile the torus as their units allow."""
+        shares = [2 / 3, 2 / 3, 1 / 3] if len(degrees) == 3 else [1.0] * len(degrees)
+        parts = zip(degrees, shares, strict=True)
+        return _Shape(tuple(2 * math.ceil(math.pi * n / (radius * part)) for n, part in parts))
+
+    @property
+    def diamond(self) -> bool:
+        """Whether the first two axes are joined."""
+        return len(self.denominator) > 1
+
+    def radius(self, degrees: tuple[int, ...]) -> float:
+        """Radius r of (1), rounded upward."""
+        reach = [2 * math.pi * n / d for n, d in zip(degrees, self.denominator, strict=True)]
+        first = max(reach[:2]) + sum(reach[2:]) if self.diamond else sum(reach)
+        return first * (1 + 1e-14)
+
+    def bending(self, lags: torch.Tensor, norms: torch.Tensor) -> float:
+        """The sum in (2), over all points of a cell, rounded upward."""
+        units = torch.tensor([2 * math.pi / d for d in self.denominator], dtype=torch.float64)
+        reach = lags.abs().to(torch.float64) * units
+        along = reach[:, :2].amax(dim=1) if self.diamond else reach[:, :2].sum(dim=1)
+        squares = (along + reach[:, 2:].sum(dim=1)).square()
+        return float((squares * norms).sum()) * (1 + 1e-12)  # k and -k: twice a half
+
+    def tile(self, groups: torch.Tensor) -> Frequencies:
+        """Centres of cells that cover the torus up to mirroring, for each of the groups."""
+        ranges = [
+            torch.arange(0, d, 1 if self.diamond and axis < 2 else 2)
+            for axis, d in enumerate(self.denominator)
+        ]
+        if not ranges:
+            return Frequencies(groups, groups.new_zeros(groups.numel(), 0), ())
+        places = torch.cartesian_prod(*ranges).reshape(-1, len(ranges))
+        if self.diamond:
+            places = places[places[:, :2].sum(dim=1) % 2 == 0]
+        sizes = torch.tensor(self.denominator)
+        weights = torch.tensor([math.prod(self.denominator[:j]) for j in range(len(sizes))])
+        mirrored = (-places).remainder(sizes)
+        places = places[(places @ weights) <= (mirrored @ weights)]
+        group = groups.repeat_interleave(len(places))
+        return Frequencies(group, places.repeat(groups.numel(), 1), self.denominator)
+
+    def halves(self, at: Frequencies) -> tuple[_Shape, Frequencies]:
+        """The cells of half the size that tile those with centres ``at``."""
+        axes = len(self.denominator)
+        crossing = [(1, 0), (-1, 0), (0, 1), (0, -1)] if self.diamond else [()]
+        straight = list(product((-1, 1), repeat=axes - 2 if self.diamond else axes))
+        shifts = torch.tensor([c + s for c, s in product(crossing, straight)])
+        centres = (2 * at.numerator.unsqueeze(1) + shifts).flatten(0, 1)
+        shape = _Shape(tuple(2 * d for d in self.denominator))
+        group = at.group.repeat_interleave(len(shifts))
+        return shape, Frequencies(group, centres, shape.denominator)
+
+
+class _LowerBound:
+    """The best proved lower bound so far, climbed from the frequencies shown to it."""
+
+    def __init__(self, family: TransferFamily) -> None:
+        self.family = family
+        self.norm = 0.0
+
+    def show(self, at: Frequencies, squares: torch.Tensor, *, climb: bool = True) -> None:
+        """Take the best of some frequencies by their approximate squared norms; climb from it."""
+        if len(at) == 0 or float(squares.max()) < (0.97 * self.norm) ** 2:
+            return
+        best = at.select(squares.argmax().reshape(1))
+        for _ in range(4):
+            vector = leading_vector(self.family, best)
+            reached = proved_above(self.family, best, vector)
+            gained, self.norm = reached > self.norm * (1 + 1e-5), max(self.norm, reached)
+            if not (gained and climb and best.denominator):
+                break
+            best = self._ascend(best, vector)
+
+    def square(self, tolerance: float) -> float:
+        """``U^2``, rounded upward."""
+        return (self.norm * (1 + tolerance)) ** 2 * SLACK
+
+    def bracket(self, tolerance: float) -> Interval:
+        """Both ends, once every cell is done."""
+        upper = math.sqrt(self.square(tolerance)) * SLACK
+        trivial = math.sqrt(float(self.family.ceiling.max())) * SLACK
+        return Interval(lower=self.norm, upper=max(self.norm, min(upper, trivial)))
+
+    def _ascend(self, at: Frequencies, vector: torch.Tensor) -> Frequencies:
+        """Maximise ``|K(w) v|^2`` over w near a frequency, v fixed."""
+        family, group = self.family, int(at.group[0])
+        parts = torch.stack([vector.real, vector.imag]) if vector.is_complex() else vector[None]
+        parts = parts.to(torch.float64)
+        weights = ((parts @ family.even[:, group]) * parts).sum(dim=(1, 2))
+        slopes = torch.zeros_like(weights)
+        if not family.is_real:
+            slopes[1:] = -2 * ((parts[:1] @ family.odd[:, group]) * parts[1:]).sum(dim=(1, 2))
+        fine = tuple(_FINE * d for d in at.denominator)
+        scale = torch.tensor([2 * math.pi / d for d in fine], dtype=torch.float64)
+        offsets = torch.tensor(list(product(range(-4, 5), repeat=len(fine))))
+        place, step = at.numerator[:1] * _FINE, _FINE // 4
+        while step:
+            near = place + step * offsets
+            angles = (near * scale) @ family.lags.T.to(torch.float64)
+            heights = angles.cos() @ weights + angles.sin() @ slopes
+            place, step = near[heights.argmax()].unsqueeze(0), step // 4
+        return Frequencies(at.group[:1], place, fine)
+
+
+def lattice_supremum(family: TransferFamily, tolerance: float) -> Interval:
+    """Enclose ``max over groups of sup_w ||K(w)||``.
+
+    Cost: a Cholesky factorisation for every cell. Near an isolated maximum each halving leaves a
+    bounded number of cells; a norm that hardly depends on the frequency needs the full grid.
+
+    Args:
+        family: transfer matrices; entries at most 1 and one of them at least 1/2.
+        tolerance: relative width aimed at.
+
+    Returns:
+        Ends whose ratio is about ``1 + tolerance``, more where the budget ran out.
+    """
+    if not family.degrees:
+        groups = torch.arange(family.taps.shape[0])
+        return largest_of_all(family, _Shape(()).tile(groups), tolerance)
+    exclusion = _Exclusion(family)
+    bound = _LowerBound(family)
+    shape = _Shape.of_radius(family.degrees, _COARSE)
+    sample = shape.tile(torch.arange(family.taps.shape[0]))
+    squares = estimated_squares(family, sample)
+    bound.show(sample, squares)
+    while True:
+        alive = (family.ceiling > bound.square(tolerance)).nonzero().flatten()
+        shape = exclusion.first_shape(squares, bound.square(tolerance))
+        cells = shape.tile(alive)
+        if len(cells) * exclusion.cost <= _BUDGET:
+            break
+        tolerance *= 2
+    spent = 0.0
+    while len(cells):
+        threshold = exclusion.threshold(shape, bound.square(tolerance))
+        spent += exclusion.cost * len(cells)
+        cells = cells.select(~proved_below(family, cells, threshold))
+        squares = estimated_squares(family, cells)
+        bound.show(cells, squares)
+        raised = exclusion.threshold(shape, bound.square(tolerance))
+        if raised > threshold * (1 + 1e-4):
+            again = squares <= raised
+            again[again.clone()] = proved_below(family, cells.select(again), raised)
+            cells = cells.select(~again)
+        planned = exclusion.cost * len(cells) * 2 ** len(family.degrees)
+        if spent + planned > _BUDGET:
+            tolerance, spent = 2 * tolerance, 0.0
+        else:
+            shape, cells = shape.halves(cells)
+    return bound.bracket(tolerance)
+
+
+def largest_of_all(family: TransferFamily, at: Frequencies, tolerance: float) -> Interval:
+    """Enclose the largest of finitely many ``||K(w)||``; all of them are factored.
+
+    Args:
+        family: transfer matrices; entries at most 1 and one of them at least 1/2.
+        at: the frequencies; w and -w need not both be given.
+        tolerance: relative width aimed at.
+    """
+    bound = _LowerBound(family)
+    cells = at
+    while len(cells):
+        squares = estimated_squares(family, cells)
+        bound.show(cells, squares, climb=False)
+        cells = cells.select(~proved_below(family, cells, bound.square(tolerance)))
+        tolerance *= 4
+    return bound.bracket(tolerance / 4)
+
+
+class _Exclusion:
+    """What a test at the centre of a cell must show, and what it costs."""
+
+    def __init__(self, family: TransferFamily) -> None:
+        self.family = family
+        self.norms = _coefficient_norms(family)
+        rows, _, entries = family.terms.shape
+        self.cost = 4e-11 * family.order**3 + 1e-10 * rows * entries + 5e-6  # seconds, roughly
+
+    def threshold(self, shape: _Shape, square: float) -> float:
+        """What the squared norm at the centres must not exceed for ``M^2 <= square``."""
+        radius = shape.radius(self.family.degrees)
+        by_cosine = square * math.cos(radius / 2) ** 2 * (1 - 1e-14)
+        by_bending = square - shape.bending(self.family.lags, self.norms)
+        return max(by_cosine, by_bending / SLACK)
+
+    def first_shape(self, squares: torch.Tensor, square: float) -> _Shape:
+        """The largest cells of which most will pass, judged by a sample of squared norms."""
+        typical = min(float(squares.quantile(0.85)), square / SLACK**4)
+        radius = _COARSE
+        shape = _Shape.of_radius(self.family.degrees, radius)
+        while typical > self.threshold(shape, square):
+            radius *= 0.85
+            shape = _Shape.of_radius(self.family.degrees, radius)
+        return shape
+
+
+def _coefficient_norms(family: TransferFamily) -> torch.Tensor:
+    """Upper bounds on ``||C_k||``, the largest over the groups, shape ``(L,)``.
+
+    The error of the computed ``C_k`` is below `TransferFamily.gram_error`.
+    """
+    order = family.order
+    matrices = family.even.abs()
+    if not family.is_real:
+        matrices[1:] = (family.even[1:] + family.odd).abs() / 2
+    elif len(matrices) > 1:
+        matrices[1:] /= 2
+    sums = matrices.sum(dim=2).amax(dim=2) * matrices.sum(dim=3).amax(dim=2)
+    squares = matrices.square().sum(dim=(2, 3))
+    least = torch.minimum(sums, squares).amax(dim=1).sqrt()
+    return least * (1 + gamma(order * order + 16)) + family.gram_error

@@ -1,0 +1,188 @@
+"""Problems, starts and targets from files and from numbers."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from dlgen_cli.errors import DataError, UsageError
+from dlgen_cli.implicit import problems, targets
+
+X = np.arange(6.0).reshape(2, 3)
+Y = np.array([1.0, 2.0])
+
+
+def save(path, **arrays):
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+    else:
+        save_file(arrays, path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.safetensors"])
+@pytest.mark.parametrize("labels", [Y, Y[:, None], Y.astype(np.float32), Y.astype(np.int64)])
+def test_archives(tmp_path, name, labels):
+    problem = problems.read_problem(save(tmp_path / name, X=X, y=labels))
+    np.testing.assert_array_equal(problem.points, X)
+    np.testing.assert_array_equal(problem.labels, Y)
+    assert problem.points.dtype == problem.labels.dtype == np.float64
+
+
+@pytest.mark.parametrize("header", ["", "a,b,c,y\n", "\ufeffa,b,c,y\n"])
+def test_csv_has_the_label_last(tmp_path, header):
+    path = tmp_path / "a.csv"
+    path.write_text(header + "0,1,2,1\n\n3,4,5,2\n", encoding="utf-8")
+    problem = problems.read_problem(path)
+    np.testing.assert_array_equal(problem.points, X)
+    np.testing.assert_array_equal(problem.labels, Y)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"X": X}, "lacks y; it holds X"),
+        ({"a": X}, "lacks X and y"),
+        ({"X": X, "y": np.ones(3)}, r"y in .* has shape \(3,\), X has \(2, 3\)"),
+        ({"X": X[0], "y": Y}, r"X in .* has shape \(3,\)"),
+        ({"X": np.ones((0, 3)), "y": np.ones(0)}, r"shape \(0, 3\)"),
+        ({"X": X * np.nan, "y": Y}, "6 NaN or infinite entries"),
+        ({"X": X, "y": np.array([1, np.inf])}, "y in .* 1 NaN or infinite entry"),
+        ({"X": 0 * X, "y": Y}, "is zero"),
+        ({"X": X + 1j, "y": Y}, "complex128; real numbers"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_a_line(tmp_path, arrays, message):
+    with pytest.raises(DataError, match=message) as caught:
+        problems.read_problem(save(tmp_path / "a.npz", **arrays))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"", "is empty"),
+        ("a.csv", b"a,b\n", "holds no line of numbers"),
+        ("a.csv", b"1,2\n1,x\n", "Line 2 of .* no number"),
+        ("a.csv", b"1,2\n1,2,3\n", "Line 2 of .* 3 cells"),
+        ("a.csv", b"1\n2\n", "one column"),
+        ("a.csv", b"1,nan\n", "NaN"),
+        ("a.csv", b"\xff\xfe1,2\n", "not text"),
+        ("a.npz", b"junk", "not a whole numpy file"),
+        ("a.npz", b"PK\x03\x04junk", "not a whole numpy file"),
+        ("a.safetensors", b"junkjunkjunk", "cannot be read as safetensors"),
+        ("a.txt", b"1,2\n", "suffix"),
+    ],
+)
+def test_broken_files(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        problems.read_problem(path)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.csv", "a.safetensors"])
+def test_missing_files(tmp_path, name):
+    with pytest.raises(DataError, match="cannot be read"):
+        problems.read_problem(tmp_path / name)
+
+
+def test_pickled_objects_are_not_loaded(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, X=np.array([{}], dtype=object), y=Y)
+    with pytest.raises(DataError, match="not a whole numpy file"):
+        problems.read_problem(path)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"points": 0, "dim": 3},
+        {"points": 3, "dim": 0},
+        {"points": 10**6, "dim": 10**6},
+        {"points": 3, "dim": 4, "rank": 4},
+        {"points": 3, "dim": 4, "rank": 0},
+        {"points": 3, "dim": 4, "condition": 0.5},
+        {"points": 3, "dim": 4, "condition": float("nan")},
+    ],
+)
+def test_sizes_out_of_range(sizes):
+    with pytest.raises(UsageError):
+        problems.generate_problem(seed=0, **sizes)
+
+
+def test_a_generated_problem_has_the_rank_and_condition_asked_for():
+    problem = problems.generate_problem(12, 20, 0, condition=1e4, rank=5)
+    values = np.linalg.svd(problem.points, compute_uv=False)
+    assert values[0] / values[4] == pytest.approx(1e4)
+    assert values[5] < 1e-14
+
+
+def test_starts(tmp_path):
+    assert not problems.make_start("zeros", 1.0, 3, 0).any()
+    first = problems.make_start("gaussian", 1.0, 3, 0)
+    np.testing.assert_allclose(problems.make_start("gaussian", 2.0, 3, 0), 2 * first)
+    from_file = problems.make_start(str(save(tmp_path / "w.npz", w=X[0])), 2.0, 3, 0)
+    np.testing.assert_array_equal(from_file, 2 * X[0])
+    np.save(tmp_path / "w.npy", X[:1].T)
+    np.testing.assert_array_equal(problems.make_start(f"{tmp_path}/w.npy", 1.0, 3, 0), X[0])
+
+
+def test_a_gaussian_start_is_not_the_data():
+    problem = problems.generate_problem(1, 50, 0)
+    start = problems.make_start("gaussian", 1.0, 50, 0)
+    assert abs(np.corrcoef(problem.points[0], start)[0, 1]) < 0.5
+
+
+@pytest.mark.parametrize("arrays", [{"w": X}, {"w": Y}, {"a": Y, "b": Y}, {"w": X[0] * np.nan}])
+def test_starts_that_do_not_fit(tmp_path, arrays):
+    with pytest.raises(DataError):
+        problems.make_start(str(save(tmp_path / "w.npz", **arrays)), 1.0, 3, 0)
+
+
+@pytest.mark.parametrize(("init", "scale"), [("ones", 1.0), ("zeros", -1.0), ("zeros", np.nan)])
+def test_starts_out_of_range(init, scale):
+    with pytest.raises(UsageError):
+        problems.make_start(init, scale, 3, 0)
+
+
+def test_a_prescribed_spectrum_is_the_spectrum():
+    target = targets.generate_target("1,5,3", "6,4", 0)
+    np.testing.assert_allclose(
+        np.linalg.svd(target.matrix, compute_uv=False), [5, 3, 1, 0], atol=1e-14
+    )
+    np.testing.assert_array_equal(target.values, [5, 3, 1, 0])
+    assert target.rate == 1 / 24
+    np.testing.assert_allclose((target.left * target.values) @ target.right, target.matrix)
+
+
+@pytest.mark.parametrize(
+    ("spectrum", "shape"),
+    [
+        ("a", None), ("", None), ("-1", None), ("0,0", None), ("nan", None), ("inf", None),
+        ("1e99", None), ("1,2,3", "2"), ("1", "1,2,3"), ("1", "0,2"), ("1", "1.5,2"), ("1", "x"),
+        ("1", "nan"), ("1", "1e9"),
+    ],
+)  # fmt: skip
+def test_spectra_out_of_range(spectrum, shape):
+    with pytest.raises(UsageError):
+        targets.generate_target(spectrum, shape, 0)
+
+
+def test_targets_from_files(tmp_path):
+    np.save(tmp_path / "a.npy", X)
+    np.savetxt(tmp_path / "a.csv", X, delimiter=",")
+    save(tmp_path / "a.npz", W=X, other=Y)
+    for name in ("a.npy", "a.csv", "a.npz"):
+        np.testing.assert_array_equal(targets.read_target(tmp_path / name).matrix, X)
+    with pytest.raises(DataError, match="one matrix was expected"):
+        targets.read_target(save(tmp_path / "b.npz", a=X, b=X))
+
+
+def test_a_kernel_is_taken_as_a_matrix():
+    assert targets.from_matrix(np.ones((4, 3, 2, 2)), "kernel").matrix.shape == (4, 12)
+
+
+@pytest.mark.parametrize("array", [np.ones(3), np.ones((0, 3)), np.full((2, 2), np.nan)])
+def test_matrices_that_do_not_fit(array):
+    with pytest.raises(DataError):
+        targets.from_matrix(array, "it")
