@@ -73,6 +73,8 @@ class LayerSpectrum:
         bias_parameters: entries of the bias.
         geometry: convolutions: whether stride, padding and groups are known or assumed.
         reshaped_norm: convolutions: spectral norm of the reshaped kernel matrix.
+        folded_norm: operator norm with batch normalization folded in: the map that the network
+            applies; None without one.
     """
 
     name: str
@@ -89,6 +91,7 @@ class LayerSpectrum:
     bias_parameters: int = 0
     geometry: Literal["known", "assumed"] | None = None
     reshaped_norm: Interval | None = None
+    folded_norm: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

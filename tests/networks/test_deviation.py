@@ -191,8 +191,9 @@ class InPlace(nn.Module):
         before = y
         y += shortcut
         kept = y - 0.5 * before
+        after = y
         y *= 0.5
-        return kept + x.tanh_()
+        return kept + after + x.tanh_()
 
 
 class Perceptron(nn.Module):

@@ -120,6 +120,11 @@ def _layer(layer: LayerSpectrum) -> dict[str, Any]:
         entry["geometry"] = layer.geometry
     if layer.reshaped_norm is not None:
         entry["reshaped_norm"] = layer.reshaped_norm.upper
+    if layer.folded_norm is not None:
+        entry["folded_norm"] = {
+            "lower": layer.folded_norm.lower,
+            "upper": layer.folded_norm.upper,
+        }
     if layer.truncation is not None:
         entry["truncation"] = {
             "rank": layer.truncation.rank,

@@ -125,6 +125,13 @@ def _convolution_columns(layers: Sequence[LayerSpectrum]) -> list[tuple[Column, 
             return numbers.upper(None if norm is None else norm.upper)
 
         columns.append((Column(header="reshaped norm ≤", priority=6), reshaped))
+    if any(layer.folded_norm is not None for layer in layers):
+
+        def folded(layer: LayerSpectrum) -> str:
+            norm = layer.folded_norm
+            return numbers.upper(None if norm is None else norm.upper)
+
+        columns.append((Column(header="folded norm ≤", priority=1), folded))
     if len(_geometries(layers)) > 1:
         columns.append(
             (
@@ -150,9 +157,14 @@ def _geometries(layers: Sequence[LayerSpectrum]) -> set[str]:
 
 
 def _geometry_note(layers: Sequence[LayerSpectrum]) -> str:
+    folded = (
+        " The folded norm is that of the map with batch normalization, which bounds use."
+        if any(layer.folded_norm is not None for layer in layers)
+        else ""
+    )
     geometries = _geometries(layers)
     if geometries == {"known"}:
-        return "Stride, padding and groups of the convolutions are known."
+        return "Stride, padding and groups of the convolutions are known." + folded
     if geometries == {"assumed"}:
         return (
             "Stride, padding and groups of the convolutions are assumed: "

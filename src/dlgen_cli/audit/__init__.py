@@ -1,0 +1,161 @@
+"""The one assembly line: checkpoint, network, spectra, bounds, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from dlgen_cli import __version__, ledger
+from dlgen_cli.audit.compression import plan_compression
+from dlgen_cli.audit.measuring import Measured, Progress, measure
+from dlgen_cli.audit.options import AuditOptions
+from dlgen_cli.audit.pac_bayes import plan_pac_bayes
+from dlgen_cli.audit.plan import Family, Inputs, Plan
+from dlgen_cli.audit.rademacher import plan_rademacher
+from dlgen_cli.errors import StrictError
+from dlgen_cli.records import Headline, Provenance, Report
+
+if TYPE_CHECKING:
+    from dlgen_cli.checkpoints import Checkpoint
+    from dlgen_cli.networks import ReadNetwork
+
+__all__ = ["AuditOptions", "Family", "Progress", "audit"]
+
+_PLANNERS: Mapping[Family, Callable[[Inputs], Plan]] = {
+    "compression": plan_compression,
+    "pac_bayes": plan_pac_bayes,
+    "rademacher": plan_rademacher,
+}
+
+
+def _quiet(_what: str, _done: int, _total: int) -> None:
+    """Report nothing."""
+
+
+def audit(
+    options: AuditOptions,
+    *,
+    command: str,
+    families: Sequence[Family] = (),
+    with_layers: bool = True,
+    progress: Progress = _quiet,
+) -> Report:
+    """Audit a checkpoint.
+
+    Args:
+        options: what the user asked for.
+        command: name in the report.
+        families: which theorems to evaluate.
+        with_layers: measure the layers (compression needs them in any case).
+        progress: called before each layer.
+
+    Returns:
+        The report, with a headline where a bound applies.
+
+    Raises:
+        DlgenError: bad input; one subclass for each kind.
+    """
+    from dlgen_cli.checkpoints import open_checkpoint
+    from dlgen_cli.networks import read_network
+
+    checkpoint = open_checkpoint(options.checkpoint)
+    read = read_network(
+        checkpoint,
+        arch=options.arch,
+        input_shape=options.input_shape,
+        include=options.include,
+        exclude=options.exclude,
+    )
+    if options.strict and read.skipped:
+        listed = "; ".join(f"{one.name}: {one.reason}" for one in read.skipped[:3])
+        raise StrictError(
+            f"{len(read.skipped)} tensors were skipped under --strict ({listed}).",
+            remedy="Exclude nothing, or drop --strict to see them in the report.",
+        )
+    m, sample = ledger.sample_lines(checkpoint, options.m)
+    settings: dict[str, Any] = {"m": m, "delta": options.delta}
+    layers: list[Measured] = []
+    if with_layers or "compression" in families:
+        layers = measure(options, read, progress)
+        settings["r"] = options.r
+    plans: dict[Family, Plan] = {}
+    for family in families:
+        plan = _PLANNERS[family](
+            Inputs(
+                options=options,
+                checkpoint=checkpoint,
+                read=read,
+                layers=layers,
+                m=m,
+                sample=sample,
+            )
+        )
+        settings |= plan.settings
+        plans[family] = plan
+    shown = [
+        layer.stored if options.singular_values else replace(layer.stored, singular_values=())
+        for layer in layers
+    ]
+    return Report(
+        dlgen_version=__version__,
+        command=command,
+        provenance=_provenance(options, checkpoint, read),
+        settings=settings | _selection(options),
+        layers=shown,
+        skipped=[*(read.skipped if layers else ()), *read.counters],
+        bounds=[bound for plan in plans.values() for bound in plan.evaluate(options.delta)],
+        headline=_headline(plans, options.delta),
+    )
+
+
+def _provenance(options: AuditOptions, checkpoint: Checkpoint, read: ReadNetwork) -> Provenance:
+    return Provenance(
+        checkpoint=str(options.checkpoint),
+        format=checkpoint.format,
+        sha256=checkpoint.sha256,
+        architecture=read.architecture,
+        structure=read.structure,
+        parameters=checkpoint.parameters,
+    )
+
+
+def _selection(options: AuditOptions) -> dict[str, Any]:
+    return {
+        "arch": options.arch,
+        "input_shape": list(options.input_shape) if options.input_shape else None,
+        "device": options.device,
+        "include": list(options.include),
+        "exclude": list(options.exclude),
+        "strict": options.strict,
+    }
+
+
+def _headline(plans: Mapping[Family, Plan], delta: float) -> Headline | None:
+    """The smallest of the families' preferred bounds, each evaluated at its share of delta.
+
+    The Rademacher shells rest on an assumption that nothing can check and that is doubtful for
+    thin shells: they stand for a report only where it holds nothing else.
+    """
+    if len(plans) > 1:
+        plans = {family: plan for family, plan in plans.items() if family != "rademacher"}
+    if not plans:
+        return None
+    share = delta / len(plans)
+    candidates = [
+        bound
+        for plan in plans.values()
+        for bound in plan.evaluate(share)
+        if bound.theorem == plan.preferred and bound.log10_value is not None
+        if bound.status != "not_applicable"
+    ]
+    if not candidates:
+        return None
+    best = min(candidates, key=lambda bound: bound.log10_value or 0.0)
+    return Headline(
+        theorem=best.theorem,
+        value=best.value,
+        log10_value=best.log10_value,
+        delta=share,
+        candidates=tuple(plan.preferred for plan in plans.values()),
+    )

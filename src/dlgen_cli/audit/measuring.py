@@ -1,0 +1,73 @@
+"""Every layer of a network, measured as it is stored and as it is applied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from dlgen_cli.audit.options import AuditOptions
+from dlgen_cli.bounds.ranges import require_count
+from dlgen_cli.records import LayerSpectrum
+
+if TYPE_CHECKING:
+    import torch
+
+    from dlgen_cli.networks import GraphLayer, ReadNetwork
+
+#: Called before each piece of work: what is measured, pieces done, pieces in all.
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One layer, as it is stored and as the network applies it."""
+
+    stored: LayerSpectrum
+    applied: LayerSpectrum
+
+
+def measure(options: AuditOptions, read: ReadNetwork, progress: Progress) -> list[Measured]:
+    """Measure every layer that was not left out.
+
+    Args:
+        options: rank and device.
+        read: the network.
+        progress: called before each layer.
+
+    Raises:
+        UsageError: r is below 1, or there is no such device.
+        TensorError: a tensor is not finite or its norm leaves the floats; it is named.
+    """
+    from dlgen_cli.devices import resolve_float64_device
+
+    if options.r is not None:
+        require_count("r", options.r)
+    device = resolve_float64_device(options.device)
+    left_out = {one.name for one in read.skipped}
+    kept = [layer for layer in read.network.layers.values() if layer.name not in left_out]
+    measured = []
+    for done, layer in enumerate(kept):
+        progress(layer.name, done, len(kept))
+        measured.append(_measure_layer(layer, read, options.r, device))
+    progress("", len(kept), len(kept))
+    return measured
+
+
+def _measure_layer(
+    layer: GraphLayer, read: ReadNetwork, rank: int | None, device: torch.device
+) -> Measured:
+    from dlgen_cli.networks import effective_layer
+    from dlgen_cli.spectra import measure_layer
+
+    geometry: Literal["known", "assumed"] = "known" if read.structure == "graph" else "assumed"
+
+    def measure(one: GraphLayer) -> LayerSpectrum:
+        effective = effective_layer(one, read.tensors)
+        return measure_layer(effective, geometry=geometry, rank=rank, device=device)
+
+    applied = measure(layer)
+    if layer.batch_norm is None or layer.kind == "diagonal":
+        return Measured(applied, applied)
+    stored = measure(replace(layer, batch_norm=None))
+    return Measured(replace(stored, folded_norm=applied.spectral_norm), applied)

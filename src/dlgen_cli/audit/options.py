@@ -1,0 +1,54 @@
+"""What the user asked of an audit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditOptions:
+    """What the user asked for; None where a default is taken.
+
+    Attributes:
+        checkpoint: file or directory.
+        m: sample count.
+        delta: failure probability.
+        b: bits for each parameter.
+        r: rank for `compression.fixed_rank` and the truncation errors of the layers.
+        beta: Lipschitz constant of the loss.
+        margin: margin of the ramp loss, instead of beta.
+        gamma: Lipschitz constant of the activations.
+        radius: bound on the norm of inputs.
+        anchors: files with anchors.
+        sigma: standard deviations.
+        epsilon: width of a Rademacher shell.
+        include: glob patterns of matrices.
+        exclude: glob patterns of matrices.
+        arch: the architecture that the user declares.
+        input_shape: of one example, where the checkpoint does not record it.
+        device: where matrices are measured.
+        strict: a skipped tensor is an error.
+        singular_values: report all of them.
+    """
+
+    checkpoint: Path
+    m: int | None = None
+    delta: float = 0.05
+    b: int = 32
+    r: int | None = None
+    beta: float | None = None
+    margin: float | None = None
+    gamma: float | None = None
+    radius: float | None = None
+    anchors: Sequence[Path] = ()
+    sigma: Sequence[float] = (0.01,)
+    epsilon: float = 1e-9
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    arch: str | None = None
+    input_shape: tuple[int, ...] | None = None
+    device: str = "auto"
+    strict: bool = False
+    singular_values: bool = False

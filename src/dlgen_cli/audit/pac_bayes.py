@@ -1,0 +1,64 @@
+"""The PAC-Bayes bounds of a checkpoint against its anchors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dlgen_cli import bounds, ledger
+from dlgen_cli.audit.parameters import hypothesis_of
+from dlgen_cli.audit.plan import Inputs, Plan
+from dlgen_cli.errors import UsageError
+from dlgen_cli.records import Bound
+
+if TYPE_CHECKING:
+    from dlgen_cli.checkpoints.anchors import AnchorTensors
+
+
+def plan_pac_bayes(inputs: Inputs) -> Plan:
+    """Prepare the PAC-Bayes bounds; a run's own initialization is its anchor where none is given.
+
+    Raises:
+        UsageError: there is no anchor.
+        AnchorError: an anchor does not match; the tensor is named.
+    """
+    from dlgen_cli.checkpoints.anchors import open_anchors
+
+    options = inputs.options
+    own = options.checkpoint / "init.safetensors"
+    from_run = not options.anchors and own.is_file()
+    paths = [own] if from_run else list(options.anchors)
+    if not paths:
+        raise UsageError(
+            "No anchor was given; PAC-Bayes needs at least one.",
+            remedy="Give --anchors FILE, for example the weights before training.",
+        )
+    opened = open_anchors(paths, inputs.checkpoint)
+    anchors = [_measure_anchor(anchor, inputs) for anchor in opened]
+    assumptions = [
+        *inputs.sample,
+        ledger.bounded_loss_line(),
+        *ledger.anchor_lines([anchor.name for anchor in opened], from_run=from_run),
+    ]
+
+    def evaluate(delta: float) -> list[Bound]:
+        return [
+            theorem(anchors, options.sigma, inputs.m, delta, assumptions)
+            for theorem in (bounds.anchors_union, bounds.mixture, bounds.pinsker)
+        ]
+
+    settings = {"anchors": [str(path) for path in paths], "sigma": list(options.sigma)}
+    return Plan(settings=settings, evaluate=evaluate, preferred="pac_bayes.pinsker")
+
+
+def _measure_anchor(anchor: AnchorTensors, inputs: Inputs) -> bounds.Anchor:
+    from dlgen_cli.networks import CheckpointTensors
+    from dlgen_cli.spectra import squared_distance_upper, sum_up
+
+    own = hypothesis_of(inputs, inputs.read.tensors)
+    other = hypothesis_of(inputs, CheckpointTensors(anchor.source))
+    parts = [(name, squared_distance_upper(own[name], other[name])) for name in own]
+    return bounds.Anchor(
+        name=anchor.name,
+        squared_distance_upper=sum_up([part for _, part in parts]),
+        contributions=parts,
+    )
