@@ -162,6 +162,19 @@ def bits_line(bits: int) -> Assumption:
     )
 
 
+def stored_line(bits: int) -> Assumption:
+    """What the stored network really is."""
+    return verified(
+        f"The compressed network is the one that is stored with {bits} bits for each parameter.",
+        "Factors, biases and scales were rounded, read back and measured; all their bits count.",
+    )
+
+
+def width_line(bits: int) -> Assumption:
+    """A width that nothing is stored in."""
+    return violated("Parameters are stored in 1 to 32 bits.", f"b is {bits}.")
+
+
 def bounded_loss_line() -> Assumption:
     """The loss of the bounds that need nothing more of it."""
     return assumed("The loss is in [0, 1].", "True of the 0-1 error.")

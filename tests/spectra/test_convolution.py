@@ -359,6 +359,17 @@ def test_lower_end_on_a_map_too_large_for_its_matrix():
         assert 0.97 * bracket.upper <= bracket.lower <= bracket.upper
 
 
+def test_patches_that_do_not_overlap_have_the_norm_of_the_matrix():
+    kernel = torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(15))
+    exact = norm_of(kernel.double().flatten(1))
+    for size in (None, (4, 4), (224, 224)):
+        for transposed in (False, True):
+            geometry = plain(2, stride=(4, 5), input_size=size, transposed=transposed)
+            bracket = convolution_norm(kernel, geometry)
+            assert bracket.lower == pytest.approx(exact, rel=1e-10)
+            assert bracket.lower <= exact * (1 + 1e-14) <= bracket.upper * (1 + 1e-13)
+
+
 @pytest.mark.parametrize("power", [-640, -60, 1, 60, 500])
 def test_powers_of_two_scale_the_bracket_exactly(power):
     kernel = torch.randn(3, 2, 3, 3, generator=torch.Generator().manual_seed(8)).double()

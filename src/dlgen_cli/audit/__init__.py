@@ -6,21 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dlgen_cli import __version__, ledger
+from dlgen_cli import __version__
 from dlgen_cli.audit.compression import plan_compression
-from dlgen_cli.audit.measuring import Measured, Progress, measure
+from dlgen_cli.audit.gathering import gather
+from dlgen_cli.audit.measuring import Progress
 from dlgen_cli.audit.options import AuditOptions
 from dlgen_cli.audit.pac_bayes import plan_pac_bayes
 from dlgen_cli.audit.plan import Family, Inputs, Plan
 from dlgen_cli.audit.rademacher import plan_rademacher
-from dlgen_cli.errors import StrictError
-from dlgen_cli.records import Headline, Provenance, Report
+from dlgen_cli.records import Bound, Headline, Provenance, Report
 
 if TYPE_CHECKING:
     from dlgen_cli.checkpoints import Checkpoint
     from dlgen_cli.networks import ReadNetwork
 
-__all__ = ["AuditOptions", "Family", "Progress", "audit"]
+__all__ = ["AuditOptions", "Family", "Progress", "audit", "report_of"]
 
 _PLANNERS: Mapping[Family, Callable[[Inputs], Plan]] = {
     "compression": plan_compression,
@@ -56,56 +56,50 @@ def audit(
     Raises:
         DlgenError: bad input; one subclass for each kind.
     """
-    from dlgen_cli.checkpoints import open_checkpoint
-    from dlgen_cli.networks import read_network
-
-    checkpoint = open_checkpoint(options.checkpoint)
-    read = read_network(
-        checkpoint,
-        arch=options.arch,
-        input_shape=options.input_shape,
-        include=options.include,
-        exclude=options.exclude,
+    inputs = gather(
+        options, with_layers=with_layers or "compression" in families, progress=progress
     )
-    if options.strict and read.skipped:
-        listed = "; ".join(f"{one.name}: {one.reason}" for one in read.skipped[:3])
-        raise StrictError(
-            f"{len(read.skipped)} tensors were skipped under --strict ({listed}).",
-            remedy="Exclude nothing, or drop --strict to see them in the report.",
-        )
-    m, sample = ledger.sample_lines(checkpoint, options.m)
-    settings: dict[str, Any] = {"m": m, "delta": options.delta}
-    layers: list[Measured] = []
-    if with_layers or "compression" in families:
-        layers = measure(options, read, progress)
+    settings: dict[str, Any] = {"m": inputs.m, "delta": options.delta}
+    if inputs.layers:
         settings["r"] = options.r
-    plans: dict[Family, Plan] = {}
-    for family in families:
-        plan = _PLANNERS[family](
-            Inputs(
-                options=options,
-                checkpoint=checkpoint,
-                read=read,
-                layers=layers,
-                m=m,
-                sample=sample,
-            )
-        )
+    plans = {family: _PLANNERS[family](inputs) for family in families}
+    for plan in plans.values():
         settings |= plan.settings
-        plans[family] = plan
+    bounds = [bound for plan in plans.values() for bound in plan.evaluate(options.delta)]
+    return report_of(
+        inputs,
+        command=command,
+        settings=settings,
+        bounds=bounds,
+        headline=_headline(plans, options.delta),
+    )
+
+
+def report_of(
+    inputs: Inputs,
+    *,
+    command: str,
+    settings: Mapping[str, Any],
+    bounds: Sequence[Bound] = (),
+    headline: Headline | None = None,
+    results: Mapping[str, Any] | None = None,
+) -> Report:
+    """The report of an audited checkpoint."""
+    options, read = inputs.options, inputs.read
     shown = [
         layer.stored if options.singular_values else replace(layer.stored, singular_values=())
-        for layer in layers
+        for layer in inputs.layers
     ]
     return Report(
         dlgen_version=__version__,
         command=command,
-        provenance=_provenance(options, checkpoint, read),
-        settings=settings | _selection(options),
+        provenance=_provenance(options, inputs.checkpoint, read),
+        settings={**settings, **_selection(options)},
         layers=shown,
-        skipped=[*(read.skipped if layers else ()), *read.counters],
-        bounds=[bound for plan in plans.values() for bound in plan.evaluate(options.delta)],
-        headline=_headline(plans, options.delta),
+        skipped=[*(read.skipped if shown else ()), *read.counters],
+        bounds=bounds,
+        headline=headline,
+        results=results,
     )
 
 

@@ -3,28 +3,113 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from dlgen_cli import bounds, ledger
-from dlgen_cli.audit.options import AuditOptions
+from dlgen_cli.audit.options import MOST_STORED_BITS, WIDTHS, AuditOptions
 from dlgen_cli.audit.plan import Inputs, Plan
+from dlgen_cli.audit.storing import StoredLayer, store_network
 from dlgen_cli.bounds.ranges import require_positive
 from dlgen_cli.errors import UsageError
-from dlgen_cli.records import Bound, GraphNode, LayerSpectrum
-
-if TYPE_CHECKING:
-    from dlgen_cli.networks import ReadNetwork
+from dlgen_cli.records import Assumption, Bound, GraphNode, LayerSpectrum
 
 
-def plan_compression(inputs: Inputs) -> Plan:
-    """Prepare the compression bounds.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompressionAudit:
+    """The compression theorems applied to one measured network.
+
+    Attributes:
+        inputs: what they draw on.
+        beta: Lipschitz constant of the loss.
+        gamma: Lipschitz constant of the activations.
+        radius: bound on the norm of inputs.
+        lines: the ledger that all share.
+    """
+
+    inputs: Inputs
+    beta: ledger.Declared
+    gamma: ledger.Declared
+    radius: ledger.Declared
+    lines: Sequence[Assumption]
+
+    @property
+    def widths(self) -> Sequence[int]:
+        """The bits for each parameter that there are to choose from."""
+        return WIDTHS if self.inputs.options.b is None else (self.inputs.options.b,)
+
+    @property
+    def applies(self) -> bool:
+        """Whether the theorem can speak of the network as it was read."""
+        return not self.inputs.read.skipped and self.inputs.read.obstacle is None
+
+    def setting(self, delta: float, bits: int) -> bounds.CompressionSetting:
+        """The shared numbers at a failure probability and a width."""
+        return bounds.CompressionSetting(
+            bits_per_parameter=bits,
+            examples=self.inputs.m,
+            delta=delta,
+            loss_lipschitz=self.beta.value,
+            radius=self.radius.value,
+        )
+
+    def store(
+        self, network: bounds.LayeredNetwork, bits: int, ranks: Mapping[str, int | None]
+    ) -> StoredAt:
+        """Store the network at given ranks; None stores a weight whole."""
+        largest = {map_.name: map_.largest_rank for map_ in network.maps}
+        return StoredAt(
+            bits=bits,
+            layers=store_network(self.inputs.read, self.inputs.layers, ranks, bits),
+            ranks={name: largest[name] if rank is None else rank for name, rank in ranks.items()},
+            whole=[name for name, rank in ranks.items() if rank is None],
+        )
+
+    def best_ranks(self, network: bounds.LayeredNetwork, bits: int) -> dict[str, int | None]:
+        """The ranks that `compression.layer_ranks` chooses; None where a weight stays whole."""
+        setting = self.setting(self.inputs.options.delta, bits)
+        terms = bounds.layer_ranks(network, setting).terms
+        whole = set(terms["stored_whole"])
+        return {name: None if name in whole else rank for name, rank in terms["ranks"].items()}
+
+    def bound_stored(self, network: bounds.LayeredNetwork, stored: StoredAt, delta: float) -> Bound:
+        """`compression.stored`, with the choice of ranks and of the width paid for."""
+        return bounds.stored(
+            network,
+            self.setting(delta, stored.bits),
+            {layer.layer.name: layer.norms for layer in stored.layers},
+            ranks=stored.ranks,
+            stored_whole=stored.whole,
+            stored_bits=sum(layer.stored_bits for layer in stored.layers),
+            choices=len(self.widths) * math.prod(map_.largest_rank for map_ in network.maps),
+            assumptions=[*self.lines, ledger.stored_line(stored.bits)],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAt:
+    """A network stored at one width.
+
+    Attributes:
+        bits: b.
+        layers: as stored, with their measured distance.
+        ranks: by layer.
+        whole: the layers that are not factored.
+    """
+
+    bits: int
+    layers: Sequence[StoredLayer]
+    ranks: Mapping[str, int]
+    whole: Sequence[str]
+
+
+def prepare_compression(inputs: Inputs) -> CompressionAudit:
+    """Settle the numbers and the ledger of the compression theorems.
 
     Raises:
         UsageError: ``--beta`` and ``--margin`` contradict each other, or a number is out of range.
     """
-    options = inputs.options
+    options, config = inputs.options, inputs.checkpoint.config
     if options.beta is not None and options.margin is not None:
         raise UsageError(
             "Both --beta and --margin were given; they set the same constant.",
@@ -35,49 +120,86 @@ def plan_compression(inputs: Inputs) -> Plan:
     beta = _lipschitz(options)
     gamma = _declared(options.gamma, "--gamma")
     radius = _declared(options.radius, "--radius")
-    config = inputs.checkpoint.config
-    assumptions = [
-        *inputs.sample,
-        *ledger.structure_lines(inputs.read, options.arch),
-        ledger.activation_line(gamma, inputs.read),
-        ledger.radius_line(radius, config["input"]["norm_bound"] if config else None),
-        ledger.loss_line(beta, options.margin),
-        ledger.bits_line(options.b),
+    prepared = CompressionAudit(
+        inputs=inputs,
+        beta=beta,
+        gamma=gamma,
+        radius=radius,
+        lines=[
+            *inputs.sample,
+            *ledger.structure_lines(inputs.read, options.arch),
+            ledger.activation_line(gamma, inputs.read),
+            ledger.radius_line(radius, config["input"]["norm_bound"] if config else None),
+            ledger.loss_line(beta, options.margin),
+        ],
+    )
+    prepared.setting(options.delta, prepared.widths[0])  # refuses numbers out of range
+    return prepared
+
+
+def plan_compression(inputs: Inputs) -> Plan:
+    """Prepare the compression bounds; the network is stored and measured once.
+
+    Raises:
+        UsageError: as `prepare_compression`.
+    """
+    prepared = prepare_compression(inputs)
+    options = inputs.options
+    settings = {
+        "b": options.b or "auto",
+        "beta": prepared.beta.value,
+        "margin": options.margin,
+        "gamma": prepared.gamma.value,
+        "radius": prepared.radius.value,
+    }
+    evaluate = _evaluator(prepared) if prepared.applies else _withheld(prepared)
+    is_stored = prepared.widths[0] <= MOST_STORED_BITS
+    return Plan(
+        settings=settings,
+        evaluate=evaluate,
+        preferred="compression.stored" if is_stored else "compression.layer_ranks",
+    )
+
+
+_Evaluate = Callable[[float], Sequence[Bound]]
+
+
+def _withheld(prepared: CompressionAudit) -> _Evaluate:
+    theorems = ["compression.all_ranks", "compression.layer_ranks", "compression.stored"]
+    if prepared.inputs.options.r is not None:
+        theorems.insert(0, "compression.fixed_rank")
+    return lambda _delta: [bounds.withheld(theorem, prepared.lines) for theorem in theorems]
+
+
+def _evaluator(prepared: CompressionAudit) -> _Evaluate:
+    network = layered_network(prepared.inputs, prepared.gamma.value)
+    rank = prepared.inputs.options.r
+    stored = [
+        prepared.store(network, bits, prepared.best_ranks(network, bits))
+        for bits in prepared.widths
+        if bits <= MOST_STORED_BITS
     ]
-    network = _layered(inputs.read, [layer.applied for layer in inputs.layers], gamma.value)
 
     def evaluate(delta: float) -> list[Bound]:
-        setting = bounds.CompressionSetting(
-            bits_per_parameter=options.b,
-            examples=inputs.m,
-            delta=delta,
-            loss_lipschitz=beta.value,
-            radius=radius.value,
-        )
-        fixed = (
-            [bounds.fixed_rank(network, setting, options.r, assumptions)]
-            if options.r is not None
-            else []
-        )
+        found = [prepared.bound_stored(network, one, delta) for one in stored]
+        best = min(found, key=lambda bound: bound.log10_value or 0.0, default=None)
+        bits = best.terms["bits_per_parameter"] if best is not None else prepared.widths[0]
+        idealized = prepared.setting(delta / len(prepared.widths), bits)
+        lines = [*prepared.lines, ledger.bits_line(bits)]
+        if best is None:
+            best = bounds.withheld("compression.stored", [*prepared.lines, ledger.width_line(bits)])
+        fixed = [bounds.fixed_rank(network, idealized, rank, lines)] if rank is not None else []
         return [
             *fixed,
-            bounds.all_ranks(network, setting, assumptions),
-            bounds.layer_ranks(network, setting, assumptions),
+            bounds.all_ranks(network, idealized, lines),
+            bounds.layer_ranks(network, idealized, lines),
+            best,
         ]
 
-    settings = {
-        "b": options.b,
-        "beta": beta.value,
-        "margin": options.margin,
-        "gamma": gamma.value,
-        "radius": radius.value,
-    }
-    return Plan(settings=settings, evaluate=evaluate, preferred="compression.layer_ranks")
+    return evaluate
 
 
-def _layered(
-    read: ReadNetwork, layers: Sequence[LayerSpectrum], gamma: float
-) -> bounds.LayeredNetwork:
+def layered_network(inputs: Inputs, gamma: float) -> bounds.LayeredNetwork:
     """The network as the theorem sees it.
 
     Gamma is the constant of assumed activations, and raises those of known ones.
@@ -96,7 +218,7 @@ def _layered(
             bias_parameters=layer.bias_parameters,
             is_diagonal=layer.kind == "diagonal",
         )
-        for layer in layers
+        for layer in (measured.applied for measured in inputs.layers)
     ]
 
     def with_gamma(node: GraphNode) -> GraphNode:
@@ -106,7 +228,7 @@ def _layered(
         factor = gamma if is_assumed else max(node.factor_upper, gamma)
         return replace(node, factor_upper=factor)
 
-    nodes = [with_gamma(node) for node in read.network.nodes]
+    nodes = [with_gamma(node) for node in inputs.read.network.nodes]
     return bounds.LayeredNetwork(nodes=nodes, maps=maps)
 
 

@@ -6,6 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+#: More bits than these are only idealized.
+MOST_STORED_BITS = 32
+#: What ``--b auto`` chooses from.
+WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditOptions:
@@ -15,7 +20,7 @@ class AuditOptions:
         checkpoint: file or directory.
         m: sample count.
         delta: failure probability.
-        b: bits for each parameter.
+        b: bits for each parameter; None takes the best of `WIDTHS`, and pays for the choice.
         r: rank for `compression.fixed_rank` and the truncation errors of the layers.
         beta: Lipschitz constant of the loss.
         margin: margin of the ramp loss, instead of beta.
@@ -36,7 +41,7 @@ class AuditOptions:
     checkpoint: Path
     m: int | None = None
     delta: float = 0.05
-    b: int = 32
+    b: int | None = 32
     r: int | None = None
     beta: float | None = None
     margin: float | None = None

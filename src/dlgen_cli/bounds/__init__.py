@@ -10,12 +10,16 @@ from dlgen_cli.bounds.compression import (
 )
 from dlgen_cli.bounds.layer_ranks import layer_ranks
 from dlgen_cli.bounds.pac_bayes import Anchor, anchors_union, mixture, pinsker
+from dlgen_cli.bounds.propagation import LayerNorms
 from dlgen_cli.bounds.rademacher import Box, expected, markov, printed
+from dlgen_cli.bounds.stored import stored
+from dlgen_cli.bounds.withheld import withheld
 
 __all__ = [
     "Anchor",
     "Box",
     "CompressionSetting",
+    "LayerNorms",
     "LayeredNetwork",
     "LinearMap",
     "all_ranks",
@@ -28,4 +32,6 @@ __all__ = [
     "mixture",
     "pinsker",
     "printed",
+    "stored",
+    "withheld",
 ]

@@ -19,7 +19,6 @@ def conclude(
     assumptions: Iterable[Assumption],
     source: str,
     show_invalid: bool = False,
-    withhold_terms: bool = False,
 ) -> Bound:
     """Turn an evaluated theorem into a record with its status.
 
@@ -32,8 +31,6 @@ def conclude(
         source: where the theorem stands.
         show_invalid: keep the value of a statement whose assumptions are violated, for
             comparison only; its status is ``not_applicable`` all the same.
-        withhold_terms: empty the terms too where the value is withheld, because they would be
-            those of a smaller network.
 
     Returns:
         ``not_applicable`` without a value where an assumption is violated or nothing was
@@ -44,7 +41,6 @@ def conclude(
     if value is None or any(line.status == "violated" for line in ledger):
         status = "not_applicable"
         value = value if show_invalid else None
-        terms = _emptied(terms) if withhold_terms else terms
     else:
         status = "vacuous" if value >= 1 or to_float(value) == 1 else "holds"
     return Bound(
@@ -57,14 +53,6 @@ def conclude(
         assumptions=ledger,
         source=source,
     )
-
-
-def _emptied(terms: dict[str, Any]) -> dict[str, Any]:
-    """The same keys with nothing in them."""
-    return {
-        name: type(value)() if isinstance(value, list | dict) else None
-        for name, value in terms.items()
-    }
 
 
 def assumed(statement: str, evidence: str) -> Assumption:

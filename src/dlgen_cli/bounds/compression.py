@@ -282,7 +282,6 @@ def fixed_rank(
         terms={"rank": rank, **evaluation.terms(), **budget_terms(network, setting, 1)},
         assumptions=assumptions,
         source=SOURCE,
-        withhold_terms=True,
     )
 
 
@@ -331,5 +330,4 @@ def all_ranks(
         },
         assumptions=assumptions,
         source=SOURCE,
-        withhold_terms=True,
     )

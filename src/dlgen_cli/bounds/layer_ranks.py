@@ -161,5 +161,4 @@ def layer_ranks(
         },
         assumptions=assumptions,
         source=SOURCE,
-        withhold_terms=True,
     )

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from dlgen_cli import __version__
-from dlgen_cli.cli import audits, console, demo, train
+from dlgen_cli.cli import audits, compress, console, demo, train
 from dlgen_cli.cli.implicit import implicit_app
 from dlgen_cli.cli.options import as_command
 from dlgen_cli.errors import DlgenError, UsageError
@@ -112,6 +112,7 @@ for _name, _function, _options in (
     ("train", train.train, train.TrainCommand),
     ("spectra", audits.spectra, audits.SpectraCommand),
     ("compress-bound", audits.compress_bound, audits.CompressBoundCommand),
+    ("compress", compress.compress, compress.CompressCommand),
     ("pacbayes", audits.pacbayes, audits.PacBayesCommand),
     ("rademacher", audits.rademacher, audits.RademacherCommand),
     ("audit", audits.audit, audits.AuditCommand),

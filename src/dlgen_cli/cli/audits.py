@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -23,7 +23,7 @@ from dlgen_cli.cli.options import (
 from dlgen_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from dlgen_cli.audit import Family
+    from dlgen_cli.audit import AuditOptions, Family
     from dlgen_cli.records import Report
 
 
@@ -102,7 +102,7 @@ def _run(
     console.chosen_format(options)  # refuse before any work
     with console.layer_progress(options) as progress:
         report = assembly.audit(
-            assembly.AuditOptions(**_audit_options(options)),
+            audit_options(options),
             command=command,
             families=families,
             with_layers=with_layers,
@@ -116,15 +116,42 @@ def _run(
         raise typer.Exit(1)
 
 
-def _audit_options(options: CheckpointOptions) -> Mapping[str, Any]:
+def audit_options(options: CheckpointOptions) -> AuditOptions:
+    """What an audit takes of the options of a command.
+
+    Raises:
+        UsageError: ``--b`` or ``--input-shape`` cannot be read.
+    """
     from dlgen_cli.audit import AuditOptions
 
     known = {one.name for one in fields(AuditOptions)}
     chosen = {one.name: getattr(options, one.name) for one in fields(options) if one.name in known}
-    return chosen | {"input_shape": _shape(options.input_shape)}
+    if "b" in chosen:
+        chosen["b"] = parse_bits(chosen["b"])
+    return AuditOptions(**chosen | {"input_shape": parse_shape(options.input_shape)})
 
 
-def _shape(text: str | None) -> tuple[int, ...] | None:
+def parse_bits(text: str) -> int | None:
+    """The width of ``--b``; None for ``auto``.
+
+    Raises:
+        UsageError: it is neither a whole number nor ``auto``.
+    """
+    if text == "auto":
+        return None
+    if not text.removeprefix("-").isdecimal():
+        raise UsageError(
+            f"--b is {text!r}; a whole number of bits or auto was expected.", remedy="Try --b 8."
+        )
+    return int(text)
+
+
+def parse_shape(text: str | None) -> tuple[int, ...] | None:
+    """The sizes of ``--input-shape``.
+
+    Raises:
+        UsageError: it is no list of sizes.
+    """
     if text is None:
         return None
     sizes = text.replace("x", ",").split(",")

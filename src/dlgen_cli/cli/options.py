@@ -118,7 +118,10 @@ class SpectraOptions:
 class CompressionOptions(RankOptions):
     """The numbers of a compression bound."""
 
-    b: Annotated[int, typer.Option("--b", help="Bits for each parameter.")] = 32
+    b: Annotated[
+        str,
+        typer.Option("--b", metavar="BITS|auto", help="Bits for each parameter; auto pays for it."),
+    ] = "32"
     beta: Annotated[
         float | None,
         typer.Option("--beta", help="Lipschitz constant of the loss.", show_default="1"),

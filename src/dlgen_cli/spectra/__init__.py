@@ -1,11 +1,17 @@
 """Linear maps to norms and singular-value tails, each with its direction."""
 
-from dlgen_cli.spectra.layers import measure_layer
-from dlgen_cli.spectra.sums import largest_magnitude, squared_distance_upper, sum_of_squares, sum_up
+from dlgen_cli.spectra.layers import measure_layer, residual_norm_upper
+from dlgen_cli.spectra.sums import (
+    largest_magnitude,
+    squared_distance_upper,
+    sum_of_squares,
+    sum_up,
+)
 
 __all__ = [
     "largest_magnitude",
     "measure_layer",
+    "residual_norm_upper",
     "squared_distance_upper",
     "sum_of_squares",
     "sum_up",

@@ -105,7 +105,7 @@ def _ldexp(value: float, exponent: int, *, toward: float) -> float:
 def _scaled_norm(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> Interval:
     """`convolution_norm` of a kernel with entries below 1, one of them at least 1/2."""
     lattice = _lattice_norm(kernel, geometry)
-    if geometry.input_size is None:
+    if geometry.input_size is None or _is_one_patch(kernel, geometry):
         return lattice
     if _dense_is_small(kernel, geometry):
         exact = _dense_norm(kernel, geometry)
@@ -118,6 +118,13 @@ def _scaled_norm(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> Interva
             if _is_circulant(kernel, geometry):
                 return Interval(lower=periodic.lower, upper=upper)
     return Interval(lower=min(upper, finite_map_lower(kernel, geometry)), upper=upper)
+
+
+def _is_one_patch(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> bool:
+    """Whether patches do not overlap and lie in the map: then every size has the same norm."""
+    axes = zip(kernel.shape[2:], geometry.stride, geometry.dilation, strict=True)
+    apart = all(t * (k - 1) < s for k, s, t in axes)
+    return apart and not any(geometry.padding)
 
 
 def _tolerance(family: TransferFamily) -> float:

@@ -16,7 +16,7 @@ _TRANSPOSED = {
     2: functional.conv_transpose2d,
     3: functional.conv_transpose3d,
 }
-_WORK = 3e10  # multiplications spent on a lower bound
+_WORK = 1e10  # multiplications spent on a lower bound
 
 
 def block_shape(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> tuple[int, int, int]:
@@ -136,7 +136,7 @@ def _ritz_vector(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> torch.T
     shape = (channels, *(geometry.input_size or ()))
     rows = shape[1:] if geometry.transposed else output_size(kernel, geometry)
     work = 3 * kernel.numel() * math.prod(rows)
-    steps = int(max(3, min(40, _WORK // work, math.prod(shape))))
+    steps = int(max(2, min(40, _WORK // work, math.prod(shape))))
     generator = torch.Generator().manual_seed(0)
     vector = torch.randn(shape, generator=generator, dtype=torch.float64)
     basis = torch.zeros(steps, vector.numel(), dtype=torch.float64)

@@ -18,7 +18,7 @@ from dlgen_cli.spectra.convolution import (
     patch_factor_upper,
 )
 from dlgen_cli.spectra.dense import singular_value_bounds
-from dlgen_cli.spectra.rounding import SLACK
+from dlgen_cli.spectra.rounding import SLACK, gamma
 from dlgen_cli.spectra.sums import largest_magnitude, sum_of_squares
 
 Geometry = Literal["known", "assumed"]
@@ -147,3 +147,37 @@ def _truncation(tails: tuple[float, ...], norm: Interval, rank: int) -> Truncati
     error = tails[min(rank, len(tails) - 1)]
     relative = None if norm.lower == 0 else error / norm.lower * SLACK
     return Truncation(rank=rank, error_upper=error, relative_error_upper=relative)
+
+
+def residual_norm_upper(
+    effective: EffectiveLayer,
+    moved: torch.Tensor,
+    magnitude: torch.Tensor,
+    *,
+    products: int,
+    geometry: Geometry,
+) -> float:
+    """Upper bound on the operator norm of ``W - W'`` for a W' that was computed in float64.
+
+    Args:
+        effective: the layer with the weight W that it applies.
+        moved: W', of the same shape: entries, or products of factors.
+        magnitude: ``|U| |V|^T`` where W' is ``U V^T``, else ``|W'|``.
+        products: how many products each entry of W' sums.
+        geometry: as for `measure_layer`.
+
+    Returns:
+        Includes the rounding of W', of folding, and of the difference.
+    """
+    layer, weight = effective.layer, effective.weight
+    difference = weight - moved
+    factor = patch_factor_upper(weight, as_geometry(layer)) if layer.stride else 1.0
+    rounding = gamma(products + 8) * _root(sum_of_squares(magnitude)).upper
+    rounding += (effective.rounding_upper + gamma(8)) * _root(sum_of_squares(weight)).upper
+    if layer.kind == "diagonal":
+        norm = largest_magnitude(difference)
+    elif layer.stride:
+        norm = convolution_norm(difference, placed_geometry(layer, geometry)).upper
+    else:
+        norm = singular_value_bounds(difference)[0].upper
+    return (norm + rounding * factor) * SLACK

@@ -1,0 +1,48 @@
+"""A checkpoint opened, its network read, its layers measured."""
+
+from __future__ import annotations
+
+from dlgen_cli import ledger
+from dlgen_cli.audit.measuring import Progress, measure
+from dlgen_cli.audit.options import AuditOptions
+from dlgen_cli.audit.plan import Inputs
+from dlgen_cli.errors import StrictError
+
+
+def gather(options: AuditOptions, *, with_layers: bool, progress: Progress) -> Inputs:
+    """Read all that the theorems draw on.
+
+    Args:
+        options: what the user asked for.
+        with_layers: measure the layers.
+        progress: called before each layer.
+
+    Raises:
+        DlgenError: bad input; one subclass for each kind.
+    """
+    from dlgen_cli.checkpoints import open_checkpoint
+    from dlgen_cli.networks import read_network
+
+    checkpoint = open_checkpoint(options.checkpoint)
+    read = read_network(
+        checkpoint,
+        arch=options.arch,
+        input_shape=options.input_shape,
+        include=options.include,
+        exclude=options.exclude,
+    )
+    if options.strict and read.skipped:
+        listed = "; ".join(f"{one.name}: {one.reason}" for one in read.skipped[:3])
+        raise StrictError(
+            f"{len(read.skipped)} tensors were skipped under --strict ({listed}).",
+            remedy="Exclude nothing, or drop --strict to see them in the report.",
+        )
+    m, sample = ledger.sample_lines(checkpoint, options.m)
+    return Inputs(
+        options=options,
+        checkpoint=checkpoint,
+        read=read,
+        layers=measure(options, read, progress) if with_layers else [],
+        m=m,
+        sample=sample,
+    )

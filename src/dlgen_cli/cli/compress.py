@@ -1,0 +1,62 @@
+"""``dlgen compress``: write the network that a compression bound speaks of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dlgen_cli.cli import console
+from dlgen_cli.cli.audits import audit_options
+from dlgen_cli.cli.options import CheckpointOptions, CompressionOptions
+from dlgen_cli.errors import UsageError
+
+
+@dataclass(kw_only=True)
+class CompressCommand(CheckpointOptions, CompressionOptions):
+    """Options of ``dlgen compress``."""
+
+    out: Annotated[Path, typer.Option("--out", help="Write the compressed network here.")]
+    ranks: Annotated[
+        list[str],
+        typer.Option(
+            "--ranks",
+            metavar="NAME=R",
+            help="Rank of one layer, or NAME=whole; repeatable.",
+            show_default="--r, else the best for each layer",
+        ),
+    ] = field(default_factory=list)
+
+
+def compress(options: CompressCommand) -> None:
+    """Write the compressed network: same architecture, low-rank factors in b bits."""
+    from dlgen_cli.audit.compressing import compress as compress_network
+
+    console.chosen_format(options)
+    ranks = _parse_ranks(options.ranks)
+    if options.out.is_dir():
+        raise UsageError(
+            f"{options.out} is a folder.", remedy="Name a file, as in small.safetensors."
+        )
+    with console.layer_progress(options) as progress:
+        compressed = compress_network(
+            audit_options(options), ranks=ranks, file=str(options.out), progress=progress
+        )
+    console.write_whole(options.out, compressed.content)
+    console.emit(compressed.report, options)
+
+
+def _parse_ranks(words: list[str]) -> Mapping[str, int | None]:
+    ranks: dict[str, int | None] = {}
+    for word in (part for one in words for part in one.split(",")):
+        name, _, rank = word.rpartition("=")
+        if not name or not (rank == "whole" or rank.isdecimal()):
+            raise UsageError(
+                f"--ranks {word!r} is no rank of a layer.",
+                remedy="Give NAME=R or NAME=whole, as in layers.0.weight=8.",
+            )
+        ranks[name] = None if rank == "whole" else int(rank)
+    return ranks
