@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dlgen_cli.architectures.mlp import MLP
@@ -28,6 +29,7 @@ __all__ = ["MLP", "build", "is_known", "names", "torchvision_names"]
 _CONSTRUCTORS: Mapping[str, Callable[..., nn.Module]] = {
     "mlp": MLP,
     "mobilenet_v2": mobilenet_v2,
+    "mobilenet_v2_small": partial(mobilenet_v2, stem="small"),
 }
 
 

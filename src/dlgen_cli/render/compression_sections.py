@@ -9,7 +9,7 @@ from typing import Any
 from dlgen_cli.records import Bound, LayerSpectrum
 from dlgen_cli.render import numbers, terms
 from dlgen_cli.render.bounds_section import withheld_notes
-from dlgen_cli.render.model import Column, Section, Table
+from dlgen_cli.render.model import Column, Paragraph, Section, Table
 
 _SWEEP_ROWS = 12
 _MOST_LAYERS = 16
@@ -19,7 +19,7 @@ _NEIGHBOURS = 2
 def compression_sections(
     bounds: Sequence[Bound], layers: Sequence[LayerSpectrum], verbosity: int
 ) -> list[Section]:
-    """Show the sweep of each bound that has one, then the ranks that were chosen by layer.
+    """Say what is to blame, show each sweep, then the ranks that were chosen by layer.
 
     Args:
         bounds: all bounds of the report.
@@ -30,7 +30,8 @@ def compression_sections(
         The sections that the bounds have something for.
     """
     ours = terms.of_family(bounds, "compression")
-    sections = [_sweep_section(bound, verbosity) for bound in ours]
+    sections = [_blame_section(ours)]
+    sections += [_sweep_section(bound, verbosity) for bound in ours]
     sections.append(_ranks_section(ours, layers, verbosity))
     return [section for section in sections if section is not None]
 
@@ -53,6 +54,39 @@ def thin_sweep(length: int, best: int, limit: int = _SWEEP_ROWS) -> list[int]:
     steps = limit - len(kept) + 1
     kept.update(round(length ** (step / steps)) - 1 for step in range(1, steps))
     return sorted(kept)
+
+
+def _blame_section(bounds: Sequence[Bound]) -> Section | None:
+    """Which term makes the last vacuous bound so, and what code length would not."""
+    vacuous = [bound for bound in bounds if bound.status == "vacuous"]
+    if not vacuous or "informative_bits" not in vacuous[-1].terms:
+        return None
+    values = vacuous[-1].terms
+    complexity = terms.magnitude(values, "complexity")
+    approximation = terms.magnitude(values, "approximation")
+    parts = [
+        name
+        for name, size in (("complexity", complexity), ("approximation", approximation))
+        if size >= 0  # log10 of the term
+    ]
+    blame = " and ".join(parts)
+    sentences = [
+        f"{vacuous[-1].theorem}: "
+        + (
+            f"{blame} alone {'is' if len(parts) == 1 else 'are each'} 1 or more."
+            if parts
+            else "only the sum of both terms is 1 or more."
+        ),
+        (
+            f"It spends {numbers.integer(values['bits'])} bits; complexity is below 1 up to "
+            f"{numbers.integer(values['informative_bits'])} bits."
+        ),
+        (
+            f"Rank 1 at one bit for each parameter takes {terms.upper(values, 'least_complexity')} "
+            "of complexity already."
+        ),
+    ]
+    return Section(title="What is to blame", blocks=(Paragraph(text=" ".join(sentences)),))
 
 
 def _sweep_section(bound: Bound, verbosity: int) -> Section | None:

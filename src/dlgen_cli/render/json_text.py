@@ -121,10 +121,7 @@ def _layer(layer: LayerSpectrum) -> dict[str, Any]:
     if layer.reshaped_norm is not None:
         entry["reshaped_norm"] = layer.reshaped_norm.upper
     if layer.folded_norm is not None:
-        entry["folded_norm"] = {
-            "lower": layer.folded_norm.lower,
-            "upper": layer.folded_norm.upper,
-        }
+        entry["folded_norm"] = _interval(layer.folded_norm)
     if layer.truncation is not None:
         entry["truncation"] = {
             "rank": layer.truncation.rank,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch.nn import functional
@@ -16,7 +17,9 @@ _TRANSPOSED = {
     2: functional.conv_transpose2d,
     3: functional.conv_transpose3d,
 }
-_WORK = 1e10  # multiplications spent on a lower bound
+_WORK = 2e9  # multiplications spent on a lower bound
+_MOST_GROUPS = 4  # groups that a lower bound looks at
+_CORNER = 24  # outputs on an axis that a lower bound looks at
 
 
 def block_shape(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> tuple[int, int, int]:
@@ -120,6 +123,8 @@ def finite_map_lower(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> flo
         kernel: float64, entries at most 1.
         geometry: with its ``input_size``.
     """
+    kernel, geometry = _largest_groups(kernel, geometry)
+    geometry = _corner(geometry)
     vector = _ritz_vector(kernel, geometry)
     image = apply(kernel, geometry, vector)
     magnitude = apply(kernel.abs(), geometry, vector.abs())
@@ -128,6 +133,31 @@ def finite_map_lower(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> flo
     rounding = gamma(max(image.numel(), vector.numel()) + 8)
     reached = norms[0] * (1 - rounding) - gamma(terms + 8) * norms[1] * (1 + rounding)
     return max(0.0, reached / (norms[2] * (1 + rounding)) / SLACK) if norms[2] else 0.0
+
+
+def _largest_groups(
+    kernel: torch.Tensor, geometry: ConvolutionGeometry
+) -> tuple[torch.Tensor, ConvolutionGeometry]:
+    """The few groups whose kernels have the largest entries: a block of the operator."""
+    if geometry.groups <= _MOST_GROUPS:
+        return kernel, geometry
+    blocks = kernel.reshape(geometry.groups, -1, *kernel.shape[1:])
+    order = blocks.abs().flatten(start_dim=1).sum(dim=1).argsort(descending=True)
+    chosen = blocks[order[:_MOST_GROUPS]].reshape(-1, *kernel.shape[1:])
+    return chosen, replace(geometry, groups=_MOST_GROUPS)
+
+
+def _corner(geometry: ConvolutionGeometry) -> ConvolutionGeometry:
+    """A smaller map in the corner of a zero-padded one: its operator is a submatrix.
+
+    A vector that is zero outside the corner has the same outputs there as on the corner alone.
+    """
+    size = geometry.input_size
+    if geometry.padding_mode != "zeros" or size is None:
+        return geometry
+    reach = (stride * _CORNER for stride in geometry.stride)
+    cut = tuple(min(n, edge) for n, edge in zip(size, reach, strict=True))
+    return replace(geometry, input_size=cut)
 
 
 def _ritz_vector(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> torch.Tensor:
