@@ -4,8 +4,10 @@ from pathlib import Path
 
 import mpmath
 import pytest
+import torch
 
 mpmath.mp.dps = 100
+torch.set_num_threads(1)  # matrices here are small, and threads of a busy machine wait
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

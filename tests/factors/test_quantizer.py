@@ -15,7 +15,7 @@ def test_entries_cost_b_bits_and_lie_on_the_nearest_level(bits):
     values = stored.values()
     assert values.shape == tensor.shape
     assert stored.payload.numel() == -(-bits * 65 // 8)
-    assert stored.stored_bits == bits * 65 + (0 if bits == 32 else 32)
+    assert stored.stored_bits == bits * 65 + 64
     error = (values - tensor.double()).abs().max().item()
     largest = tensor.abs().max().item()
     if bits == 32:
@@ -27,19 +27,18 @@ def test_entries_cost_b_bits_and_lie_on_the_nearest_level(bits):
         assert len(values.unique()) <= 2**bits
 
 
-@pytest.mark.parametrize("scale", [1e-30, 1e-6, 1e30])
-@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e-6, 1e30, 1e200])
+@pytest.mark.parametrize("bits", [8, 16, 32])
 def test_small_and_large_weights_keep_their_digits(scale, bits):
     tensor = torch.randn(50, dtype=torch.float64) * scale
     error = (quantize(tensor, bits).values() - tensor).abs().max() / tensor.abs().max()
     assert error <= 1.01 / (2**8 - 1)
 
 
-def test_zero_stays_near_zero_and_nothing_is_nan():
+def test_zeros_are_stored_without_nan():
     for bits in (1, 8, 16, 32):
         values = quantize(torch.zeros(4), bits).values()
-        assert values.abs().max() <= np.finfo(np.float32).tiny * 256
-        assert torch.isfinite(values).all()
+        assert torch.all(values == 0)
 
 
 @pytest.mark.parametrize("bits", [0, -1, 33, 64])
@@ -55,10 +54,10 @@ def test_factors_reproduce_the_truncation():
     cut = (left[:, :4] * values[:4]) @ right[:4]
     stored = store_factors(weight, 4, 32)
     assert stored.rank == 4
-    assert stored.stored_bits == 32 * 4 * (20 + 54)
+    assert stored.stored_bits == 32 * 4 * (20 + 54) + 2 * 64
     found = stored.weight().flatten(start_dim=1).numpy()
     assert np.abs(found - cut).max() <= 1e-5
     assert stored.weight().shape == weight.shape
     whole = store_whole(weight, 8)
-    assert whole.stored_bits == 8 * weight.numel() + 32
+    assert whole.stored_bits == 8 * weight.numel() + 64
     assert whole.rank == 20

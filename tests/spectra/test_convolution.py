@@ -157,6 +157,15 @@ def on_a_map(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> Convolution
     return replace(geometry, input_size=size)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Thousands of small products: threads only wait for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def measured() -> list[Measured]:
     rng = random.Random(7)

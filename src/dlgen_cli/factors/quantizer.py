@@ -1,9 +1,9 @@
 """Tensors in b bits for each entry, and what they cost.
 
 32 bits: IEEE float32. 16 bits: IEEE float16. Any other b from 1 to 31: a uniform grid, symmetric
-about 0, with ``2^b`` levels ``scale (2 code - (2^b - 1))`` and one float32 scale for each tensor,
-whose 32 bits are counted. A float16 tensor has a scale too, a power of two that keeps its largest
-entry in range, so that neither large nor tiny weights are lost; it is counted alike.
+about 0, with ``2^b`` levels ``scale (2 code - (2^b - 1))``. Every tensor has one float64 scale,
+whose 64 bits are counted; for the floats it is a power of two that keeps the largest entry in
+range, so that neither large nor tiny weights are lost.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import torch
 from dlgen_cli.errors import UsageError
 
 MOST_BITS = 32
-SCALE_BITS = 32
+SCALE_BITS = 64
+_SAFE_IN_FLOAT32 = (2.0**-60, 2.0**127)  # largest entries that need no scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ class Quantized:
         shape: of the tensor.
         payload: uint8 bytes of the codes, packed without gaps (big-endian within each entry), or
             the bytes of the floats (little-endian).
-        scale: float32 value that multiplies the grid; 1 for float32 entries.
+        scale: multiplies the grid or the floats.
     """
 
     bits: int
@@ -39,19 +40,17 @@ class Quantized:
 
     @property
     def stored_bits(self) -> int:
-        """Everything that the tensor costs: its entries, and its scale where it has one."""
-        entries = self.bits * math.prod(self.shape)
-        return entries if self.bits == MOST_BITS else entries + SCALE_BITS
+        """Everything that the tensor costs: its entries and its scale."""
+        return self.bits * math.prod(self.shape) + SCALE_BITS
 
     def values(self) -> torch.Tensor:
         """The stored numbers, float64.
 
-        Exact for 16 and 32 bits; otherwise each within one rounding of float64, which
-        `rounding_upper` bounds.
+        Exact for 16 and 32 bits; otherwise each within two roundings of float64.
         """
         raw = self.payload.numpy()
         if self.bits == 32:
-            floats = raw.view("<f4").astype(np.float64)
+            floats = raw.view("<f4").astype(np.float64) * self.scale
         elif self.bits == 16:
             floats = raw.view("<f2").astype(np.float64) * self.scale
         else:
@@ -84,29 +83,32 @@ def quantize(tensor: torch.Tensor, bits: int) -> Quantized:
         The nearest level for each entry.
 
     Raises:
-        UsageError: b is out of its range, or an entry exceeds the range of float32.
+        UsageError: b is out of its range.
     """
     require_bits(bits)
     values = tensor.detach().to("cpu", torch.float64).numpy()
     largest = float(np.abs(values).max()) if values.size else 0.0
-    if largest > float(np.finfo(np.float32).max):
-        raise UsageError(
-            f"An entry of magnitude {largest:.3g} exceeds float32; it cannot be stored in {bits} "
-            "bits."
-        )
     scale = 1.0
     if bits == 32:
-        raw = np.ascontiguousarray(values.astype("<f4"))
+        if not _SAFE_IN_FLOAT32[0] <= largest <= _SAFE_IN_FLOAT32[1]:
+            scale = _power_of_two(largest)
+        raw = np.ascontiguousarray((values / scale).astype("<f4"))
     elif bits == 16:
-        scale = 2.0 ** (math.frexp(largest)[1] - 1) if largest else 1.0
+        scale = _power_of_two(largest)
         raw = np.ascontiguousarray((values / scale).astype("<f2"))
     else:
         levels = 2**bits - 1
-        scale = float(np.float32(largest / levels)) or float(np.finfo(np.float32).tiny)
-        codes = np.clip(np.rint((values / scale + levels) / 2), 0, levels).astype(np.uint64)
+        scale = largest / levels  # 0 for the zero tensor, which is then stored exactly
+        steps = values / scale if scale else values
+        codes = np.clip(np.rint((steps + levels) / 2), 0, levels).astype(np.uint64)
         raw = _pack(codes.reshape(-1), bits)
     payload = torch.from_numpy(raw.reshape(-1).view(np.uint8).copy())
     return Quantized(bits=bits, shape=tuple(tensor.shape), payload=payload, scale=scale)
+
+
+def _power_of_two(largest: float) -> float:
+    """The power of two that brings ``largest`` to [1, 2); 1 for 0."""
+    return 2.0 ** (math.frexp(largest)[1] - 1) if largest else 1.0
 
 
 def _pack(codes: np.ndarray, bits: int) -> np.ndarray:

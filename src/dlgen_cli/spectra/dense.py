@@ -38,7 +38,8 @@ def singular_value_bounds(matrix: torch.Tensor) -> Sequence[Interval]:
     if largest == 0.0:
         return tuple(Interval(lower=0.0, upper=0.0) for _ in range(min(wide.shape)))
     _, exponent = math.frexp(largest)  # largest = m 2^exponent, 1/2 <= m < 1
-    scaled = torch.ldexp(wide, torch.tensor(-exponent, device=wide.device))  # exact
+    half = exponent // 2  # in two steps: 2^-exponent alone may leave the floats
+    scaled = wide * 2.0**-half * 2.0 ** (half - exponent)
     left, values, right_t = torch.linalg.svd(scaled, full_matrices=False)
     residual = _residual_norm(scaled, left, values, right_t)
     left_defect = _orthogonality_defect(left)

@@ -81,7 +81,12 @@ def dense_operator(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> torch
         row-major order.
     """
     wide = kernel.detach().to(device="cpu", dtype=torch.float64)
-    matrix = torch.block_diag(*dense_blocks(wide, geometry))
+    blocks = dense_blocks(wide, geometry)
+    groups, rows, columns = blocks.shape
+    matrix = blocks.new_zeros(groups, rows, groups, columns)
+    for index in range(groups):
+        matrix[index, :, index] = blocks[index]
+    matrix = matrix.reshape(groups * rows, groups * columns)
     return matrix.mT.contiguous() if geometry.transposed else matrix
 
 
@@ -182,7 +187,7 @@ def _ritz_vector(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> torch.T
             basis, images = basis[: step + 1], images[: step + 1]
             break
     reduced = basis @ images.T
-    _, columns = torch.linalg.eigh((reduced + reduced.T) / 2)
+    columns: torch.Tensor = torch.linalg.eigh((reduced + reduced.T) / 2)[1]
     return (basis.T @ columns[:, -1]).reshape(shape)
 
 
@@ -193,5 +198,5 @@ def _normal_image(
     with torch.enable_grad():
         variable = x.clone().requires_grad_()
         image = apply(kernel, geometry, variable)
-        (gradient,) = torch.autograd.grad(image, variable, image.detach())
-    return gradient.detach()
+        gradient: torch.Tensor = torch.autograd.grad(image, variable, image.detach())[0]
+    return gradient

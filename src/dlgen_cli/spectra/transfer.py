@@ -92,15 +92,16 @@ class TransferFamily:
     @property
     def even(self) -> torch.Tensor:
         """``C_0`` and ``C_k + C_k^T``, shape ``(L, groups, m, m)``."""
-        part = self.terms[: len(self.lags)]
-        part = part if self.is_real else part.unflatten(2, (-1, 2))[..., 0]
-        return part.unflatten(2, (self.order, self.order))
+        return self._square_terms(self.terms[: len(self.lags)])[..., 0]
 
     @property
     def odd(self) -> torch.Tensor:
         """``C_k - C_k^T`` without the zero lag, shape ``(L - 1, groups, m, m)``."""
-        part = self.terms[len(self.lags) :].unflatten(2, (-1, 2))[..., 1]
-        return part.unflatten(2, (self.order, self.order))
+        return self._square_terms(self.terms[len(self.lags) :])[..., 1]
+
+    def _square_terms(self, rows: torch.Tensor) -> torch.Tensor:
+        """Some of the terms as matrices, shape ``(rows, groups, m, m, 1 or 2)``."""
+        return rows.reshape(len(rows), rows.shape[1], self.order, self.order, -1)
 
     @property
     def is_real(self) -> bool:
@@ -192,12 +193,13 @@ def gram_matrices(
         total = (weights.unsqueeze(2) * terms[:, at.group].transpose(0, 1)).sum(dim=1)
     else:
         total = weights.new_empty(len(at), terms.shape[2])
-        for index in at.group.unique().tolist():
+        for index in sorted(set(at.group.tolist())):
             chosen = at.group == index
             total[chosen] = weights[chosen] @ terms[:, index]
-    if not family.is_real:
-        total = torch.view_as_complex(total.unflatten(1, (-1, 2)))
-    return total.unflatten(1, (family.order, family.order))
+    square = (len(at), family.order, family.order)
+    if family.is_real:
+        return total.reshape(square)
+    return torch.view_as_complex(total.reshape(*square, 2))
 
 
 def _chunks(family: TransferFamily, at: Frequencies) -> Iterator[Frequencies]:
@@ -229,7 +231,7 @@ def proved_below(family: TransferFamily, at: Frequencies, threshold: float) -> t
     for part in _chunks(family, at):
         gram = gram_matrices(family, part, out=room)
         few = max(1, _FACTORED // (order * order))
-        passed += [_definite(some, shift) for some in gram.split(few)]
+        passed += [_definite(gram[k : k + few], shift) for k in range(0, len(part), few)]
     return torch.cat(passed)
 
 
@@ -241,7 +243,8 @@ def _definite(gram: torch.Tensor, shift: float) -> torch.Tensor:
     gram.neg_()
     diagonal += shift
     _, info = torch.linalg.cholesky_ex(gram)
-    return (info == 0) & torch.isfinite(diagonal.real).all(dim=1)
+    finite = torch.isfinite(diagonal.real).all(dim=1)
+    return torch.logical_and(info == 0, finite)
 
 
 def estimated_squares(family: TransferFamily, at: Frequencies) -> torch.Tensor:

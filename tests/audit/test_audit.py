@@ -91,6 +91,7 @@ def test_the_whole_audit_of_the_fixture(digits_mlp, anchors_file):
         "compression.fixed_rank",
         "compression.all_ranks",
         "compression.layer_ranks",
+        "compression.stored",
         "pac_bayes.anchors",
         "pac_bayes.mixture",
         "pac_bayes.pinsker",
