@@ -56,8 +56,9 @@ def audit(
     Raises:
         DlgenError: bad input; one subclass for each kind.
     """
+    for_bounds = "compression" in families
     inputs = gather(
-        options, with_layers=with_layers or "compression" in families, progress=progress
+        options, with_layers=with_layers or for_bounds, for_bounds=for_bounds, progress=progress
     )
     settings: dict[str, Any] = {"m": inputs.m, "delta": options.delta}
     if inputs.layers:

@@ -63,7 +63,7 @@ def compress(
 
     if options.b is not None:
         require_bits(options.b)
-    inputs = gather(options, with_layers=True, progress=progress)
+    inputs = gather(options, with_layers=True, for_bounds=True, progress=progress)
     prepared = prepare_compression(inputs)
     if not prepared.applies:
         reason = inputs.read.obstacle or f"{inputs.read.skipped[0].name} was skipped"

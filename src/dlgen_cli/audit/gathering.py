@@ -9,12 +9,15 @@ from dlgen_cli.audit.plan import Inputs
 from dlgen_cli.errors import StrictError
 
 
-def gather(options: AuditOptions, *, with_layers: bool, progress: Progress) -> Inputs:
+def gather(
+    options: AuditOptions, *, with_layers: bool, for_bounds: bool, progress: Progress
+) -> Inputs:
     """Read all that the theorems draw on.
 
     Args:
         options: what the user asked for.
         with_layers: measure the layers.
+        for_bounds: measure all that the compression bounds need of them.
         progress: called before each layer.
 
     Raises:
@@ -42,7 +45,7 @@ def gather(options: AuditOptions, *, with_layers: bool, progress: Progress) -> I
         options=options,
         checkpoint=checkpoint,
         read=read,
-        layers=measure(options, read, progress) if with_layers else [],
+        layers=measure(options, read, progress, for_bounds=for_bounds) if with_layers else [],
         m=m,
         sample=sample,
     )

@@ -21,19 +21,28 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One layer, as it is stored and as the network applies it."""
+    """One layer, as it is stored and as the network applies it.
+
+    Attributes:
+        stored: for the report.
+        applied: for the bounds, batch normalization folded in.
+    """
 
     stored: LayerSpectrum
     applied: LayerSpectrum
 
 
-def measure(options: AuditOptions, read: ReadNetwork, progress: Progress) -> list[Measured]:
+def measure(
+    options: AuditOptions, read: ReadNetwork, progress: Progress, *, for_bounds: bool
+) -> list[Measured]:
     """Measure every layer that was not left out.
 
     Args:
         options: rank and device.
         read: the network.
         progress: called before each layer.
+        for_bounds: measure the tails of folded layers too; otherwise only their norm, and
+            ``applied`` is ``stored``.
 
     Raises:
         UsageError: r is below 1, or there is no such device.
@@ -49,25 +58,35 @@ def measure(options: AuditOptions, read: ReadNetwork, progress: Progress) -> lis
     measured = []
     for done, layer in enumerate(kept):
         progress(layer.name, done, len(kept))
-        measured.append(_measure_layer(layer, read, options.r, device))
+        measured.append(_measure_layer(layer, read, options.r, device, for_bounds=for_bounds))
     progress("", len(kept), len(kept))
     return measured
 
 
 def _measure_layer(
-    layer: GraphLayer, read: ReadNetwork, rank: int | None, device: torch.device
+    layer: GraphLayer,
+    read: ReadNetwork,
+    rank: int | None,
+    device: torch.device,
+    *,
+    for_bounds: bool,
 ) -> Measured:
     from dlgen_cli.networks import effective_layer
-    from dlgen_cli.spectra import measure_layer
+    from dlgen_cli.spectra import measure_layer, operator_norm
 
     geometry: Literal["known", "assumed"] = "known" if read.structure == "graph" else "assumed"
 
-    def measure(one: GraphLayer) -> LayerSpectrum:
+    def measured(one: GraphLayer) -> LayerSpectrum:
         effective = effective_layer(one, read.tensors)
         return measure_layer(effective, geometry=geometry, rank=rank, device=device)
 
-    applied = measure(layer)
     if layer.batch_norm is None or layer.kind == "diagonal":
+        applied = measured(layer)
         return Measured(applied, applied)
-    stored = measure(replace(layer, batch_norm=None))
-    return Measured(replace(stored, folded_norm=applied.spectral_norm), applied)
+    stored = measured(replace(layer, batch_norm=None))
+    if for_bounds:
+        applied = measured(layer)
+        return Measured(replace(stored, folded_norm=applied.spectral_norm), applied)
+    norm = operator_norm(effective_layer(layer, read.tensors), geometry=geometry)
+    shown = replace(stored, folded_norm=norm)
+    return Measured(shown, shown)

@@ -1,6 +1,6 @@
 """Linear maps to norms and singular-value tails, each with its direction."""
 
-from dlgen_cli.spectra.layers import measure_layer, residual_norm_upper
+from dlgen_cli.spectra.layers import measure_layer, operator_norm, residual_norm_upper
 from dlgen_cli.spectra.sums import (
     largest_magnitude,
     squared_distance_upper,
@@ -11,6 +11,7 @@ from dlgen_cli.spectra.sums import (
 __all__ = [
     "largest_magnitude",
     "measure_layer",
+    "operator_norm",
     "residual_norm_upper",
     "squared_distance_upper",
     "sum_of_squares",

@@ -17,7 +17,8 @@ _TRANSPOSED = {
     2: functional.conv_transpose2d,
     3: functional.conv_transpose3d,
 }
-_WORK = 2e9  # multiplications spent on a lower bound
+_WORK = 5e8  # multiplications spent on a lower bound
+_MOST_STEPS = 16  # of Lanczos
 _MOST_GROUPS = 4  # groups that a lower bound looks at
 _CORNER = 24  # outputs on an axis that a lower bound looks at
 
