@@ -49,7 +49,7 @@ def test_takes_a_single_rank(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["plot", "plot.bmp"])
 def test_refuses_an_unknown_suffix(tmp_path: Path, sweep: list[dict[str, Any]], name: str):
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be drawn"):
         plot_rank_sweep(sweep, tmp_path / name, title="")
 
 
@@ -60,7 +60,7 @@ def test_refuses_a_missing_folder(tmp_path: Path, sweep: list[dict[str, Any]]):
 
 def test_refuses_a_path_that_is_a_folder(tmp_path: Path, sweep: list[dict[str, Any]]):
     (tmp_path / "plot.png").mkdir()
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be drawn"):
         plot_rank_sweep(sweep, tmp_path / "plot.png", title="")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlgen_cli.errors import DependencyError, OutputError
+from dlgen_cli.render import figures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,20 +16,13 @@ if TYPE_CHECKING:
 
 Panel = Mapping[str, Any]
 
-_SUFFIXES = (".png", ".svg", ".pdf")
 #: Okabe and Ito's palette, told apart with every common form of colour blindness; the markers
 #: tell the curves apart without colour.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _BLACK, _GREY, _PALE, _LIGHT = "#000000", "#595959", "#A6A6A6", "#DDDDDD"
 _MOST_GREY = 30
-_STYLE: Any = {
-    "font.size": 11,
-    "axes.titlesize": 12,
-    "axes.labelsize": 11,
-    "svg.hashsalt": "dlgen",
-    "pdf.fonttype": 42,
-}
+_STYLE: Any = figures.STYLE | {"font.size": 11, "axes.titlesize": 12, "axes.labelsize": 11}
 #: Points of a run are at least this far apart, as a share of the plot; more would hide the line.
 _APART = 0.04
 #: Targets below this share of the largest are zero to the eye.
@@ -47,7 +40,7 @@ def check_plot(path: Path | None) -> None:
         DependencyError: matplotlib is missing.
     """
     if path is not None:
-        _check(path, _SUFFIXES)
+        figures.check_target(path)
 
 
 def check_animation(path: Path | None) -> None:
@@ -58,7 +51,7 @@ def check_animation(path: Path | None) -> None:
         DependencyError: matplotlib or Pillow is missing.
     """
     if path is not None:
-        _check(path, (".gif",))
+        figures.check_target(path, (".gif",))
         _image_module()
 
 
@@ -76,7 +69,7 @@ def plot_norms(results: Mapping[str, Any], path: Path) -> None:
         DependencyError: matplotlib is missing.
     """
     check_plot(path)
-    matplotlib, figure = _new_figure(9.6, 4.2)
+    matplotlib, figure = figures.new_figure(9.6, 4.2, _STYLE)
     with matplotlib.rc_context(_STYLE):
         figure.set_layout_engine("constrained", wspace=0.06)
         left, right = _grid(figure, 2)
@@ -86,7 +79,7 @@ def plot_norms(results: Mapping[str, Any], path: Path) -> None:
         figure.legend(
             handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=10
         )
-        _save(figure, path)
+        figures.save(figure, path)
 
 
 def plot_curves(panels: Sequence[Panel], path: Path) -> None:
@@ -107,7 +100,7 @@ def plot_curves(panels: Sequence[Panel], path: Path) -> None:
         for axes, panel in zip(_grid(figure, len(panels)), panels, strict=True):
             _draw_curves(axes, panel, 1.0)
         _legend(figure)
-        _save(figure, path)
+        figures.save(figure, path)
 
 
 def animate_curves(panels: Sequence[Panel], path: Path) -> None:
@@ -144,7 +137,7 @@ def animate_curves(panels: Sequence[Panel], path: Path) -> None:
             path, save_all=True, append_images=frames[1:], duration=durations, loop=0, optimize=True
         )
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise figures.cannot_write(path, error) from error
 
 
 def _draw_norms(axes: Axes, results: Mapping[str, Any]) -> None:
@@ -318,68 +311,13 @@ def _grid(figure: Figure, count: int) -> list[Axes]:
 
 def _panel_figure(count: int) -> tuple[Any, Figure]:
     columns = min(count, _PANELS_IN_A_ROW)
-    return _new_figure(7.2 if count == 1 else 4.3 * columns, 4.2 * -(-count // columns))
-
-
-def _new_figure(width: float, height: float) -> tuple[Any, Figure]:
-    try:
-        import matplotlib as mpl
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure as NewFigure
-    except ImportError as error:
-        raise _missing("matplotlib") from error
-    with mpl.rc_context(_STYLE):
-        figure = NewFigure(figsize=(width, height), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    return mpl, figure
+    width = 7.2 if count == 1 else 4.3 * columns
+    return figures.new_figure(width, 4.2 * -(-count // columns), _STYLE)
 
 
 def _image_module() -> Any:
     try:
         from PIL import Image
     except ImportError as error:
-        raise _missing("Pillow") from error
+        raise figures.missing("Pillow") from error
     return Image
-
-
-def _missing(what: str) -> DependencyError:
-    return DependencyError(
-        f"Plots need {what}, which is not installed.", remedy="Run: pip install 'dlgen[plot]'"
-    )
-
-
-def _check(path: Path, suffixes: Sequence[str]) -> None:
-    if path.suffix.lower() not in suffixes:
-        raise OutputError(
-            f"This cannot be drawn as {path.suffix or 'a file without suffix'}: {path}.",
-            remedy=f"End the name in {', '.join(suffixes)}.",
-        )
-    if not path.parent.is_dir():
-        raise OutputError(
-            f"The folder {path.parent} does not exist.", remedy="Make it, or name another."
-        )
-    try:
-        import matplotlib as mpl  # noqa: F401 - only asks whether it is there
-    except ImportError as error:
-        raise _missing("matplotlib") from error
-
-
-def _cannot_write(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"The plot {path} cannot be written: {error.strerror or error}.",
-        remedy="Name another file.",
-    )
-
-
-def _save(figure: Figure, path: Path) -> None:
-    suffix = path.suffix.lower()
-    # No date and no version of the drawing library: equal numbers give equal bytes.
-    metadata: dict[str, Any] = {
-        ".png": {"Software": None},
-        ".svg": {"Date": None, "Creator": None},
-        ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    }[suffix]
-    try:
-        figure.savefig(path, format=suffix[1:], metadata=metadata)
-    except OSError as error:
-        raise _cannot_write(path, error) from error

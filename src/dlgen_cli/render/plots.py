@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlgen_cli.errors import DependencyError, OutputError
-from dlgen_cli.render import terms
+from dlgen_cli.errors import OutputError
+from dlgen_cli.render import figures, terms
 from dlgen_cli.render.text import fold_words, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-_SUFFIXES = (".png", ".svg", ".pdf")
 #: Okabe and Ito's palette, told apart with every common form of colour blindness.
 _BLUE, _ORANGE, _BLACK, _GREY = "#0072B2", "#D55E00", "#000000", "#595959"
 _PARTS = (
@@ -25,11 +23,7 @@ _PARTS = (
 #: Up to this many decades the axis has powers of ten; beyond, the exponent itself.
 _MOST_DECADES = 12
 _TITLE_CELLS = 76
-_STYLE = {
-    "font.size": 10,
-    "svg.hashsalt": "dlgen",
-    "pdf.fonttype": 42,
-}
+_STYLE = figures.STYLE | {"font.size": 10}
 
 
 def plot_rank_sweep(
@@ -47,48 +41,20 @@ def plot_rank_sweep(
         OutputError: no row holds a number, the suffix is unknown, or the file cannot be written.
         DependencyError: matplotlib is missing.
     """
-    target = _target(path)
+    target = Path(path)
+    figures.check_target(target)
     rows = [row for row in sweep_rows if terms.number(row, "rank") is not None]
     if not _points(rows, "value"):
         raise OutputError(
             "The sweep over the rank holds no value to draw.",
             remedy="Plot a report that has the bound compression.all_ranks.",
         )
-    matplotlib, figure = _figure()
+    matplotlib, figure = figures.new_figure(7.0, 4.2, _STYLE)
     with matplotlib.rc_context(_STYLE):
         axes = figure.add_subplot()
         _draw(axes, rows)
         axes.set_title(_folded(title), loc="left", fontsize=11, parse_math=False)
-        _save(figure, target)
-
-
-def _target(path: str | Path) -> Path:
-    target = Path(path)
-    if target.suffix.lower() not in _SUFFIXES:
-        raise OutputError(
-            f"A plot cannot be written as {target.suffix or 'a file without suffix'}: {target}.",
-            remedy=f"End the name in {', '.join(_SUFFIXES)}.",
-        )
-    if not target.parent.is_dir():
-        raise OutputError(
-            f"The folder {target.parent} does not exist.", remedy="Make it, or name another."
-        )
-    return target
-
-
-def _figure() -> tuple[Any, Figure]:
-    try:
-        import matplotlib as mpl
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure as NewFigure
-    except ImportError as error:
-        raise DependencyError(
-            "Plots need matplotlib, which is not installed.",
-            remedy="Run: pip install 'dlgen[plot]'",
-        ) from error
-    figure = NewFigure(figsize=(7.0, 4.2), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    return mpl, figure
+        figures.save(figure, target)
 
 
 def _draw(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -139,20 +105,3 @@ def _scale(axes: Axes, heights: Sequence[float]) -> None:
     else:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda height, _: f"{height:,.0f}"))
         axes.set_ylabel("log10 of the size")
-
-
-def _save(figure: Figure, target: Path) -> None:
-    suffix = target.suffix.lower()
-    # No date and no version of the drawing library: equal rows give equal bytes.
-    metadata: dict[str, Any] = {
-        ".png": {"Software": None},
-        ".svg": {"Date": None, "Creator": None},
-        ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    }[suffix]
-    try:
-        figure.savefig(target, format=suffix[1:], metadata=metadata)
-    except OSError as error:
-        raise OutputError(
-            f"The plot {target} cannot be written: {error.strerror or error}.",
-            remedy="Name another file.",
-        ) from error
