@@ -60,7 +60,7 @@ def test_refuses_a_missing_folder(tmp_path: Path, sweep: list[dict[str, Any]]):
 
 def test_refuses_a_path_that_is_a_folder(tmp_path: Path, sweep: list[dict[str, Any]]):
     (tmp_path / "plot.png").mkdir()
-    with pytest.raises(OutputError, match="cannot be drawn"):
+    with pytest.raises(OutputError, match="cannot be written"):
         plot_rank_sweep(sweep, tmp_path / "plot.png", title="")
 
 
