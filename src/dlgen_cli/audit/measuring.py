@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -48,7 +49,7 @@ def measure(
         UsageError: r is below 1, or there is no such device.
         TensorError: a tensor is not finite or its norm leaves the floats; it is named.
     """
-    from dlgen_cli.devices import resolve_float64_device
+    from dlgen_cli.devices import resolve_float64_device, threads_for
 
     if options.r is not None:
         require_count("r", options.r)
@@ -58,7 +59,8 @@ def measure(
     measured = []
     for done, layer in enumerate(kept):
         progress(layer.name, done, len(kept))
-        measured.append(_measure_layer(layer, read, options.r, device, for_bounds=for_bounds))
+        with threads_for(math.prod(layer.weight_shape)):
+            measured.append(_measure_layer(layer, read, options.r, device, for_bounds=for_bounds))
     progress("", len(kept), len(kept))
     return measured
 

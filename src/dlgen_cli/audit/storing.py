@@ -57,13 +57,16 @@ def store_network(
     Returns:
         One for each measured layer, in order.
     """
+    from dlgen_cli.devices import threads_for
     from dlgen_cli.networks import effective_layer
 
     stored = []
     for measured in layers:
         spectrum = measured.applied
-        effective = effective_layer(read.network.layers[spectrum.name], read.tensors)
-        stored.append(_store_layer(effective, spectrum, ranks[spectrum.name], bits, read.structure))
+        layer, rank = read.network.layers[spectrum.name], ranks[spectrum.name]
+        with threads_for(spectrum.parameters):
+            effective = effective_layer(layer, read.tensors)
+            stored.append(_store_layer(effective, spectrum, rank, bits, read.structure))
     return stored
 
 
