@@ -7,6 +7,7 @@ from torch.nn.utils import parametrizations
 from dlgen_cli import architectures
 from dlgen_cli.checkpoints import open_checkpoint
 from dlgen_cli.errors import CheckpointError, UsageError
+from dlgen_cli.networks import read_network
 from dlgen_cli.networks.building import build_for
 
 
@@ -91,3 +92,11 @@ def test_a_run_records_what_to_build(tmp_path):
 def test_an_architecture_is_needed(tmp_path):
     with pytest.raises(UsageError, match="--arch"):
         build_for(saved(tmp_path, {"w": torch.ones(2, 2)}))
+
+
+def test_the_sizes_of_an_mlp_are_read_off_its_matrices(tmp_path):
+    state = {f"layers.{n}.weight": torch.randn(16, 16) for n in range(5)}
+    torch.save(state, tmp_path / "x.pt")
+    read = read_network(open_checkpoint(tmp_path / "x.pt"), arch="mlp")
+    assert read.structure == "graph"
+    assert list(read.network.layers) == list(state)

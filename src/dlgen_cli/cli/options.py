@@ -75,7 +75,7 @@ class CheckpointOptions(ReportOptions):
             "--input-shape",
             metavar="C,H,W",
             help="Shape of one input.",
-            show_default="as recorded, else 3,224,224",
+            show_default="as recorded, else as usual for the architecture",
         ),
     ] = None
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto"

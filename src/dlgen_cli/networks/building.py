@@ -57,8 +57,8 @@ def build_for(
     """
     name, given = _recorded(checkpoint, name, arguments or {})
     tensors = resolved_tensors(checkpoint)
-    if name != "mlp":
-        given = _inferred(name, given, tensors)
+    infer = _mlp_sizes if name == "mlp" else _inferred
+    given = infer(name, given, tensors)
     module = build(name, **given)
     _require_fit(checkpoint, name, module.state_dict(), tensors)
     module = module.eval().requires_grad_(requires_grad=False)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 from dlgen_cli.checkpoints import Checkpoint
 from dlgen_cli.errors import CheckpointError
@@ -13,6 +14,7 @@ from dlgen_cli.networks.graph import Network
 from dlgen_cli.networks.reading import ReadNetwork
 from dlgen_cli.records import SkippedLayer
 
+_USUAL_SHAPES = {"mobilenet_v2_small": (3, 32, 32)}
 _IMAGENET_SHAPE = (3, 224, 224)
 
 
@@ -29,8 +31,8 @@ def read_network(
     Args:
         checkpoint: named tensors.
         arch: the architecture that the user declares; what the checkpoint records otherwise.
-        input_shape: of one example; what the checkpoint records otherwise, else
-            ``(3, 224, 224)``.
+        input_shape: of one example; what the checkpoint records otherwise, else what the
+            architecture usually takes.
         include: glob patterns of layers.
         exclude: glob patterns of layers.
 
@@ -47,7 +49,8 @@ def read_network(
     from dlgen_cli.networks.tracing import trace
 
     built = build_for(checkpoint, name)
-    network = trace(built.module, input_shape or built.input_shape or _IMAGENET_SHAPE)
+    shape = input_shape or built.input_shape or _usual_shape(name, built.arguments)
+    network = trace(built.module, shape)
     skipped = [
         SkippedLayer(name=layer, reason=reason)
         for layer in network.layers
@@ -68,6 +71,12 @@ def read_network(
         counters=unused,
         obstacle=_obstacle(network),
     )
+
+
+def _usual_shape(name: str, arguments: Mapping[str, Any]) -> tuple[int, ...]:
+    if name == "mlp":
+        return (int(arguments["width"]),)
+    return _USUAL_SHAPES.get(name, _IMAGENET_SHAPE)
 
 
 def _left_out(name: str, include: Sequence[str], exclude: Sequence[str]) -> str | None:
