@@ -101,6 +101,17 @@ def _recorded(
     return chosen, dict(arguments)
 
 
+def _mlp_sizes(
+    _name: str, given: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    """Width and depth of the chain of square matrices, where nothing records them."""
+    matrices = [tensor for tensor in tensors.values() if tensor.ndim == 2]
+    if not matrices:
+        return dict(given)
+    width = int(matrices[0].shape[0])
+    return {"width": width, "depth": len(matrices), "classes": min(10, width), **given}
+
+
 def _inferred(name: str, given: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """Arguments with what the tensors tell: the number of classes, and auxiliary heads."""
     chosen = dict(given)
