@@ -45,11 +45,14 @@ class Truncation:
         error_upper: upper bound on the operator norm of what is cut off.
         relative_error_upper: ``error_upper`` over a lower bound of the operator norm; None
             where the map is zero.
+        reshaped_error_upper: convolutions: upper bound on ``sigma_{r+1}`` of the reshaped kernel
+            matrix, which is not the operator norm of what is cut off.
     """
 
     rank: int
     error_upper: float
     relative_error_upper: float | None
+    reshaped_error_upper: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,7 +96,13 @@ def test_a_convolution_has_both_norms_and_the_bias_of_a_whole_map():
     left, values, right = torch.linalg.svd(matrix, full_matrices=False)
     rest = (left[:, 2:] * values[2:] @ right[2:]).reshape(kernel.shape)
     cut = torch.nn.functional.conv2d(units, rest, padding=1).flatten(start_dim=1)
-    assert torch.linalg.svdvals(cut)[0].item() <= found.truncation.error_upper
+    exact_cut = torch.linalg.svdvals(cut)[0].item()
+    assert exact_cut <= found.truncation.error_upper <= exact_cut * (1 + 1e-9)
+    assert found.truncation.reshaped_error_upper == pytest.approx(values[2].item())
+    for tail, rank in zip(found.truncation_errors_upper[1:], range(1, 5), strict=True):
+        rest = (left[:, rank:] * values[rank:] @ right[rank:]).reshape(kernel.shape)
+        cut = torch.nn.functional.conv2d(units, rest, padding=1).flatten(start_dim=1)
+        assert torch.linalg.svdvals(cut)[0].item() <= tail + 1e-12
 
 
 def test_the_rounding_of_folding_widens_the_upper_end():

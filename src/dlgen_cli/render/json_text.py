@@ -128,6 +128,8 @@ def _layer(layer: LayerSpectrum) -> dict[str, Any]:
             "error_upper": layer.truncation.error_upper,
             "relative_error_upper": layer.truncation.relative_error_upper,
         }
+        if layer.truncation.reshaped_error_upper is not None:
+            entry["truncation"]["reshaped_error_upper"] = layer.truncation.reshaped_error_upper
     if layer.singular_values:
         entry["singular_values"] = {
             "lower": [value.lower for value in layer.singular_values],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dlgen_cli.records import LayerSpectrum, SkippedLayer
+from dlgen_cli.records import LayerSpectrum, SkippedLayer, Truncation
 from dlgen_cli.render import numbers
 from dlgen_cli.render.model import Column, Section, Table
 
@@ -108,12 +108,22 @@ def _truncation_columns(layers: Sequence[LayerSpectrum]) -> list[tuple[Column, C
         cut = layer.truncation
         return numbers.upper(None if cut is None else cut.relative_error_upper)
 
+    def reshaped(layer: LayerSpectrum) -> str:
+        cut = layer.truncation
+        return numbers.upper(None if cut is None else cut.reshaped_error_upper)
+
     where = f"at r\u00a0=\u00a0{min(ranks)} ≤" if len(ranks) == 1 else "at r ≤"
     columns: list[tuple[Column, Cell]] = [
         (Column(header=f"error {where}"), error),
         (Column(header="relative error ≤"), relative),
     ]
+    if any(cut is not None and cut.reshaped_error_upper is not None for cut in _cuts(layers)):
+        columns.append((Column(header="reshaped error ≤", priority=6), reshaped))
     return columns if len(ranks) == 1 else [(Column(header="r"), rank), *columns]
+
+
+def _cuts(layers: Sequence[LayerSpectrum]) -> list[Truncation | None]:
+    return [layer.truncation for layer in layers]
 
 
 def _convolution_columns(layers: Sequence[LayerSpectrum]) -> list[tuple[Column, Cell]]:

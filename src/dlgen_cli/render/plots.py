@@ -79,7 +79,7 @@ def _draw(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(visible=True, axis="y", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.legend(frameon=False, fontsize=9, loc="best")
+    axes.legend(frameon=True, framealpha=1.0, edgecolor="white", fontsize=9, loc="best")
 
 
 def _points(rows: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, float]]:

@@ -34,8 +34,9 @@ def measure_layer(
     """Measure one layer ``x -> W x + c``: dense, a convolution, or diagonal.
 
     A convolution is truncated as the matrix ``(o, i/groups * prod k)``; its truncation errors are
-    operator norms, ``c sigma_{r+1}`` with the factor of
-    `dlgen_cli.spectra.convolution.patch_factor_upper`. The rounding of folding is added to every
+    operator norms: ``c sigma_{r+1}`` with the factor of
+    `dlgen_cli.spectra.convolution.patch_factor_upper`, and at ``rank`` the norm of the residual
+    kernel itself. The rounding of folding is added to every
     upper end.
 
     Args:
@@ -70,6 +71,9 @@ def measure_layer(
             remedy="Check the checkpoint: weights of this size are no trained network's.",
         )
     tails = _tails(values, norm, factor, folding)
+    if rank is not None and rank < len(values) and layer.stride:
+        sharp = _sharp_tail(effective, rank, geometry)
+        tails = (*tails[:rank], min(tails[rank], sharp), *tails[rank + 1 :])
     return LayerSpectrum(
         name=layer.name,
         kind=layer.kind,
@@ -79,7 +83,9 @@ def measure_layer(
         frobenius_norm=frobenius,
         stable_rank=_stable_rank(frobenius, values[0] if values else norm),
         truncation_errors_upper=tails,
-        truncation=_truncation(tails, norm, rank) if rank is not None and tails else None,
+        truncation=_truncation(tails, norm, rank, values if layer.stride else None)
+        if rank is not None and tails
+        else None,
         singular_values=tuple(values),
         bias_norm_upper=bias_norm,
         bias_parameters=bias.numel() if bias is not None else 0,
@@ -176,10 +182,32 @@ def _stable_rank(frobenius: Interval, norm: Interval) -> float | None:
     return ratio * ratio
 
 
-def _truncation(tails: tuple[float, ...], norm: Interval, rank: int) -> Truncation:
+def _sharp_tail(effective: EffectiveLayer, rank: int, geometry: Geometry) -> float:
+    """Operator norm, upper, of a kernel minus a kernel of rank r: the computed truncation."""
+    weight = effective.weight
+    left, values, right_t = torch.linalg.svd(weight.flatten(start_dim=1), full_matrices=False)
+    scaled, rows = left[:, :rank] * values[:rank], right_t[:rank]
+    return residual_norm_upper(
+        effective,
+        (scaled @ rows).reshape(weight.shape),
+        (scaled.abs() @ rows.abs()).reshape(weight.shape),
+        products=rank,
+        geometry=geometry,
+    )
+
+
+def _truncation(
+    tails: tuple[float, ...], norm: Interval, rank: int, reshaped: Sequence[Interval] | None
+) -> Truncation:
     error = tails[min(rank, len(tails) - 1)]
     relative = None if norm.lower == 0 else error / norm.lower * SLACK
-    return Truncation(rank=rank, error_upper=error, relative_error_upper=relative)
+    cut = None if reshaped is None else reshaped[rank].upper if rank < len(reshaped) else 0.0
+    return Truncation(
+        rank=rank,
+        error_upper=error,
+        relative_error_upper=relative,
+        reshaped_error_upper=cut,
+    )
 
 
 def residual_norm_upper(
