@@ -175,6 +175,19 @@ def width_line(bits: int) -> Assumption:
     return violated("Parameters are stored in 1 to 32 bits.", f"b is {bits}.")
 
 
+def parameter_lines(checkpoint: Checkpoint, read: ReadNetwork) -> list[Assumption]:
+    """Whether every tensor that may be a weight is among the parameters of the hypothesis."""
+    if read.structure == "graph" or not checkpoint.unreadable:
+        return []
+    first = checkpoint.unreadable[0].name
+    return [
+        violated(
+            "Every weight is a floating-point parameter of the hypothesis.",
+            f"{len(checkpoint.unreadable)} tensors are not dense floating point, first {first}.",
+        )
+    ]
+
+
 def bounded_loss_line() -> Assumption:
     """The loss of the bounds that need nothing more of it."""
     return assumed("The loss is in [0, 1].", "True of the 0-1 error.")

@@ -162,6 +162,31 @@ def test_what_a_chain_cannot_hold_withholds_the_bound_and_is_named(tmp_path, ext
     assert report.headline is None
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        torch.ones(4, 4, dtype=torch.int8),
+        torch.ones(4, 4, dtype=torch.complex64),
+        torch.eye(4).to_sparse(),
+    ],
+    ids=["int8", "complex", "sparse"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_weight_that_cannot_be_read_withholds_every_bound(tmp_path, odd):
+    state = {"a.weight": torch.eye(4), "b.weight": odd, "c.weight": torch.eye(4)}
+    torch.save(state, tmp_path / "x.pt")
+    torch.save(state | {"a.weight": torch.eye(4) * 2}, tmp_path / "anchor.pt")
+    options = AuditOptions(
+        checkpoint=tmp_path / "x.pt", anchors=[tmp_path / "anchor.pt"], sigma=[1.0]
+    )
+    report = audit(options, command="x", families=ALL)
+    for bound in report.bounds:
+        assert bound.status == "not_applicable"
+    assert "b.weight" in {one.name for one in report.skipped}
+    with pytest.raises(StrictError, match=r"b\.weight"):
+        audit(AuditOptions(checkpoint=tmp_path / "x.pt", strict=True), command="x")
+
+
 def test_strict_makes_a_skipped_tensor_an_error(tmp_path):
     torch.save({"a.weight": torch.eye(4), "norm.weight": torch.ones(4)}, tmp_path / "x.pt")
     with pytest.raises(StrictError, match=r"norm\.weight"):

@@ -269,6 +269,8 @@ class TestCompressCommand:
             (["--ranks", "nothing=3"], "nothing"),
             (["--ranks", "layers.0.weight"], "NAME=R"),
             (["--ranks", "layers.0.weight=0"], "rank of layers.0.weight"),
+            (["--ranks", "layers.0.weight=65"], "1 to 64"),
+            (["--ranks", "layers.0.weight=3,layers.0.weight=4"], "twice"),
             (["--b", "33"], "b is 33"),
             (["--b", "many"], "--b"),
             (["--r", "0"], "r is 0"),

@@ -1,5 +1,7 @@
 """Factored weights survive the file: what is read back is what was stored."""
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -29,5 +31,30 @@ def test_a_factored_file_reads_as_the_weights_it_stands_for(tmp_path, bits):
 @pytest.mark.parametrize("text", ["[]", "{", '{"w": 3}', '{"w": {"shape": [1]}}'])
 def test_a_header_that_makes_no_sense_is_refused(tmp_path, text):
     save_file({"w.left": torch.zeros(1)}, tmp_path / "x", {METADATA_KEY: text})
-    with pytest.raises(CheckpointError, match="factored"):
+    with pytest.raises(CheckpointError, match="Factored"):
         open_checkpoint(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bits": 0},
+        {"bits": 99},
+        {"bits": "8"},
+        {"bits": 16},
+        {"scale": "zz"},
+        {"scale": "0x1p+5000"},
+        {"scale": "nan"},
+        {"shape": [12, -3]},
+        {"shape": [12, 2]},
+        {"shape": [36]},
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(tmp_path, change):
+    tensors, metadata = encode({"w": store_factors(torch.randn(12, 9), 3, 8)})
+    facts = json.loads(metadata[METADATA_KEY])
+    facts["w"]["parts"]["left"] |= change
+    save_file(tensors, tmp_path / "x", {METADATA_KEY: json.dumps(facts)})
+    with pytest.raises(CheckpointError, match="Factored") as caught:
+        open_checkpoint(tmp_path / "x").read("w")
+    assert "\n" not in str(caught.value)

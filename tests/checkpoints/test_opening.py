@@ -67,6 +67,16 @@ def test_a_header_whose_length_looks_like_a_pickle_is_still_safetensors(tmp_path
     assert open_checkpoint(path).read("w").item() == 1.5
 
 
+def test_absurd_numbers_in_names_and_headers_are_harmless(tmp_path):
+    name = "layers." + "9" * 5000
+    save_file(
+        {name: torch.eye(2), "layers.1": torch.eye(2)}, tmp_path / "x", {"examples": "9" * 5000}
+    )
+    checkpoint = open_checkpoint(tmp_path / "x")
+    assert names(checkpoint) == ["layers.1", name]
+    assert checkpoint.examples is None
+
+
 @pytest.mark.parametrize(
     ("tree", "left"),
     [

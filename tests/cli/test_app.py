@@ -165,6 +165,7 @@ BAD_INPUT = [
     (["rademacher", "CKPT", "--epsilon", "0.6"], "usage", "epsilon"),
     (["spectra", "CKPT", "--include", "nothing*"], "checkpoint", "--include"),
     (["spectra", "CKPT", "--device", "abacus"], "usage", "abacus"),
+    (["compress-bound", "CKPT", "--fail-above", "nan"], "usage", "--fail-above"),
     (["spectra"], "usage", "CKPT"),
     (["spectra", "CKPT", "--m", "many"], "usage", "--m"),
     (["spectra", "CKPT", "--nonsense"], "usage", "--nonsense"),
@@ -188,6 +189,36 @@ def test_bad_input_is_one_clear_line_and_exit_two(words, code, says, digits_mlp)
     assert envelope["status"] == "error"
     assert envelope["errors"][0]["code"] == code
     assert set(envelope["errors"][0]) == {"code", "message", "remedy"}
+
+
+def test_outputs_never_overwrite_what_is_read_or_each_other(tmp_path, digits_mlp):
+    path = tmp_path / "x.pt"
+    torch.save({"a.weight": torch.eye(3)}, path)
+    before = path.read_bytes()
+    for words in (
+        ["spectra", path, "--json", "--output", path],
+        ["compress", path, "--out", path],
+        ["compress", digits_mlp, "--out", tmp_path / "y", "--json", "--output", tmp_path / "y"],
+        ["compress", path, "--out", tmp_path / "y", "--output", tmp_path / "no" / "r.json"],
+        ["compress-bound", path, "--plot", tmp_path / "p.png", "--output", "/no/r.json"],
+    ):
+        assert run(*words).exit_code == 2
+        assert path.read_bytes() == before
+        assert [one.name for one in tmp_path.iterdir()] == ["x.pt"]
+
+
+def test_a_link_stays_a_link(tmp_path, digits_mlp):
+    (tmp_path / "link.json").symlink_to(tmp_path / "real.json")
+    assert run("spectra", digits_mlp, "--output", tmp_path / "link.json").exit_code == 0
+    assert (tmp_path / "link.json").is_symlink()
+    assert strict_json((tmp_path / "real.json").read_text())["status"] == "success"
+
+
+def test_names_from_a_file_cannot_steer_the_terminal(tmp_path):
+    torch.save({"a\x1b[31m.weight": torch.eye(2)}, tmp_path / "x.pt")
+    result = run("spectra", tmp_path / "x.pt", "--include", "nothing*")
+    assert result.exit_code == 2
+    assert "\x1b[31m" not in result.stderr
 
 
 def test_version_and_help():

@@ -100,3 +100,11 @@ def test_the_sizes_of_an_mlp_are_read_off_its_matrices(tmp_path):
     read = read_network(open_checkpoint(tmp_path / "x.pt"), arch="mlp")
     assert read.structure == "graph"
     assert list(read.network.layers) == list(state)
+
+
+def test_an_integer_in_place_of_a_weight_is_refused_by_name(tmp_path):
+    state = architectures.build("mlp", width=12).state_dict()
+    state["layers.1.weight"] = torch.ones(12, 12, dtype=torch.int8)
+    torch.save(state, tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match=r"layers\.1\.weight holds int8"):
+        build_for(open_checkpoint(tmp_path / "x.pt"), "mlp")

@@ -14,7 +14,7 @@ from dlgen_cli.audit.options import AuditOptions
 from dlgen_cli.audit.pac_bayes import plan_pac_bayes
 from dlgen_cli.audit.plan import Family, Inputs, Plan
 from dlgen_cli.audit.rademacher import plan_rademacher
-from dlgen_cli.records import Bound, Headline, Provenance, Report
+from dlgen_cli.records import Bound, Headline, Provenance, Report, SkippedLayer
 
 if TYPE_CHECKING:
     from dlgen_cli.checkpoints import Checkpoint
@@ -97,11 +97,16 @@ def report_of(
         provenance=_provenance(options, inputs.checkpoint, read),
         settings={**settings, **_selection(options)},
         layers=shown,
-        skipped=[*(read.skipped if shown else ()), *read.counters],
+        skipped=[*(read.skipped if shown else _unreadable(read)), *read.counters],
         bounds=bounds,
         headline=headline,
         results=results,
     )
+
+
+def _unreadable(read: ReadNetwork) -> list[SkippedLayer]:
+    """What is left out of the parameters too, where no layer was measured."""
+    return [one for one in read.skipped if "floating point" in one.reason]
 
 
 def _provenance(options: AuditOptions, checkpoint: Checkpoint, read: ReadNetwork) -> Provenance:

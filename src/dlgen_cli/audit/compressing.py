@@ -119,8 +119,10 @@ def _chosen_ranks(
                 f"There is no layer {name} to give a rank.",
                 remedy="Name layers as dlgen spectra lists them.",
             )
-        if rank is not None and rank < 1:
-            raise UsageError(f"The rank of {name} is {rank}; at least 1 was expected.")
+        if rank is not None and not 1 <= rank <= names[name].largest_rank:
+            raise UsageError(
+                f"The rank of {name} is {rank}; 1 to {names[name].largest_rank} was expected."
+            )
     rank = prepared.inputs.options.r
     chosen = (
         prepared.best_ranks(network, bits)
@@ -130,9 +132,14 @@ def _chosen_ranks(
             for name, map_ in names.items()
         }
     )
-    for name, one in given.items():
-        chosen[name] = None if one is None else min(one, names[name].largest_rank)
-    return chosen
+    chosen |= given
+    # factors that are no smaller than the weight are not a choice of their own: it stays whole
+    return {
+        name: None
+        if one is None or names[name].factor_parameters(one) >= names[name].whole_parameters
+        else one
+        for name, one in chosen.items()
+    }
 
 
 def _origin(prepared: CompressionAudit) -> dict[str, str]:

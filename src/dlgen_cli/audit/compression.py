@@ -120,6 +120,8 @@ def prepare_compression(inputs: Inputs) -> CompressionAudit:
     beta = _lipschitz(options)
     gamma = _declared(options.gamma, "--gamma")
     radius = _declared(options.radius, "--radius")
+    if options.radius is None and config is not None:
+        radius = ledger.Declared(value=config["input"]["norm_bound"], option=None)
     prepared = CompressionAudit(
         inputs=inputs,
         beta=beta,

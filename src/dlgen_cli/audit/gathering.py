@@ -37,7 +37,7 @@ def gather(
     if options.strict and read.skipped:
         listed = "; ".join(f"{one.name}: {one.reason}" for one in read.skipped[:3])
         raise StrictError(
-            f"{len(read.skipped)} tensors were skipped under --strict ({listed}).",
+            f"--strict: {len(read.skipped)} skipped ({listed}).",
             remedy="Exclude nothing, or drop --strict to see them in the report.",
         )
     m, sample = ledger.sample_lines(checkpoint, options.m)

@@ -36,6 +36,7 @@ def plan_pac_bayes(inputs: Inputs) -> Plan:
     anchors = [_measure_anchor(anchor, inputs) for anchor in opened]
     assumptions = [
         *inputs.sample,
+        *ledger.parameter_lines(inputs.checkpoint, inputs.read),
         ledger.bounded_loss_line(),
         *ledger.anchor_lines([anchor.name for anchor in opened], from_run=from_run),
     ]

@@ -27,7 +27,8 @@ def plan_rademacher(inputs: Inputs) -> Plan:
             examples=inputs.m,
             delta=delta,
         )
-        assumptions = (*inputs.sample, ledger.bounded_loss_line())
+        lines = ledger.parameter_lines(inputs.checkpoint, inputs.read)
+        assumptions = (*inputs.sample, *lines, ledger.bounded_loss_line())
         return [
             theorem(box, assumptions)
             for theorem in (bounds.expected, bounds.markov, bounds.printed)

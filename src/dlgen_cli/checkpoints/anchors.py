@@ -11,7 +11,13 @@ import torch
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, TensorInfo, index_tensors
 from dlgen_cli.checkpoints.opening import open_checkpoint, sniff
-from dlgen_cli.checkpoints.state_dicts import find_network, flatten, holds_tensors, is_other
+from dlgen_cli.checkpoints.state_dicts import (
+    describe,
+    find_network,
+    flatten,
+    holds_tensors,
+    is_other,
+)
 from dlgen_cli.errors import AnchorError
 
 
@@ -89,7 +95,7 @@ def _from_tree(name: str, tree: Any, path: Path, checkpoint: Checkpoint) -> list
         if _is_stack(tuple(only.shape), checkpoint):
             return _from_stack(name, only, path, checkpoint)
     found, notes = find_network(tree)
-    is_one = set(index_tensors(_describe(tensors), path)) == set(checkpoint.tensors)
+    is_one = set(index_tensors(describe(tensors), path)) == set(checkpoint.tensors)
     has_top_level = any(isinstance(value, torch.Tensor) for value in tree.values())
     if is_one or has_top_level or any("'" in note for note in notes):
         return [_from_state_dict(name, tensors if is_one else found, path)]
@@ -100,16 +106,12 @@ def _from_tree(name: str, tree: Any, path: Path, checkpoint: Checkpoint) -> list
     ]
 
 
-def _describe(tensors: Mapping[str, torch.Tensor]) -> list[tuple[str, tuple[int, ...], bool]]:
-    return [(key, tuple(item.shape), item.is_floating_point()) for key, item in tensors.items()]
-
-
 def _from_state_dict(name: str, tensors: Mapping[str, torch.Tensor], path: Path) -> AnchorTensors:
     source = Checkpoint(
         path=path,
         format="torch",
         sha256="",
-        tensors=index_tensors(_describe(tensors), path),
+        tensors=index_tensors(describe(tensors), path),
         reader=tensors.__getitem__,
     )
     return AnchorTensors(name=name, source=source)
@@ -128,7 +130,8 @@ def _from_stack(
         raise AnchorError(
             f"{name} holds a tensor of shape {tuple(stack.shape)}; a stack of anchors of shape "
             f"(K, {checkpoint.parameters}) was expected.",
-            remedy="Stack torch.nn.utils.parameters_to_vector(model.parameters()) of each anchor.",
+            remedy="Stack all floating-point entries of each state dict, batch statistics too, in "
+            "order; or save a list of state dicts.",
         )
     rows = stack.reshape(-1, stack.shape[-1])
     anchors = []

@@ -83,6 +83,12 @@ class Checkpoint:
         import torch
 
         tensor = self.reader(self.tensors[name].stored_name)
+        if tensor.layout != torch.strided or tensor.is_quantized:
+            kind = "quantized" if tensor.is_quantized else str(tensor.layout).split(".")[-1]
+            raise TensorError(
+                f"Tensor {name} in {self.path} is {kind}; a dense tensor was expected.",
+                remedy="Save it dense: tensor.to_dense() or tensor.dequantize().",
+            )
         if tensor.is_floating_point():
             # float8 types lack isfinite; float32 holds them exactly
             wide = tensor if tensor.dtype.itemsize > 1 else tensor.float()
@@ -101,6 +107,14 @@ class Checkpoint:
         return [info for info in self.tensors.values() if info.is_floating]
 
     @property
+    def unreadable(self) -> list[TensorInfo]:
+        """Tensors that may be weights, but not floating-point ones: no bound can ignore them.
+
+        A number on its own that is not floating point counts something, such as batches.
+        """
+        return [info for info in self.tensors.values() if not info.is_floating and info.shape]
+
+    @property
     def parameters(self) -> int:
         """Entries of all floating-point tensors."""
         return sum(info.numel for info in self.floating)
@@ -109,7 +123,7 @@ class Checkpoint:
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sort key that puts ``layers.2`` before ``layers.10``."""
     return [
-        (0, int(part), "") if part.isdecimal() else (1, 0, part)
+        (0, len(part.lstrip("0")), part.lstrip("0")) if part.isdecimal() else (1, 0, part)
         for part in re.split(r"(\d+)", name)
         if part
     ]

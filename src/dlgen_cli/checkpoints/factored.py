@@ -7,11 +7,12 @@ header's metadata tells shapes, bits and scales under `METADATA_KEY`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dlgen_cli.errors import CheckpointError
-from dlgen_cli.factors import Factors, Quantized, Whole
+from dlgen_cli.factors import MOST_BITS, Factors, Quantized, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,12 +67,8 @@ class FactoredIndex:
             self.stored = {
                 f"{name}.{part}" for name, fact in self._facts.items() for part in fact["parts"]
             }
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise CheckpointError(
-                f"The header of {path} describes factored weights that cannot be understood "
-                f"({type(error).__name__}: {error}).",
-                remedy="Write the file again with dlgen compress.",
-            ) from error
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise _not_understood(f"the header of {path}", error) from error
 
     def __contains__(self, name: str) -> bool:
         """Whether a weight is stored in parts."""
@@ -85,15 +82,43 @@ class FactoredIndex:
             read: reads a stored tensor by its name in the file.
         """
         fact = self._facts[name]
-        parts = {
-            part: Quantized(
-                bits=entries["bits"],
-                shape=tuple(entries["shape"]),
-                payload=read(f"{name}.{part}"),
-                scale=float.fromhex(entries["scale"]),
-            )
-            for part, entries in fact["parts"].items()
-        }
-        if "whole" in parts:
-            return Whole(entries=parts["whole"])
-        return Factors(left=parts["left"], right=parts["right"], shape=tuple(fact["shape"]))
+        try:
+            parts = {
+                part: _decode_part(entries, read(f"{name}.{part}"))
+                for part, entries in fact["parts"].items()
+            }
+            shape = tuple(fact["shape"])
+            if set(parts) == {"whole"} and parts["whole"].shape == shape:
+                return Whole(entries=parts["whole"])
+            left, right = parts["left"], parts["right"]
+            _require_fit(left, right, shape)
+        except Exception as error:  # a damaged header fails in any way
+            raise _not_understood(f"weight {name}", error) from error
+        return Factors(left=left, right=right, shape=shape)
+
+
+def _require_fit(left: Quantized, right: Quantized, shape: tuple[int, ...]) -> None:
+    fits = left.shape == (shape[0], left.shape[1])
+    if not fits or right.shape != (math.prod(shape[1:]), left.shape[1]):
+        raise ValueError("the factors do not fit the weight")
+
+
+def _decode_part(entries: Mapping[str, Any], payload: torch.Tensor) -> Quantized:
+    bits, shape = entries["bits"], tuple(entries["shape"])
+    scale = float.fromhex(entries["scale"])
+    is_shape = all(isinstance(size, int) and size > 0 for size in shape)
+    if not (isinstance(bits, int) and 1 <= bits <= MOST_BITS and is_shape and shape):
+        raise ValueError(f"{bits} bits in shape {shape}")
+    size = -(-bits * math.prod(shape) // 8)
+    is_bytes = payload.element_size() == 1 and not payload.is_floating_point()
+    if not (math.isfinite(scale) and is_bytes and payload.numel() == size):
+        raise ValueError(f"{payload.numel()} entries where {size} bytes belong")
+    return Quantized(bits=bits, shape=shape, payload=payload, scale=scale)
+
+
+def _not_understood(what: str, error: Exception) -> CheckpointError:
+    reason = " ".join(str(error).split())[:120]
+    return CheckpointError(
+        f"Factored weights cannot be understood: {what} ({type(error).__name__}: {reason}).",
+        remedy="Write the file again with dlgen compress.",
+    )

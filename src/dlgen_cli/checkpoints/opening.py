@@ -90,22 +90,28 @@ def sniff(path: Path) -> Literal["safetensors", "torch-zip", "torch-legacy"]:
         raise CheckpointError(f"{path} is empty.", remedy="Check that it was copied in full.")
     # safetensors first: the length of its header may happen to start like a pickle
     header = int.from_bytes(head[:8], "little") if head[8:9] == b"{" else None
-    if header is not None and header <= min(size - 8, _SAFETENSORS_HEADER_LIMIT):
+    if header is not None and header <= _SAFETENSORS_HEADER_LIMIT:
+        if header > size - 8:
+            raise _truncated(path, header, size)
         return "safetensors"
     if head.startswith(b"PK\x03\x04"):
         return "torch-zip"
     if head[:1] == b"\x80" and head[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"}:
         return "torch-legacy"
     if header is not None:
-        raise CheckpointError(
-            f"{path} looks like safetensors, but its header claims {header:,} bytes of a file "
-            f"of {size:,}.",
-            remedy="Check that it was copied in full.",
-        )
+        raise _truncated(path, header, size)
     raise CheckpointError(
         f"{path} is no checkpoint: it starts with {head[:8]!r}; safetensors, a torch file or a "
         "checkpoint directory was expected.",
         remedy="Save the weights with torch.save(model.state_dict(), ...) or safetensors.",
+    )
+
+
+def _truncated(path: Path, header: int, size: int) -> CheckpointError:
+    return CheckpointError(
+        f"{path} looks like safetensors, but its header claims {header:,} bytes of a file "
+        f"of {size:,}.",
+        remedy="Check that it was copied in full.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict, cast
@@ -10,6 +11,7 @@ from typing import Any, TypedDict, cast
 from dlgen_cli.errors import CheckpointError
 
 CONFIG_SCHEMA = "dlgen-run-1"
+_MOST_PIXELS = 1 << 20  # on an axis
 CONFIG_FILE = "config.json"
 #: Key of a safetensors header under which the whole config stands.
 HEADER_KEY = "dlgen"
@@ -171,6 +173,14 @@ def parse_config(text: str | bytes, where: str) -> RunConfig:
         )
     for key, kinds in _KINDS.items():
         _check_key(where, found, key, kinds)
+    shape, bound = found["input"]["shape"], found["input"]["norm_bound"]
+    is_shape = all(isinstance(size, int) and 0 < size < _MOST_PIXELS for size in shape)
+    if not (shape and is_shape and math.isfinite(bound) and bound > 0):
+        raise CheckpointError(
+            f"{where} has the input shape {shape} and norm bound {bound}; positive sizes and a "
+            "positive bound were expected.",
+            remedy=RETRAIN,
+        )
     return cast("RunConfig", found)
 
 

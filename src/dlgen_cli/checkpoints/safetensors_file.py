@@ -14,6 +14,7 @@ from dlgen_cli.checkpoints.factored import FactoredIndex
 from dlgen_cli.checkpoints.run_config import HEADER_KEY, RunConfig, parse_config
 from dlgen_cli.errors import CheckpointError
 
+_MOST_DIGITS = 18  # of a sample count
 _FLOATING = ("F64", "F32", "F16", "BF16", "F8")
 
 
@@ -81,4 +82,4 @@ def _recorded_config(metadata: Mapping[str, str], path: Path) -> RunConfig | Non
 def _recorded_examples(metadata: Mapping[str, str]) -> int | None:
     """The count that a file of another origin may record under ``examples``."""
     text = metadata.get("examples", "")
-    return int(text) if text.isdecimal() else None
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else None

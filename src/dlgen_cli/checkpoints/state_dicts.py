@@ -43,6 +43,14 @@ def holds_tensors(value: object) -> TypeGuard[Mapping[Any, Any]]:
     return isinstance(value, Mapping) and bool(flatten(value))
 
 
+def describe(tensors: Mapping[str, torch.Tensor]) -> list[tuple[str, tuple[int, ...], bool]]:
+    """Name, shape, and whether the entries are dense real floating-point numbers."""
+    return [
+        (name, tuple(one.shape), one.is_floating_point() and one.layout == torch.strided)
+        for name, one in tensors.items()
+    ]
+
+
 def is_other(key: str) -> bool:
     """Whether a key names an optimizer, a schedule or the like."""
     return _OTHER_KEYS.search(key) is not None

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors
-from dlgen_cli.checkpoints.state_dicts import find_network
+from dlgen_cli.checkpoints.state_dicts import describe, find_network
 from dlgen_cli.errors import CheckpointError
 
 
@@ -61,15 +61,11 @@ def open_torch(path: Path, sha256: str, *, is_zip: bool) -> Checkpoint:
             remedy="Save model.state_dict() and pass that file.",
         )
     tensors, notes = find_network(tree)
-    described = [
-        (name, tuple(tensor.shape), tensor.is_floating_point() and not tensor.is_sparse)
-        for name, tensor in tensors.items()
-    ]
     return Checkpoint(
         path=path,
         format="torch",
         sha256=sha256,
-        tensors=index_tensors(described, path),
+        tensors=index_tensors(describe(tensors), path),
         reader=tensors.__getitem__,
         notes=notes,
     )

@@ -42,12 +42,12 @@ class DlgenGroup(TyperGroup):
             code = _report_failure(error, words)
         except BrokenPipeError:
             sys.stderr.close()  # the reader has left: nothing to say
-            code = 1
+            code = 0
         except Exception as error:  # the last line of defence keeps it to one line
             if "--debug" in words:
                 raise
             unexpected = DlgenError(
-                f"Unexpected {type(error).__name__}: {error}.",
+                f"Unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}.",
                 remedy="This is a fault of dlgen; --debug shows where.",
             )
             code = _report_failure(unexpected, words)

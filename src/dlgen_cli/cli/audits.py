@@ -99,7 +99,8 @@ def _run(
 ) -> None:
     from dlgen_cli import audit as assembly
 
-    console.chosen_format(options)  # refuse before any work
+    console.check_outputs(options, getattr(options, "plot", None))  # refuse before any work
+    console.check_gate(getattr(options, "fail_above", None))
     with console.layer_progress(options) as progress:
         report = assembly.audit(
             audit_options(options),

@@ -35,7 +35,7 @@ def compress(options: CompressCommand) -> None:
     """Write the compressed network: same architecture, low-rank factors in b bits."""
     from dlgen_cli.audit.compressing import compress as compress_network
 
-    console.chosen_format(options)
+    console.check_outputs(options, options.out)
     ranks = _parse_ranks(options.ranks)
     if options.out.is_dir():
         raise UsageError(
@@ -58,5 +58,7 @@ def _parse_ranks(words: list[str]) -> Mapping[str, int | None]:
                 f"--ranks {word!r} is no rank of a layer.",
                 remedy="Give NAME=R or NAME=whole, as in layers.0.weight=8.",
             )
+        if name in ranks:
+            raise UsageError(f"--ranks names {name} twice.", remedy="Give each layer one rank.")
         ranks[name] = None if rank == "whole" else int(rank)
     return ranks

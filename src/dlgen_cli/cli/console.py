@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import tempfile
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlgen_cli.cli.options import Format, ReportOptions
+from dlgen_cli.cli.options import CheckpointOptions, Format, ReportOptions
 from dlgen_cli.errors import DlgenError, OutputError, UsageError
 from dlgen_cli.records import Headline, Report, ReportError
 
@@ -61,6 +62,40 @@ def chosen_format(options: ReportOptions) -> Format:
     return _SUFFIXES[suffix]
 
 
+def check_outputs(options: CheckpointOptions, *others: Path | None) -> None:
+    """Refuse outputs that cannot be written, or that would overwrite what is read.
+
+    Raises:
+        UsageError: two outputs, or an output and the checkpoint, are one file.
+        OutputError: a folder is missing.
+    """
+    chosen_format(options)
+    taken = {options.checkpoint.resolve()}
+    for path in (options.output, *others):
+        if path is None:
+            continue
+        if path.resolve() in taken:
+            raise UsageError(
+                f"{path} is the checkpoint or another output.", remedy="Name another file."
+            )
+        if not path.parent.is_dir():
+            raise OutputError(
+                f"{path} cannot be written: there is no folder {path.parent}.",
+                remedy="Make it, or name another.",
+            )
+        taken.add(path.resolve())
+
+
+def check_gate(limit: float | None) -> None:
+    """Refuse a gate that is no number.
+
+    Raises:
+        UsageError: it is NaN.
+    """
+    if limit is not None and math.isnan(limit):
+        raise UsageError("--fail-above is nan; a number was expected.", remedy="Try 0.5.")
+
+
 def emit(report: Report, options: ReportOptions) -> None:
     """Write a report to stdout, or to ``--output`` in one step.
 
@@ -88,11 +123,16 @@ def write_whole(path: Path, content: str | bytes) -> None:
     Raises:
         OutputError: the folder is missing or cannot be written to.
     """
+    path = path.resolve()  # a link stays a link
+    content = content.encode() if isinstance(content, str) else content
     try:
+        if path.exists() and not path.is_file():  # a pipe or a device is written to, not replaced
+            path.write_bytes(content)
+            return
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
+                file.write(content)
             Path(temporary).chmod(0o644)
             Path(temporary).replace(path)
         except OSError:
@@ -119,7 +159,9 @@ def fail(error: DlgenError, *, as_json: bool, command: str) -> None:
         )
         sys.stdout.write(render_text(report, "json"))
         sys.stdout.flush()
-    stderr().print("error:", str(error), style="red", markup=False)
+    from dlgen_cli.render.text import visible
+
+    stderr().print("error:", visible(str(error)), style="red", markup=False)
 
 
 def gate(headline: Headline | None, limit: float | None) -> int:

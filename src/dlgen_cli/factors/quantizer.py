@@ -18,6 +18,7 @@ from dlgen_cli.errors import UsageError
 
 MOST_BITS = 32
 SCALE_BITS = 64
+_BLOCK = 1 << 18  # codes that are packed at a time
 _SAFE_IN_FLOAT32 = (2.0**-60, 2.0**127)  # largest entries that need no scale
 
 
@@ -113,11 +114,20 @@ def _power_of_two(largest: float) -> float:
 
 def _pack(codes: np.ndarray, bits: int) -> np.ndarray:
     shifts = np.arange(bits - 1, -1, -1, dtype=np.uint64)
-    digits = ((codes[:, None] >> shifts) & np.uint64(1)).astype(np.uint8)
-    return np.packbits(digits.reshape(-1))
+    packed = []
+    for start in range(0, len(codes), _BLOCK):  # whole bytes: a block has a multiple of 8 codes
+        block = codes[start : start + _BLOCK, None]
+        digits = ((block >> shifts) & np.uint64(1)).astype(np.uint8)
+        packed.append(np.packbits(digits.reshape(-1)))
+    return np.concatenate(packed) if packed else np.zeros(0, np.uint8)
 
 
 def _unpack(raw: np.ndarray, bits: int, count: int) -> np.ndarray:
-    digits = np.unpackbits(raw, count=count * bits).reshape(count, bits)
     weights = 2.0 ** np.arange(bits - 1, -1, -1)
-    return digits @ weights
+    codes = np.empty(count)
+    for start in range(0, count, _BLOCK):
+        stop = min(count, start + _BLOCK)
+        part = raw[start * bits // 8 : -(-stop * bits // 8)]
+        digits = np.unpackbits(part, count=(stop - start) * bits).reshape(-1, bits)
+        codes[start:stop] = digits @ weights
+    return codes

@@ -56,17 +56,28 @@ def read_arrays(path: Path) -> dict[str, FloatArray]:
     return {name: _as_float64(array, name, path) for name, array in arrays.items()}
 
 
+#: Largest magnitudes whose squares and products stay in the floats.
+_LEAST, _MOST = 1e-60, 1e60
+
+
 def require_finite(array: FloatArray, what: str) -> FloatArray:
     """The array itself.
 
     Raises:
-        DataError: an entry is NaN or infinite.
+        DataError: an entry is NaN or infinite, or the scale is so extreme that squares leave
+            the floats.
     """
     bad = int(np.count_nonzero(~np.isfinite(array)))
     if bad:
         raise DataError(
             f"{what} holds {bad} NaN or infinite {'entry' if bad == 1 else 'entries'}.",
             remedy="Remove them: finite numbers were expected.",
+        )
+    largest = float(np.abs(array).max()) if array.size else 0.0
+    if largest and not _LEAST <= largest <= _MOST:
+        raise DataError(
+            f"{what} has entries of magnitude {largest:.3g}; {_LEAST:g} to {_MOST:g} was expected.",
+            remedy="Rescale the data: the theory does not depend on the unit.",
         )
     return array
 

@@ -155,6 +155,12 @@ def _require_fit(
                 f"the architecture {name} needs.",
                 remedy=remedy,
             )
+        elif wanted.is_floating_point() and not found[key].is_floating_point():
+            raise CheckpointError(
+                f"{checkpoint.path}: tensor {key} holds {str(found[key].dtype).split('.')[-1]}; "
+                f"the architecture {name} has floating-point weights.",
+                remedy="Save dense floating-point weights.",
+            )
         elif found[key].shape != wanted.shape:
             raise CheckpointError(
                 f"{checkpoint.path}: tensor {key} has shape {tuple(found[key].shape)}; the "

@@ -39,8 +39,11 @@ def read_chain(
     counters: list[SkippedLayer] = []
     for info in checkpoint.tensors.values():
         reason = _reason_to_skip(info, include, exclude)
-        if not info.is_floating:
-            counters.append(SkippedLayer(name=info.name, reason="not floating point: no weight"))
+        if not info.is_floating and not info.shape:
+            counters.append(SkippedLayer(name=info.name, reason="a counter, no weight"))
+        elif not info.is_floating:
+            reason = "not dense floating point: it may be a weight"
+            skipped.append(SkippedLayer(name=info.name, reason=reason))
         elif reason is None:
             layers.append(_layer(info, checkpoint))
         else:
