@@ -517,3 +517,15 @@ def test_truncation_errors_on_padded_maps():
 def test_what_is_no_convolution_is_refused(kernel, geometry):
     with pytest.raises(TensorError):
         convolution_norm(kernel, geometry)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_wide_dilation_reaches_beyond_the_corner(transposed, monkeypatch):
+    """The lower bound looks at a corner of a large map, which must still hold the kernel."""
+    monkeypatch.setattr("dlgen_cli.spectra.convolution._DENSE_ENTRIES", 0)
+    kernel = torch.randn(2, 2, 7, generator=torch.Generator().manual_seed(9))
+    geometry = plain(1, padding=(0,), dilation=(12,), transposed=transposed, input_size=(100,))
+    bracket = convolution_norm(kernel, geometry)
+    exact = norm_of(unit_vector_operator(kernel, geometry))
+    assert 0 < bracket.lower <= exact * (1 + 1e-12)
+    assert exact * (1 - 1e-12) <= bracket.upper

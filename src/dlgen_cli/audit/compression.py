@@ -186,7 +186,9 @@ def _evaluator(prepared: CompressionAudit) -> _Evaluate:
         found = [prepared.bound_stored(network, one, delta) for one in stored]
         best = min(found, key=lambda bound: bound.log10_value or 0.0, default=None)
         bits = best.terms["bits_per_parameter"] if best is not None else prepared.widths[0]
-        idealized = prepared.setting(delta / len(prepared.widths), bits)
+        choices = len(prepared.widths)
+        share = math.nextafter(delta / choices, 0.0) if choices > 1 else delta  # never above
+        idealized = prepared.setting(share, bits)
         lines = [*prepared.lines, ledger.bits_line(bits)]
         if best is None:
             best = bounds.withheld("compression.stored", [*prepared.lines, ledger.width_line(bits)])

@@ -130,7 +130,7 @@ def finite_map_lower(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> flo
         geometry: with its ``input_size``.
     """
     kernel, geometry = _largest_groups(kernel, geometry)
-    geometry = _corner(geometry)
+    geometry = _corner(kernel, geometry)
     vector = _ritz_vector(kernel, geometry)
     image = apply(kernel, geometry, vector)
     magnitude = apply(kernel.abs(), geometry, vector.abs())
@@ -153,7 +153,7 @@ def _largest_groups(
     return chosen, replace(geometry, groups=_MOST_GROUPS)
 
 
-def _corner(geometry: ConvolutionGeometry) -> ConvolutionGeometry:
+def _corner(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> ConvolutionGeometry:
     """A smaller map in the corner of a zero-padded one: its operator is a submatrix.
 
     A vector that is zero outside the corner has the same outputs there as on the corner alone.
@@ -161,8 +161,8 @@ def _corner(geometry: ConvolutionGeometry) -> ConvolutionGeometry:
     size = geometry.input_size
     if geometry.padding_mode != "zeros" or size is None:
         return geometry
-    reach = (stride * _CORNER for stride in geometry.stride)
-    cut = tuple(min(n, edge) for n, edge in zip(size, reach, strict=True))
+    axes = zip(size, geometry.stride, geometry.dilation, kernel.shape[2:], strict=True)
+    cut = tuple(min(n, s * _CORNER + t * (k - 1)) for n, s, t, k in axes)
     return replace(geometry, input_size=cut)
 
 
