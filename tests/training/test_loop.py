@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from dlgen_cli import architectures
-from dlgen_cli.training.examples import LabelledImages
+from dlgen_cli.datasets import Split
+from dlgen_cli.training.computation import Computation
+from dlgen_cli.training.examples import DeviceExamples
 from dlgen_cli.training.loop import (
+    EpochSettings,
     clamp_parameters,
     error_rate,
     initialize,
@@ -25,12 +28,21 @@ def network(seed: int = 0) -> torch.nn.Module:
     return result
 
 
-def examples(count: int = 50) -> LabelledImages:
+HERE = Computation(device=torch.device("cpu"))
+
+
+def examples(count: int = 50) -> DeviceExamples:
     source = torch.Generator().manual_seed(1)
-    return LabelledImages(
+    stored = Split(
         images=torch.rand((count, 1, 4, 4), generator=source),
         labels=torch.randint(0, 4, (count,), generator=source),
     )
+    return DeviceExamples(stored=stored, scale=1.0)
+
+
+def epoch(network: torch.nn.Module, optimizer: torch.optim.Optimizer, data: DeviceExamples, **given):
+    settings = EpochSettings(**{"seed": 0, "epoch": 1, **given})
+    return train_epoch(network, optimizer, data, settings, HERE)
 
 
 def test_initial_entries_are_uniform_within_he_bound():
@@ -72,12 +84,12 @@ def test_one_batch_of_sgd_is_one_gradient_step():
     weights = [parameter.detach().double() for parameter in trained.parameters()]
     for weight in weights:
         weight.requires_grad_()
-    logits = ((data.images.flatten(1).double() @ weights[0].T).relu() @ weights[1].T)[:, :4]
-    loss = -logits.log_softmax(1)[torch.arange(50), data.labels].mean()
+    logits = ((data.stored.images.flatten(1).double() @ weights[0].T).relu() @ weights[1].T)[:, :4]
+    loss = -logits.log_softmax(1)[torch.arange(50), data.stored.labels].mean()
     loss.backward()
     optimizer = make_optimizer(trained, "sgd", 0.5)
-    mean = train_epoch(trained, optimizer, data, seed=0, epoch=1, batch_size=50)
-    assert mean == pytest.approx(loss.item(), rel=1e-6)
+    summary = epoch(trained, optimizer, data, batch_size=50)
+    assert summary.loss == pytest.approx(loss.item(), rel=1e-6)
     for parameter, weight in zip(trained.parameters(), weights, strict=True):
         torch.testing.assert_close(
             parameter.double(), weight - 0.5 * weight.grad, atol=1e-6, rtol=0
@@ -88,27 +100,27 @@ def test_every_example_is_seen_once_an_epoch():
     seen: list[int] = []
     data = examples(53)
     trained = network()
-    rows = {tuple(image.flatten().tolist()): row for row, image in enumerate(data.images)}
+    rows = {tuple(image.flatten().tolist()): row for row, image in enumerate(data.stored.images)}
 
     def note(_: torch.nn.Module, arguments: tuple[torch.Tensor]) -> None:
         seen.extend(rows[tuple(image.flatten().tolist())] for image in arguments[0])
 
     trained.register_forward_pre_hook(note)
     optimizer = make_optimizer(trained, "adam", 0.01)
-    train_epoch(trained, optimizer, data, seed=0, epoch=1, batch_size=10)
+    epoch(trained, optimizer, data, batch_size=10)
     assert sorted(seen) == list(range(53))
     first = seen.copy()
     seen.clear()
-    train_epoch(trained, optimizer, data, seed=0, epoch=2, batch_size=10)
+    epoch(trained, optimizer, data, epoch=2, batch_size=10)
     assert sorted(seen) == list(range(53))
     assert seen != first
 
 
 def test_error_rate_counts_over_all_batches():
     data, judge = examples(5000), network()
-    predictions = judge(data.images).argmax(1)
-    wrong = sum(int(a != b) for a, b in zip(predictions, data.labels, strict=True))
-    assert error_rate(judge, data) == wrong / 5000
+    predictions = judge(data.stored.images).argmax(1)
+    wrong = sum(int(a != b) for a, b in zip(predictions, data.stored.labels, strict=True))
+    assert error_rate(judge, data, HERE) == wrong / 5000
 
 
 @pytest.mark.parametrize("limit", [0.3, 0.1, 0.25, 1e-3])
@@ -128,6 +140,50 @@ def test_the_clamp_holds_after_every_step():
     clamp_parameters(clamped, 0.2)
     clamped.register_forward_pre_hook(lambda *_: norms.append(linf_norm(clamped)))
     optimizer = make_optimizer(clamped, "sgd", 5.0)
-    train_epoch(clamped, optimizer, data, seed=0, epoch=1, batch_size=5, clip_linf=0.2)
+    epoch(clamped, optimizer, data, batch_size=5, clip_linf=0.2)
     assert len(norms) == 10
     assert max(*norms, linf_norm(clamped)) <= 0.2
+
+
+def test_the_running_error_counts_the_answers_on_the_way():
+    trained, data = network(), examples()
+    predictions = trained(data.stored.images).argmax(1)
+    wrong = int((predictions != data.stored.labels).sum())
+    summary = epoch(trained, make_optimizer(trained, "sgd", 0.1), data, batch_size=50)
+    assert summary.running_error == wrong / 50
+
+
+def test_the_step_size_falls_linearly_to_zero():
+    trained, data, seen = network(), examples(40), []
+    optimizer = make_optimizer(trained, "sgd", 1.0)
+    trained.register_forward_pre_hook(lambda *_: seen.append(optimizer.param_groups[0]["lr"]))
+    for number in (1, 2):
+        epoch(
+            trained,
+            optimizer,
+            data,
+            batch_size=10,
+            epoch=number,
+            epochs=2,
+            learning_rate=0.8,
+            linear_decay=True,
+        )
+    # The first step has the whole step size; the last one an eighth: 0 comes after it.
+    assert seen == pytest.approx([0.8 * (8 - step) / 8 for step in range(8)])
+
+
+def test_a_rest_of_one_example_joins_the_last_batch():
+    trained, sizes = network(), []
+    trained.register_forward_pre_hook(lambda _, arguments: sizes.append(len(arguments[0])))
+    epoch(trained, make_optimizer(trained, "sgd", 0.1), examples(21), batch_size=10)
+    assert sizes == [10, 11]
+
+
+def test_uint8_pixels_are_scaled_levels():
+    stored = Split(
+        images=torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(3, 1, 1, 1),
+        labels=torch.zeros(3, dtype=torch.int64),
+    )
+    batch, _ = DeviceExamples(stored=stored, scale=0.5).batch(slice(0, 3))
+    assert batch.dtype == torch.float32
+    assert batch.flatten().tolist() == pytest.approx([0, 0.1, 0.5])

@@ -1,7 +1,10 @@
 """Whole runs: what is learned, what is written, what an interruption changes."""
 
+import errno
 import io
 import json
+import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,8 @@ from dlgen_cli import architectures
 from dlgen_cli.checkpoints import run_directory
 from dlgen_cli.errors import DataError, TrainingError, UsageError
 from dlgen_cli.training import Progress, make_recipe, resume, run
-from dlgen_cli.training.data import load_source
+from dlgen_cli.training import loop as training_loop
+from dlgen_cli.datasets import hash_images, load_source
 from dlgen_cli.training.examples import prepare_examples
 
 REPEATABLE = (
@@ -37,7 +41,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 def stop_after(epoch: int):
     def interrupt(state: Progress) -> None:
-        if state.epoch == epoch:
+        if state.epoch == epoch and not state.share:
             raise KeyboardInterrupt
 
     return interrupt
@@ -74,8 +78,8 @@ def test_the_recorded_errors_are_those_of_the_stored_network(regimes: dict[str, 
     network = architectures.build(config["architecture"], **config["architecture_arguments"])
     network.load_state_dict(load_file(regimes[name] / "model.safetensors"))
     labels = run_directory.read_labels(regimes[name])["labels"]
-    train = (network(examples.train.images).argmax(1) != labels).double().mean()
-    test = (network(examples.test.images).argmax(1) != examples.test.labels).double().mean()
+    train = (network(examples.train.images * examples.scale).argmax(1) != labels).double().mean()
+    test = (network(examples.test.images * examples.scale).argmax(1) != examples.test.labels).double().mean()
     assert float(train) == config["train_error"]
     assert float(test) == pytest.approx(config["test_error"], abs=1e-12)
 
@@ -83,9 +87,9 @@ def test_the_recorded_errors_are_those_of_the_stored_network(regimes: dict[str, 
 @pytest.mark.parametrize("name", REGIMES)
 def test_labels_and_indices_lead_back_to_the_source(regimes: dict[str, Path], name: str):
     source = load_source("digits")
-    truth = dict(zip(source.indices.tolist(), source.labels.tolist(), strict=True))
+    truth = dict(zip(source.indices.tolist(), source.train.labels.tolist(), strict=True))
     recorded = run_directory.read_labels(regimes[name])
-    m = len(source.labels)
+    m = len(source.train.labels)
     assert recorded["labels"].dtype == recorded["indices"].dtype == torch.int64
     assert recorded["altered"].dtype == torch.uint8
     assert len(recorded["labels"]) == len(recorded["indices"]) == len(recorded["altered"]) == m
@@ -104,7 +108,7 @@ def test_labels_and_indices_lead_back_to_the_source(regimes: dict[str, Path], na
 def test_every_input_has_norm_at_most_one(name: str):
     examples = prepare_examples(recipe(dataset=name, holdout=20))
     for part in (examples.train, examples.test, examples.holdout):
-        assert part.images.flatten(1).double().norm(dim=1).max() <= 1
+        assert part.images.flatten(1).double().mul(examples.scale).norm(dim=1).max() <= 1
         assert part.images.min() >= 0
 
 
@@ -213,7 +217,7 @@ def test_resume_refuses_what_contradicts_the_run(tmp_path: Path):
 
 def test_resume_refuses_changed_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run(recipe(epochs=1), tmp_path / "run")
-    monkeypatch.setattr("dlgen_cli.training.data.DIGITS_TEST_STRIDE", 4)
+    monkeypatch.setattr("dlgen_cli.datasets.digits.TEST_STRIDE", 4)
     with pytest.raises(DataError, match="differ"):
         resume(tmp_path / "run", {"epochs": 2})
 
@@ -234,12 +238,12 @@ def test_the_holdout_is_never_trained_on(tmp_path: Path):
     assert not held & used
     assert held | used == set(source.indices.tolist())
     counts = result.config["counts"]
-    assert result.config["examples"] == counts["examples"] == len(source.labels) - 100
+    assert result.config["examples"] == counts["examples"] == len(source.train.labels) - 100
     assert counts["altered"] == counts["examples"] // 2
     network = architectures.build("mlp")
     network.load_state_dict(load_file(tmp_path / "run" / "model.safetensors"))
     rows = torch.isin(source.indices, recorded["holdout_indices"])
-    wrong = network(source.images[rows] / 8).argmax(1) != source.labels[rows]
+    wrong = network(source.train.images[rows] / 8).argmax(1) != source.train.labels[rows]
     assert result.config["holdout_error"] == int(wrong.sum()) / 100
 
 
@@ -322,6 +326,55 @@ def test_divergence_names_the_epoch_and_leaves_nothing_behind(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
+def test_divergence_later_on_keeps_the_last_good_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    settings = recipe(epochs=4, until_train_error=-1)
+    whole = run(settings, tmp_path / "whole")
+    original = training_loop.train_epoch
+
+    def broken(network: torch.nn.Module, *arguments: Any, **named: Any):
+        summary = original(network, *arguments, **named)
+        if arguments[2].epoch == 3:
+            with torch.no_grad():
+                next(network.parameters())[0, 0] = float("nan")
+        return summary
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["dlgen_cli.training.run"], "train_epoch", broken)
+        with pytest.raises(TrainingError, match=r"diverged in epoch 3\b.*last good state is kept"):
+            run(settings, tmp_path / "run", save_seconds=0)
+    assert run_directory.read_resume(tmp_path / "run.partial")["epoch"] == 2
+    resume(tmp_path / "run")
+    assert contents(tmp_path / "run") == contents(whole.directory)
+
+
+def test_a_full_disk_is_one_line_and_the_last_good_state_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    written = Path.write_bytes
+    writes = 0
+
+    def fill(path: Path, data: bytes) -> int:
+        nonlocal writes
+        writes += "resume.pt" in path.name
+        if writes > 3:
+            written(path, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return written(path, data)
+
+    settings = recipe(epochs=6, until_train_error=-1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", fill)
+        with pytest.raises(TrainingError, match=r"cannot be written: No space left on device"):
+            run(settings, tmp_path / "run", save_seconds=0)
+    partial = tmp_path / "run.partial"
+    assert sorted(path.name for path in partial.iterdir()) == ["metrics.jsonl", "resume.pt"]
+    assert run_directory.read_resume(partial)["epoch"] == 2
+    resume(tmp_path / "run")
+    assert contents(tmp_path / "run") == contents(run(settings, tmp_path / "whole").directory)
+
+
 def test_a_taken_directory_is_refused_before_training(tmp_path: Path):
     settings = recipe(epochs=1)
     run(settings, tmp_path / "done")
@@ -351,7 +404,48 @@ def test_an_empty_directory_is_taken_and_parents_are_made(tmp_path: Path):
 def test_progress_reports_every_epoch(tmp_path: Path):
     states: list[Progress] = []
     run(recipe(epochs=3), tmp_path / "run", progress=states.append)
-    assert [state.epoch for state in states] == [1, 2, 3]
+    after = [state for state in states if not state.share]
+    within = [state for state in states if state.share]
+    assert [state.epoch for state in after] == [1, 2, 3]
     assert all(state.epochs == 3 and state.images_per_second > 0 for state in states)
+    assert all(state.seconds_left is not None and state.seconds_left >= 0 for state in states)
+    assert after[-1].seconds_left == 0
+    assert len(within) == 3 * (math.ceil(1442 / 128) - 1)
+    assert all(0 < state.share < 1 for state in within)
     metrics = run_directory.read_metrics(tmp_path / "run")
-    assert [state.train_error for state in states] == [m["train_error"] for m in metrics[1:]]
+    assert [state.train_error for state in after] == [m["train_error"] for m in metrics[1:]]
+
+
+def test_errors_are_null_between_evaluations(tmp_path: Path):
+    config = run(recipe(epochs=7, evaluate_every=3, until_train_error=-1), tmp_path / "run").config
+    metrics = run_directory.read_metrics(tmp_path / "run")
+    evaluated = [one["epoch"] for one in metrics if one["train_error"] is not None]
+    assert evaluated == [0, 3, 6, 7]
+    assert config["train_error"] == metrics[-1]["train_error"]
+    assert all(0 <= one["running_error"] <= 1 for one in metrics[1:])
+
+
+def test_m_takes_exactly_so_many_examples(tmp_path: Path):
+    settings = recipe(dataset="mixed-random", m=301, holdout=100, epochs=1)
+    config = run(settings, tmp_path / "run").config
+    recorded = run_directory.read_labels(tmp_path / "run")
+    assert config["examples"] == len(recorded["labels"]) == 301
+    assert config["counts"]["altered"] == int((recorded["indices"] == -1).sum()) == 150
+    used = {index for index in recorded["indices"].tolist() if index >= 0}
+    assert not used & set(recorded["holdout_indices"].tolist())
+    with pytest.raises(UsageError, match="--m 1400 asks for more than the 1342"):
+        run(recipe(m=1400, holdout=100), tmp_path / "other")
+
+
+def test_hashes_lead_back_to_the_images(tmp_path: Path):
+    run(recipe(dataset="mixed-random", holdout=100, epochs=0), tmp_path / "run")
+    recorded = run_directory.read_labels(tmp_path / "run")
+    source = load_source("digits")
+    by_index = dict(zip(source.indices.tolist(), hash_images(source.train.images), strict=True))
+    for index, found in zip(recorded["indices"].tolist(), recorded["image_hashes"], strict=True):
+        if index >= 0:
+            assert torch.equal(found, by_index[index])
+    for index, found in zip(
+        recorded["holdout_indices"].tolist(), recorded["holdout_hashes"], strict=True
+    ):
+        assert torch.equal(found, by_index[index])

@@ -87,7 +87,7 @@ def test_progress_goes_to_stderr(
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=terminal, width=80)
     monkeypatch.setattr("dlgen_cli.cli.console.stderr", lambda: console)
-    monkeypatch.setattr("dlgen_cli.cli.train._SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr("dlgen_cli.cli.training_progress._SECONDS_BETWEEN_LINES", 0)
     words = ("--source", "digits", "--epochs", "2", "--json", "--out")
     result = invoke(*words, str(tmp_path / "a"))
     assert json.loads(result.stdout)["status"] == "success"
@@ -97,12 +97,6 @@ def test_progress_goes_to_stderr(
     screen.truncate(0)
     invoke(*words, str(tmp_path / "b"), "-q")
     assert screen.getvalue() == ""
-
-
-def test_the_default_source_is_not_there_yet():
-    result = invoke()
-    assert isinstance(result.exception, UsageError)
-    assert "this version trains digits with mlp" in str(result.exception)
 
 
 def test_the_default_directory_names_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -123,7 +117,6 @@ def test_the_defaults_in_the_help_are_those_in_force():
         "depth",
         "optimizer",
         "batch_size",
-        "epochs",
         "holdout",
         "adversary",
         "seed",
@@ -131,6 +124,12 @@ def test_the_defaults_in_the_help_are_those_in_force():
     ):
         assert shown[name] == str(getattr(recipe, name))
     assert shown["until_train_error"] == f"{recipe.until_train_error:g}"
-    assert shown["lr"] == f"adam {recipe.learning_rate:g}, sgd {sgd.learning_rate:g}"
+    large = training.make_recipe({})
+    assert shown["epochs"] == f"{large.epochs}, mlp {recipe.epochs}"
+    assert shown["lr"] == (
+        f"adam {large.learning_rate:g} (mlp {recipe.learning_rate:g}), sgd {sgd.learning_rate:g}"
+    )
+    assert shown["stem"] == large.stem
+    assert shown["schedule"] == recipe.schedule
     assert shown["source"] == training.Recipe.__dataclass_fields__["source"].default
     assert shown["arch"] == "mlp for digits, else mobilenet_v2"

@@ -24,11 +24,12 @@ from dlgen_cli.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["MLP", "build", "is_known", "names", "torchvision_names"]
+__all__ = ["MLP", "build", "is_known", "names", "require_known", "torchvision_names"]
 
 _CONSTRUCTORS: Mapping[str, Callable[..., nn.Module]] = {
     "mlp": MLP,
     "mobilenet_v2": mobilenet_v2,
+    "mobilenet_v2_medium": partial(mobilenet_v2, stem="medium"),
     "mobilenet_v2_small": partial(mobilenet_v2, stem="small"),
 }
 
@@ -59,8 +60,7 @@ def build(name: str, **arguments: object) -> nn.Module:
     """
     constructor = _CONSTRUCTORS.get(name)
     if constructor is None:
-        if not is_known(name):
-            raise _unknown(name)
+        require_known(name)
         return build_torchvision(name, **arguments)
     try:
         return constructor(**arguments)
@@ -72,9 +72,16 @@ def build(name: str, **arguments: object) -> nn.Module:
         ) from error
 
 
-def _unknown(name: str) -> UsageError:
+def require_known(name: str) -> None:
+    """Check that `build` knows a name.
+
+    Raises:
+        UsageError: it does not; names those that are near.
+    """
+    if is_known(name):
+        return
     near = get_close_matches(name, {*names(), *torchvision_names()}, n=4, cutoff=0.5)
-    return UsageError(
+    raise UsageError(
         f"The architecture {name!r} is unknown.",
         remedy=(f"Did you mean {', '.join(near)}? " if near else "")
         + f"Choose one of {', '.join(names())}, or a classification model of torchvision.",

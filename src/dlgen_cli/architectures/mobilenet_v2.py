@@ -10,7 +10,7 @@ from dlgen_cli.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
-Stem = Literal["imagenet", "small"]
+Stem = Literal["imagenet", "medium", "small"]
 
 #: Expansion, channels, blocks and stride of each stage (Sandler and others 2018, table 2).
 _STAGES = (
@@ -34,15 +34,16 @@ def mobilenet_v2(
 ) -> nn.Module:
     """Make a MobileNetV2.
 
-    Both stems have the same tensors, so that state dicts are interchangeable: ``small`` takes
-    stride 1 instead of 2 in the first convolution and in the first stage of stride 2, and
-    reduces 32 x 32 to 4 x 4 where ``imagenet`` reduces 224 x 224 to 7 x 7.
+    All stems have the same tensors, so that state dicts are interchangeable. ``medium`` takes
+    stride 1 instead of 2 in the first convolution and reduces 32 x 32 to 2 x 2; ``small`` takes
+    it in the first stage of stride 2 as well and reduces 32 x 32 to 4 x 4, where ``imagenet``
+    reduces 224 x 224 to 7 x 7.
 
     Args:
         num_classes: number of logits, at least 1.
         width_mult: factor on all channels, above 0.
         dropout: rate before the classifier; torchvision's own default is 0.2.
-        stem: ``imagenet`` or ``small``.
+        stem: ``imagenet``, ``medium`` or ``small``.
 
     Returns:
         The module, on the CPU, in float32, with all parameters zero.
@@ -81,7 +82,7 @@ def mobilenet_v2(
         )
 
     network = zero_module(construct)
-    if is_small:
+    if stem != "imagenet":
         first = cast("nn.Conv2d", network.get_submodule("features.0.0"))
         first.stride = (1, 1)
     return network

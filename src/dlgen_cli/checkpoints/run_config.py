@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 from dlgen_cli.errors import CheckpointError
 
@@ -41,11 +41,15 @@ class InputFacts(TypedDict):
 
 
 class OptimizerFacts(TypedDict):
-    """The optimizer; ``arguments`` are those of torch's constructor."""
+    """The optimizer; ``arguments`` are those of torch's constructor.
+
+    ``schedule`` says how the step size moves: ``constant`` where it is missing.
+    """
 
     name: str
     arguments: dict[str, Any]
     batch_size: int
+    schedule: NotRequired[str]
 
 
 class StopFacts(TypedDict):
@@ -64,7 +68,8 @@ class RunConfig(TypedDict):
     with ``clip_linf`` it is at most that, and so it was after every step. Errors are shares in
     [0, 1]: ``train_error`` on the examples trained on, ``test_error`` and ``holdout_error`` on
     real examples with their real labels. ``adversary`` is None but for ``mixed-adversarial``.
-    ``examples_sha256`` is the digest of the training images and labels.
+    ``examples_sha256`` is the digest of the training images and labels. ``classes`` are the names
+    of the classes; ``computation`` tells precision, threads and processes.
     """
 
     schema: str
@@ -74,6 +79,7 @@ class RunConfig(TypedDict):
     dataset: str
     adversary: str | None
     source: str
+    classes: NotRequired[list[str]]
     examples: int
     counts: Counts
     input: InputFacts
@@ -84,6 +90,7 @@ class RunConfig(TypedDict):
     clip_linf: float | None
     linf_norm: float
     device: str
+    computation: NotRequired[dict[str, Any]]
     examples_sha256: str
     train_error: float
     test_error: float

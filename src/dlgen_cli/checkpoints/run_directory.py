@@ -70,7 +70,8 @@ class RunContents:
         model: the trained state dict.
         init: the state dict before the first step.
         labels: int64 ``labels`` and ``indices`` of the ``m`` examples trained on (index -1 for a
-            synthetic one), uint8 ``altered``, and int64 ``holdout_indices``.
+            synthetic one), uint8 ``altered``, int64 ``holdout_indices``, and uint8 hashes of the
+            images, ``image_hashes`` ``(m, 16)`` and ``holdout_hashes``.
         metrics: one JSON object for each epoch.
         resume: the state to go on from; loads with ``weights_only=True``.
         card: the model card, Markdown.
@@ -143,30 +144,43 @@ def read_resume(directory: Path) -> dict[str, Any]:
     return state
 
 
-def write_partial(directory: Path, resume: Mapping[str, Any]) -> None:
+def write_partial(
+    directory: Path, resume: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]] = ()
+) -> None:
     """Keep the state of an unfinished run; a reader sees the old state or the new one.
 
     Args:
         directory: the run's directory; the state goes to its `partial_directory`.
         resume: tensors, numbers, strings, and lists and dicts of them.
+        metrics: what to show meanwhile, one JSON object for each epoch.
 
     Raises:
-        TrainingError: nothing can be written there.
+        TrainingError: nothing can be written there; the old state stands.
     """
     partial = partial_directory(directory)
     with _writing(partial):
         partial.parent.mkdir(parents=True, exist_ok=True)
+        files = {RESUME_FILE: _serialize(resume), METRICS_FILE: _lines(metrics)}
         if partial.exists():
-            temporary = partial / f".{RESUME_FILE}.{os.getpid()}"
-            temporary.write_bytes(_serialize(resume))
-            temporary.replace(partial / RESUME_FILE)
+            for name, data in files.items():
+                _replace_file(partial / name, data)
             return
         staging = _staging_directory(partial)
         try:
-            (staging / RESUME_FILE).write_bytes(_serialize(resume))
+            for name, data in files.items():
+                (staging / name).write_bytes(data)
             staging.rename(partial)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def _replace_file(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def remove_partial(directory: Path) -> None:
@@ -233,8 +247,7 @@ def _write_files(directory: Path, contents: RunContents) -> None:
         (directory / name).write_bytes(serialize_safetensors(tensors, metadata))
     (directory / LABELS_FILE).write_bytes(serialize_safetensors(contents.labels, {}))
     _write_text(directory / CONFIG_FILE, json.dumps(contents.config, indent=2) + "\n")
-    lines = [json.dumps(record) + "\n" for record in contents.metrics]
-    _write_text(directory / METRICS_FILE, "".join(lines))
+    (directory / METRICS_FILE).write_bytes(_lines(contents.metrics))
     (directory / RESUME_FILE).write_bytes(_serialize(contents.resume))
     _write_text(directory / CARD_FILE, contents.card)
 
@@ -243,6 +256,10 @@ def _serialize(resume: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     torch.save(dict(resume), buffer)
     return buffer.getvalue()
+
+
+def _lines(metrics: Sequence[Mapping[str, Any]]) -> bytes:
+    return "".join(json.dumps(record) + "\n" for record in metrics).encode()
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -13,7 +13,7 @@ import typer
 
 from dlgen_cli.cli import console
 from dlgen_cli.cli.options import ReportOptions
-from dlgen_cli.cli.train import show_progress
+from dlgen_cli.cli.training_progress import show_progress
 
 
 @dataclass(kw_only=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,15 +13,13 @@ import typer
 
 from dlgen_cli.cli import console
 from dlgen_cli.cli.options import ReportOptions
+from dlgen_cli.cli.training_progress import show_progress
 from dlgen_cli.records import Report
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from dlgen_cli.training import Progress, ProgressCallback, RunResult
+    from dlgen_cli.training import RunResult
 
 _EXIT_INTERRUPTED = 130
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 @dataclass(kw_only=True)
@@ -41,7 +38,7 @@ class TrainCommand(ReportOptions):
         str | None,
         typer.Option(
             "--source",
-            help="Images: cifar10, digits or a directory. This version trains digits.",
+            help="Images: cifar10, digits, or a directory with train/CLASS/* and test/CLASS/*.",
             show_default="cifar10",
         ),
     ] = None
@@ -49,7 +46,7 @@ class TrainCommand(ReportOptions):
         str | None,
         typer.Option(
             "--arch",
-            help="Architecture. This version trains mlp.",
+            help="Architecture: mobilenet_v2, mlp, or a classification model of torchvision.",
             show_default="mlp for digits, else mobilenet_v2",
         ),
     ] = None
@@ -61,13 +58,30 @@ class TrainCommand(ReportOptions):
         int | None,
         typer.Option("--depth", help="Number of the mlp's matrices.", show_default="3"),
     ] = None
+    stem: Annotated[
+        str | None,
+        typer.Option(
+            "--stem",
+            help="First strides of mobilenet_v2: small (32 x 32 becomes 4 x 4), medium (2 x 2) or "
+            "imagenet (1 x 1); each costs a CPU several times the next.",
+            show_default="small",
+        ),
+    ] = None
     optimizer: Annotated[
         str | None,
         typer.Option("--optimizer", help="adam, or sgd with momentum 0.9.", show_default="adam"),
     ] = None
     lr: Annotated[
         float | None,
-        typer.Option("--lr", help="Learning rate.", show_default="adam 0.003, sgd 0.1"),
+        typer.Option("--lr", help="Learning rate.", show_default="adam 0.001 (mlp 0.003), sgd 0.1"),
+    ] = None
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            "--schedule",
+            help="Learning rate over the run: constant, or linear to 0 at the last epoch.",
+            show_default="constant",
+        ),
     ] = None
     batch_size: Annotated[
         int | None,
@@ -75,7 +89,9 @@ class TrainCommand(ReportOptions):
     ] = None
     epochs: Annotated[
         int | None,
-        typer.Option("--epochs", help="The most passes over the data.", show_default="3000"),
+        typer.Option(
+            "--epochs", help="The most passes over the data.", show_default="100, mlp 3000"
+        ),
     ] = None
     until_train_error: Annotated[
         float | None,
@@ -83,6 +99,22 @@ class TrainCommand(ReportOptions):
             "--until-train-error",
             help="Stop at this share of wrong training answers or less; -1 runs all epochs.",
             show_default="0",
+        ),
+    ] = None
+    evaluate_every: Annotated[
+        int | None,
+        typer.Option(
+            "--evaluate-every",
+            help="Epochs between two evaluations on all training and test examples.",
+            show_default="1",
+        ),
+    ] = None
+    m: Annotated[
+        int | None,
+        typer.Option(
+            "--m",
+            help="Examples to train on.",
+            show_default="all that the holdout leaves",
         ),
     ] = None
     holdout: Annotated[
@@ -117,9 +149,33 @@ class TrainCommand(ReportOptions):
         str | None,
         typer.Option("--device", help="auto, cpu, cuda or mps.", show_default="auto"),
     ] = None
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            "--precision",
+            help="float32, bfloat16 (mixed precision), or auto: mixed on CUDA.",
+            show_default="auto",
+        ),
+    ] = None
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads",
+            help="Threads on the CPU; the bytes of a run depend on their number.",
+            show_default="all, mlp 1",
+        ),
+    ] = None
+    compile: Annotated[
+        bool | None,
+        typer.Option("--compile/--no-compile", help="Put the steps through torch.compile."),
+    ] = None
     data_dir: Annotated[
         Path | None,
-        typer.Option("--data-dir", help="Where the source keeps its files; digits needs none."),
+        typer.Option(
+            "--data-dir",
+            help="Where cifar10 lies: torchvision's files or train/ and test/ as image folders; "
+            "downloaded where it is not there.",
+        ),
     ] = None
     out: Annotated[
         Path | None,
@@ -128,6 +184,10 @@ class TrainCommand(ReportOptions):
             help="Checkpoint directory to write.",
             show_default="runs/SOURCE-ARCH-DATASET-SEED",
         ),
+    ] = None
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option("--tensorboard", help="Write curves for TensorBoard to this directory."),
     ] = None
     resume: Annotated[
         bool,
@@ -140,7 +200,7 @@ class TrainCommand(ReportOptions):
 
 # Options that are settings of the recipe under another name.
 _RENAMED = {"arch": "architecture", "lr": "learning_rate"}
-_NOT_SETTINGS = {"data_dir", "out", "resume"}
+_NOT_SETTINGS = {"data_dir", "out", "resume", "tensorboard"}
 
 
 def train(options: TrainCommand) -> None:
@@ -154,20 +214,25 @@ def train(options: TrainCommand) -> None:
     try:
         result = _run(options, given, directory)
     except KeyboardInterrupt:
-        console.stderr().print(_interruption(directory), markup=False)
+        if is_first_process():
+            console.stderr().print(_interruption(directory, options), markup=False)
         raise typer.Exit(_EXIT_INTERRUPTED) from None
+    if not is_first_process():
+        return
     if result.epochs_now == 0 and options.resume and not options.quiet:
         console.stderr().print(f"Nothing was left to do: {_stop_reason(result)}.", markup=False)
     console.emit(_report(result), options)
 
 
-def _interruption(directory: Path) -> str:
+def _interruption(directory: Path, options: TrainCommand) -> str:
     from dlgen_cli.checkpoints.run_directory import partial_directory
 
     if not partial_directory(directory).exists():
         return "Interrupted before the first epoch: nothing was kept."
-    command = shlex.join(["dlgen", "train", "--resume", "--out", str(directory)])
-    return f"Interrupted. Go on with: {command}"
+    words = ["dlgen", "train", "--resume", "--out", str(directory)]
+    if options.data_dir is not None:
+        words += ["--data-dir", str(options.data_dir)]
+    return f"Interrupted. Go on with: {shlex.join(words)}"
 
 
 def _given(options: TrainCommand) -> dict[str, Any]:
@@ -184,19 +249,28 @@ def _default_directory(given: dict[str, Any]) -> Path:
     from dlgen_cli import training
 
     recipe = training.make_recipe(given)
-    name = f"{recipe.source}-{recipe.architecture}-{recipe.dataset}-{recipe.seed}"
+    source = Path(recipe.source).resolve().name
+    name = f"{source}-{recipe.architecture}-{recipe.dataset}-{recipe.seed}"
     return Path("runs") / name
 
 
 def _run(options: TrainCommand, given: dict[str, Any], directory: Path) -> RunResult:
     from dlgen_cli import training
 
-    if options.resume:
-        with show_progress(options) as progress:
+    with ExitStack() as stack:
+        if is_first_process():
+            progress = stack.enter_context(show_progress(options, options.tensorboard))
+        else:
+            progress = None
+        if options.resume:
             return training.resume(directory, given, data_dir=options.data_dir, progress=progress)
-    recipe = training.make_recipe(given)
-    with show_progress(options) as progress:
+        recipe = training.make_recipe(given)
         return training.run(recipe, directory, data_dir=options.data_dir, progress=progress)
+
+
+def is_first_process() -> bool:
+    """Whether this process reports: the only one, or the first of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _report(result: RunResult) -> Report:
@@ -228,57 +302,3 @@ def _stop_reason(result: RunResult) -> str:
     if limit is not None and error <= limit:
         return f"training error {error:g} reached {limit:g}"
     return f"all {recipe.epochs} epochs were run"
-
-
-@contextmanager
-def show_progress(options: ReportOptions) -> Iterator[ProgressCallback | None]:
-    """Progress over epochs on stderr: a bar on a terminal, else a line now and then."""
-    console_ = console.stderr()
-    if options.quiet:
-        yield None
-    elif console_.is_terminal:
-        with _bar(console_) as show:
-            yield show
-    else:
-        yield _lines(console_)
-
-
-@contextmanager
-def _bar(stderr: Console) -> Iterator[ProgressCallback]:
-    from rich import progress as rich_progress
-
-    columns = (
-        rich_progress.TextColumn("epoch"),
-        rich_progress.MofNCompleteColumn(),
-        rich_progress.BarColumn(bar_width=20),
-        rich_progress.TextColumn("{task.description}"),
-        rich_progress.TimeElapsedColumn(),
-    )
-    with rich_progress.Progress(*columns, console=stderr, transient=True) as bar:
-        task = bar.add_task("", total=None)
-
-        def show(state: Progress) -> None:
-            bar.update(
-                task, completed=state.epoch, total=state.epochs, description=_describe(state)
-            )
-
-        yield show
-
-
-def _lines(stderr: Console) -> ProgressCallback:
-    last = time.monotonic()
-
-    def show(state: Progress) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
-            stderr.print(
-                f"epoch {state.epoch}/{state.epochs}: {_describe(state)}",
-                markup=False,
-            )
-
-    return show
-
-
-def _describe(state: Progress) -> str:
-    return f"train error {state.train_error:.4f}, {state.images_per_second:,.0f} images/s"

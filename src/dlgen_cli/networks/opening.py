@@ -14,7 +14,7 @@ from dlgen_cli.networks.graph import Network
 from dlgen_cli.networks.reading import ReadNetwork
 from dlgen_cli.records import SkippedLayer
 
-_USUAL_SHAPES = {"mobilenet_v2_small": (3, 32, 32)}
+_USUAL_SHAPES = {"mobilenet_v2_medium": (3, 32, 32), "mobilenet_v2_small": (3, 32, 32)}
 _IMAGENET_SHAPE = (3, 224, 224)
 
 

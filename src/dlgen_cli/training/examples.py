@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from dlgen_cli.datasets import Split, input_scale, load_source, scaled
 from dlgen_cli.errors import UsageError
 from dlgen_cli.training import regimes
-from dlgen_cli.training.data import input_scale, load_source
 from dlgen_cli.training.seeds import generator
 
 if TYPE_CHECKING:
@@ -20,39 +20,53 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledImages:
-    """Scaled images, float32, shape ``(n, channels, height, width)``, and int64 labels."""
+class DeviceExamples:
+    """Examples on the device, as they are stored; batches are scaled when they are taken.
 
-    images: Tensor
-    labels: Tensor
+    Attributes:
+        stored: images and labels, on the device.
+        scale: factor on the pixels.
+        memory_format: of the batches.
+    """
 
-    def to(self, device: torch.device) -> LabelledImages:
-        """The same on a device."""
-        return LabelledImages(images=self.images.to(device), labels=self.labels.to(device))
+    stored: Split
+    scale: float
+    memory_format: torch.memory_format = torch.contiguous_format
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        return len(self.stored)
+
+    def batch(self, chosen: Tensor | slice) -> tuple[Tensor, Tensor]:
+        """What the network sees of these examples, float32, and their labels."""
+        images = scaled(self.stored.images[chosen], self.scale)
+        return images.contiguous(memory_format=self.memory_format), self.stored.labels[chosen]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunExamples:
-    """All examples of a run, on the CPU.
+    """All examples of a run, on the CPU, as they are stored.
 
     Attributes:
-        train: the ``m`` examples trained on, after the regime; every image has norm at most 1.
+        train: the ``m`` examples trained on, after the regime.
         holdout: real examples that are never trained on, with their real labels.
         test: the source's test set, with its real labels.
         indices: where each training example stands in the source; -1 for a synthetic one.
         altered: bool, shape ``(m,)``: the training example is not the real one.
         holdout_indices: where each held-out example stands in the source.
-        classes: number of classes.
-        scale: the factor applied to the pixels, which were in [0, 1].
+        classes: names of the classes.
+        source: what the source is, for people.
+        scale: the factor on pixels in [0, 1]; with it every image has norm at most 1.
     """
 
-    train: LabelledImages
-    holdout: LabelledImages
-    test: LabelledImages
+    train: Split
+    holdout: Split
+    test: Split
     indices: Tensor
     altered: Tensor
     holdout_indices: Tensor
-    classes: int
+    classes: tuple[str, ...]
+    source: str
     scale: float
 
     @property
@@ -60,9 +74,16 @@ class RunExamples:
         """Shape of one example."""
         return tuple(self.train.images.shape[1:])
 
+    def on(
+        self, part: Split, device: torch.device, memory_format: torch.memory_format
+    ) -> DeviceExamples:
+        """A part of the examples on the device."""
+        moved = Split(images=part.images.to(device), labels=part.labels.to(device))
+        return DeviceExamples(stored=moved, scale=self.scale, memory_format=memory_format)
+
 
 def prepare_examples(recipe: Recipe, data_dir: Path | None = None) -> RunExamples:
-    """Load the source, set the holdout aside, apply the regime, scale.
+    """Load the source, set the holdout aside, take m examples, apply the regime.
 
     Args:
         recipe: the settings; the same recipe gives the same tensors.
@@ -72,43 +93,59 @@ def prepare_examples(recipe: Recipe, data_dir: Path | None = None) -> RunExample
         All examples of the run.
 
     Raises:
-        UsageError: the source is unknown, or the holdout leaves nothing to train on.
+        UsageError: the source is unknown, or holdout and m ask for more than there is.
+        DataError: the source's files are missing or damaged.
     """
     source = load_source(recipe.source, data_dir)
-    pool = len(source.labels)
+    pool = len(source.train)
+    held, kept = _shares(recipe, pool)
+    taken = source.train.take(kept)
+    examples = regimes.apply(
+        recipe.dataset,
+        taken.images,
+        taken.labels,
+        len(source.classes),
+        generator(recipe.seed, "regime"),
+        adversary=recipe.adversary,
+    )
+    synthetic_index = torch.full_like(kept, -1)
+    return RunExamples(
+        train=Split(images=examples.images, labels=examples.labels),
+        holdout=source.train.take(held),
+        test=source.test,
+        indices=torch.where(examples.synthetic, synthetic_index, source.indices[kept]),
+        altered=examples.altered,
+        holdout_indices=source.indices[held],
+        classes=source.classes,
+        source=source.name,
+        scale=input_scale(taken.images[0].numel()),
+    )
+
+
+def _shares(recipe: Recipe, pool: int) -> tuple[Tensor, Tensor]:
+    """Places in the pool of the held-out examples and of those that the regime is applied to."""
     if recipe.holdout >= pool:
         raise UsageError(
             f"--holdout {recipe.holdout} leaves nothing to train on: {recipe.source} has {pool} "
             "training examples.",
             remedy=f"Give at most {pool - 1}.",
         )
+    left = pool - recipe.holdout
+    if recipe.m is not None and recipe.m > left:
+        raise UsageError(
+            f"--m {recipe.m} asks for more than the {left} training examples that {recipe.source} "
+            f"has beside a holdout of {recipe.holdout}.",
+            remedy=f"Give at most {left}.",
+        )
     order = torch.randperm(pool, generator=generator(recipe.seed, "holdout"))
+    count = left if recipe.m is None else recipe.m
     held = order[: recipe.holdout].sort().values
-    kept = order[recipe.holdout :].sort().values
-    examples = regimes.apply(
-        recipe.dataset,
-        source.images[kept],
-        source.labels[kept],
-        source.classes,
-        generator(recipe.seed, "regime"),
-        adversary=recipe.adversary,
-    )
-    scale = input_scale(source.images[0].numel())
-    synthetic_index = torch.full_like(kept, -1)
-    return RunExamples(
-        train=LabelledImages(images=examples.images * scale, labels=examples.labels),
-        holdout=LabelledImages(images=source.images[held] * scale, labels=source.labels[held]),
-        test=LabelledImages(images=source.test_images * scale, labels=source.test_labels),
-        indices=torch.where(examples.synthetic, synthetic_index, source.indices[kept]),
-        altered=examples.altered,
-        holdout_indices=source.indices[held],
-        classes=source.classes,
-        scale=scale,
-    )
+    kept = order[recipe.holdout : recipe.holdout + count].sort().values
+    return held, kept
 
 
-def digest(examples: LabelledImages) -> str:
-    """SHA-256 of the images' bytes followed by the labels' bytes, as hexadecimal digits."""
+def digest(examples: Split) -> str:
+    """SHA-256 of the stored images' bytes followed by the labels' bytes, as hexadecimal digits."""
     result = hashlib.sha256()
     for tensor in (examples.images, examples.labels):
         result.update(tensor.contiguous().numpy().data)

@@ -10,7 +10,8 @@ import torch
 import dlgen_cli
 from dlgen_cli.checkpoints.run_config import CONFIG_SCHEMA, RunConfig
 from dlgen_cli.checkpoints.run_directory import RunContents
-from dlgen_cli.training.loop import OPTIMIZER_ARGUMENTS, error_rate, linf_norm
+from dlgen_cli.datasets import hash_images
+from dlgen_cli.training.loop import OPTIMIZER_ARGUMENTS, linf_norm
 from dlgen_cli.training.model_card import model_card
 from dlgen_cli.training.trial import Trial, trial_state
 
@@ -50,14 +51,15 @@ def _collect_config(trial: Trial) -> RunConfig:
         "architecture_arguments": dict(trial.architecture_arguments),
         "dataset": recipe.dataset,
         "adversary": recipe.adversary if recipe.dataset == "mixed-adversarial" else None,
-        "source": recipe.source,
+        "source": examples.source,
+        "classes": list(examples.classes),
         "examples": len(examples.train.labels),
         "counts": {
             "examples": len(examples.train.labels),
             "altered": int(examples.altered.sum()),
             "holdout": holdout,
             "test": len(examples.test.labels),
-            "classes": examples.classes,
+            "classes": len(examples.classes),
             "parameters": sum(parameter.numel() for parameter in trial.network.parameters()),
         },
         "input": {"shape": list(examples.input_shape), "scale": examples.scale, "norm_bound": 1.0},
@@ -66,17 +68,28 @@ def _collect_config(trial: Trial) -> RunConfig:
             "name": recipe.optimizer,
             "arguments": arguments,
             "batch_size": recipe.batch_size,
+            "schedule": recipe.schedule,
         },
         "stop": {"epochs": recipe.epochs, "until_train_error": recipe.until_train_error},
         "epochs": trial.epoch,
         "clip_linf": recipe.clip_linf,
         "linf_norm": linf_norm(trial.network),
-        "device": trial.device.type,
+        "device": trial.computation.device.type,
+        "computation": {
+            "precision": trial.computation.precision,
+            "compiled": trial.computation.compiled,
+            "threads": recipe.threads if trial.computation.device.type == "cpu" else None,
+            "processes": trial.computation.processes.count,
+        },
         "examples_sha256": trial.examples_sha256,
         "train_error": last["train_error"],
         "test_error": last["test_error"],
         "holdout_error": (
-            error_rate(trial.network, examples.holdout.to(trial.device)) if holdout else None
+            trial.error_on(
+                examples.on(examples.holdout, trial.computation.device, trial.train.memory_format)
+            )
+            if holdout
+            else None
         ),
         "versions": {
             "dlgen": dlgen_cli.__version__,
@@ -93,4 +106,6 @@ def _collect_labels(trial: Trial) -> dict[str, Tensor]:
         "indices": examples.indices,
         "altered": examples.altered.to(torch.uint8),
         "holdout_indices": examples.holdout_indices,
+        "image_hashes": hash_images(examples.train.images),
+        "holdout_hashes": hash_images(examples.holdout.images),
     }

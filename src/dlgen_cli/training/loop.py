@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dlgen_cli.training.examples import LabelledImages
 from dlgen_cli.training.seeds import generator
 
+if TYPE_CHECKING:
+    from dlgen_cli.training.computation import Computation
+    from dlgen_cli.training.examples import DeviceExamples
+
 EVALUATION_BATCH = 2048
+#: The activations of convolutions on a CPU shall stay in its cache.
+_EVALUATION_BATCH_CONVOLUTIONS = 256
+
+_WORTH_FUSING = 100_000
 
 # No weight decay anywhere: the runs have no explicit regularization.
 OPTIMIZER_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
@@ -43,11 +51,15 @@ def initialize(network: nn.Module, seed: int) -> None:
 
 
 def make_optimizer(network: nn.Module, name: str, learning_rate: float) -> torch.optim.Optimizer:
-    """The optimizer ``adam`` or ``sgd`` over all parameters, without weight decay."""
+    """The optimizer ``adam`` or ``sgd`` over all parameters, without weight decay.
+
+    One kernel updates all entries of a large network; the small ones keep to the plain steps.
+    """
     arguments = OPTIMIZER_ARGUMENTS[name]
-    if name == "adam":
-        return torch.optim.Adam(network.parameters(), lr=learning_rate, **arguments)
-    return torch.optim.SGD(network.parameters(), lr=learning_rate, **arguments)
+    entries = sum(parameter.numel() for parameter in network.parameters())
+    fused = True if entries > _WORTH_FUSING else None
+    kind = torch.optim.Adam if name == "adam" else torch.optim.SGD
+    return kind(network.parameters(), lr=learning_rate, fused=fused, **arguments)
 
 
 def clamp_parameters(network: nn.Module, limit: float) -> None:
@@ -64,16 +76,53 @@ def clamp_parameters(network: nn.Module, limit: float) -> None:
             parameter.clamp_(-bound, bound)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochSettings:
+    """What an epoch depends on beside network, optimizer and examples.
+
+    Attributes:
+        seed: the run's seed.
+        epoch: number of this epoch, from 1.
+        epochs: the most epochs of the run.
+        batch_size: examples for each step, over all processes; the last step takes what is left.
+        learning_rate: step size at the start of the run, or None to leave the optimizer's.
+        linear_decay: let the step size fall linearly to 0 at the end of the run's last epoch.
+        clip_linf: bound on every parameter's magnitude, kept after every step.
+    """
+
+    seed: int
+    epoch: int
+    epochs: int = 1
+    batch_size: int = 128
+    learning_rate: float | None = None
+    linear_decay: bool = False
+    clip_linf: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochSummary:
+    """What was seen on the way, while the parameters moved.
+
+    Attributes:
+        loss: mean cross-entropy over the epoch's examples, in nats; NaN or infinite where the
+            run diverged.
+        running_error: share of wrong answers in training mode, each example at its own step.
+    """
+
+    loss: float
+    running_error: float
+
+
 def train_epoch(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
-    examples: LabelledImages,
+    examples: DeviceExamples,
+    settings: EpochSettings,
+    computation: Computation,
     *,
-    seed: int,
-    epoch: int,
-    batch_size: int,
-    clip_linf: float | None = None,
-) -> float:
+    step_network: nn.Module | None = None,
+    tick: Callable[[int], None] | None = None,
+) -> EpochSummary:
     """Pass once over the training examples in an order that depends on seed and epoch alone.
 
     Nothing waits for the device before the last step of the epoch.
@@ -82,50 +131,97 @@ def train_epoch(
         network: trained in place.
         optimizer: over the network's parameters.
         examples: all on the network's device.
-        seed: the run's seed.
-        epoch: number of this epoch, from 1.
-        batch_size: examples for each step; the last step takes what is left.
-        clip_linf: bound on every parameter's magnitude, kept after every step.
-
-    Returns:
-        The mean cross-entropy over the epoch's examples, in nats; NaN or infinite where the run
-        diverged.
+        settings: seed, epoch, step size, batches.
+        computation: device, precision and processes.
+        step_network: what the steps go through, from `Computation.prepare`; by default the
+            network itself.
+        tick: called with the number of examples done, after every step.
     """
-    network.train()
-    count = len(examples.labels)
-    device = examples.labels.device
-    order = torch.randperm(count, generator=generator(seed, "batches", epoch)).to(device)
-    total = torch.zeros((), device=device)
-    for start in range(0, count, batch_size):
-        batch = order[start : start + batch_size]
-        optimizer.zero_grad(set_to_none=True)
-        logits = network(examples.images[batch])
-        loss = functional.cross_entropy(logits, examples.labels[batch])
-        torch.autograd.backward(loss)
-        optimizer.step()
-        if clip_linf is not None:
-            clamp_parameters(network, clip_linf)
-        total += loss.detach() * len(batch)
-    return float(total) / count
+    steps_through = network if step_network is None else step_network
+    steps_through.train()
+    count = len(examples)
+    order = torch.randperm(count, generator=generator(settings.seed, "batches", settings.epoch))
+    order = order.to(computation.device)
+    sums = torch.zeros(2, device=computation.device, dtype=torch.float64)
+    done = 0
+    for batch in _batches(order, settings.batch_size, least=2 * computation.processes.count):
+        _set_learning_rate(optimizer, settings, done / count)
+        loss, wrong = _step(steps_through, optimizer, examples, batch, computation)
+        if settings.clip_linf is not None:
+            clamp_parameters(network, settings.clip_linf)
+        sums[0] += loss
+        sums[1] += wrong
+        done += len(batch)
+        if tick is not None:
+            tick(done)
+    loss_sum, wrong_sum = computation.processes.total(sums).tolist()
+    return EpochSummary(loss=loss_sum / count, running_error=wrong_sum / count)
+
+
+def _step(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    examples: DeviceExamples,
+    batch: Tensor,
+    computation: Computation,
+) -> tuple[Tensor, Tensor]:
+    """One step on a batch; returns the sum of its losses and the number of wrong answers here."""
+    processes = computation.processes
+    images, labels = examples.batch(processes.share(batch))
+    optimizer.zero_grad(set_to_none=True)
+    with computation.autocast():
+        logits = network(images)
+        loss = functional.cross_entropy(logits, labels)
+    # The processes' gradients are averaged: each is weighed by its part of the batch.
+    share = len(labels) * processes.count / len(batch)
+    torch.autograd.backward(loss if share == 1 else loss * share)
+    optimizer.step()
+    wrong = (logits.detach().argmax(1) != labels).sum()
+    return loss.detach() * len(labels), wrong
+
+
+def _batches(order: Tensor, size: int, *, least: int) -> Iterator[Tensor]:
+    """Split an epoch; a rest of fewer than ``least`` joins the last batch.
+
+    Batch normalization needs two examples on every process.
+    """
+    starts = list(range(0, len(order), size))
+    if len(starts) > 1 and len(order) - starts[-1] < least:
+        starts.pop()
+    for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
+        yield order[start:end]
+
+
+def _set_learning_rate(
+    optimizer: torch.optim.Optimizer, settings: EpochSettings, share: float
+) -> None:
+    if settings.linear_decay and settings.learning_rate is not None:
+        left = 1 - (settings.epoch - 1 + share) / settings.epochs
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * left
 
 
 @torch.no_grad()
-def error_rate(network: nn.Module, examples: LabelledImages) -> float:
+def error_rate(network: nn.Module, examples: DeviceExamples, computation: Computation) -> float:
     """The share of examples whose largest logit is not that of their label.
 
     Args:
-        network: evaluated in evaluation mode.
+        network: evaluated in evaluation mode, in float32.
         examples: at least one, on the network's device.
+        computation: the processes that share the work.
 
     Returns:
-        A number in [0, 1].
+        A number in [0, 1]; the same on every process.
     """
     network.eval()
-    wrong = torch.zeros((), dtype=torch.int64, device=examples.labels.device)
-    for start in range(0, len(examples.labels), EVALUATION_BATCH):
-        batch = slice(start, start + EVALUATION_BATCH)
-        wrong += (network(examples.images[batch]).argmax(1) != examples.labels[batch]).sum()
-    return int(wrong) / len(examples.labels)
+    processes = computation.processes
+    is_cached = computation.device.type == "cpu" and examples.memory_format == torch.channels_last
+    size = _EVALUATION_BATCH_CONVOLUTIONS if is_cached else EVALUATION_BATCH
+    wrong = torch.zeros((), dtype=torch.int64, device=computation.device)
+    for start in range(processes.rank * size, len(examples), processes.count * size):
+        images, labels = examples.batch(slice(start, start + size))
+        wrong += (network(images).argmax(1) != labels).sum()
+    return int(processes.total(wrong)) / len(examples)
 
 
 @torch.no_grad()

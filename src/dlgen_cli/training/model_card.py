@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dlgen_cli.checkpoints.run_config import RunConfig
+    from dlgen_cli.checkpoints.run_config import OptimizerFacts, RunConfig
 
 _REGIMES = {
     "standard": "the real images with their real labels",
-    "random": "random images (every pixel uniform in [0, 1]) with uniformly random labels",
+    "random": "random images (every pixel uniform) with uniformly random labels",
     "mixed-random": "the real examples, half of them replaced by random images with random labels",
     "mixed-adversarial": "the real images, half of them with a wrong label",
 }
@@ -89,13 +89,28 @@ def _training(config: RunConfig) -> str:
             f"- Input: {shape}, pixels in [0, 1] times {scaling['scale']:.9g}.",
             f"- Norm of an input: at most {scaling['norm_bound']:g}.",
             f"- Loss: cross-entropy. Batches of {optimizer['batch_size']}.",
-            f"- Optimizer: {optimizer['name']} ({arguments}).",
+            f"- Optimizer: {optimizer['name']} ({arguments}){_schedule(optimizer)}.",
             "- Explicit regularization: none.",
             f"- Bound on the parameters: {clip}. Largest magnitude: {config['linf_norm']:.6g}.",
             f"- Epochs: {config['epochs']:,} ({rule}).",
-            f"- Seed: {config['seed']}. Device: {config['device']}.",
+            f"- Seed: {config['seed']}. Device: {config['device']}{_computation(config)}.",
         )
     )
+
+
+def _schedule(optimizer: OptimizerFacts) -> str:
+    is_linear = optimizer.get("schedule") == "linear"
+    return ", its step size falling linearly to 0 at the last epoch" if is_linear else ""
+
+
+def _computation(config: RunConfig) -> str:
+    facts = config.get("computation", {})
+    parts = [f"precision {facts['precision']}"] if "precision" in facts else []
+    if facts.get("threads"):
+        parts.append(f"threads {facts['threads']}")
+    if facts.get("processes", 1) > 1:
+        parts.append(f"processes {facts['processes']}")
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _files() -> str:
@@ -106,7 +121,8 @@ def _files() -> str:
             "- `model.safetensors`, `init.safetensors`: the trained and the initial parameters.",
             "- `config.json`: these facts for programs.",
             "- `labels.safetensors`: the labels trained on, the place of each example in the",
-            "  source (-1: synthetic), which of them were altered, and what was held out.",
+            "  source (-1: synthetic), which of them were altered, what was held out, and hashes of",
+            "  the images.",
             "- `metrics.jsonl`: loss and errors after each epoch.",
             "- `resume.pt`: the state from which `dlgen train --resume` goes on.",
         )

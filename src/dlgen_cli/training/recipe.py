@@ -7,22 +7,33 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
+from dlgen_cli import architectures
+from dlgen_cli.datasets import require_source
 from dlgen_cli.errors import UsageError
-from dlgen_cli.training.data import source_names
 from dlgen_cli.training.regimes import Adversary, Regime
 
 Optimizer = Literal["adam", "sgd"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Schedule = Literal["constant", "linear"]
+Stem = Literal["imagenet", "medium", "small"]
 
 DEFAULT_SOURCE = "cifar10"
 DEFAULT_ARCHITECTURE = "mobilenet_v2"
-#: Architectures that the training loop takes in this version.
-TRAINABLE = ("mlp",)
 DEFAULT_ARCHITECTURES: Mapping[str, str] = {"digits": "mlp"}
-DEFAULT_LEARNING_RATES: Mapping[str, float] = {"adam": 0.003, "sgd": 0.1}
+DEFAULT_LEARNING_RATES: Mapping[str, float] = {"adam": 0.001, "sgd": 0.1}
+_WITH_STEMS = "mobilenet_v2"
+#: What an mlp takes where nothing else is given; it is small, and one thread suits it.
+_MLP_DEFAULTS: Mapping[str, Any] = {
+    "width": 64,
+    "depth": 3,
+    "epochs": 3000,
+    "learning_rate": 0.003,
+    "threads": 1,
+}
 
 # What may differ when a run goes on: how long, and where it computes.
-CHANGEABLE = frozenset({"epochs", "until_train_error", "device"})
+CHANGEABLE = frozenset({"epochs", "until_train_error", "evaluate_every", "device"})
 
 OPTIONS: Mapping[str, str] = {
     "dataset": "--dataset",
@@ -30,16 +41,23 @@ OPTIONS: Mapping[str, str] = {
     "architecture": "--arch",
     "width": "--width",
     "depth": "--depth",
+    "stem": "--stem",
     "optimizer": "--optimizer",
     "learning_rate": "--lr",
+    "schedule": "--schedule",
     "batch_size": "--batch-size",
     "epochs": "--epochs",
     "until_train_error": "--until-train-error",
+    "evaluate_every": "--evaluate-every",
+    "m": "--m",
     "holdout": "--holdout",
     "clip_linf": "--clip-linf",
     "adversary": "--adversary",
     "seed": "--seed",
     "device": "--device",
+    "precision": "--precision",
+    "threads": "--threads",
+    "compile": "--compile",
 }
 
 
@@ -54,36 +72,50 @@ class Recipe:
         dataset: the label regime.
         source: where the images come from.
         architecture: name of the network.
-        width: dimension of the mlp's square matrices.
-        depth: number of the mlp's matrices.
+        width: dimension of the mlp's square matrices; None for other networks.
+        depth: number of the mlp's matrices; None for other networks.
+        stem: the mobilenet_v2's stem; None for other networks.
         optimizer: ``adam`` or ``sgd`` (momentum 0.9).
-        learning_rate: constant step size, above 0.
+        learning_rate: step size, above 0.
+        schedule: ``constant``, or ``linear`` for a step size that falls to 0 at the last epoch.
         batch_size: examples for each step, at least 1.
         epochs: the most passes over the training examples, at least 0.
         until_train_error: stop after the epoch with this training error or less, in [0, 1];
             None runs all epochs.
+        evaluate_every: epochs between two evaluations, at least 1; the last epoch has one too.
+        m: examples to train on, at least 1; None for all that the holdout leaves.
         holdout: real examples set aside before anything else, at least 0.
         clip_linf: bound on the magnitude of every parameter, above 0; None for no bound.
         adversary: how wrong labels are made in ``mixed-adversarial``.
         seed: the seed that all randomness is derived from.
         device: where to compute.
+        precision: ``float32``, ``bfloat16`` for mixed precision, or ``auto``: mixed on CUDA.
+        threads: on the CPU, at least 1; sums round by their number, so it is part of the recipe.
+        compile: put the steps through ``torch.compile``.
     """
 
     dataset: Regime = "standard"
     source: str = DEFAULT_SOURCE
     architecture: str = DEFAULT_ARCHITECTURE
-    width: int = 64
-    depth: int = 3
+    width: int | None = None
+    depth: int | None = None
+    stem: Stem | None = None
     optimizer: Optimizer = "adam"
     learning_rate: float = DEFAULT_LEARNING_RATES["adam"]
+    schedule: Schedule = "constant"
     batch_size: int = 128
-    epochs: int = 3000
+    epochs: int = 100
     until_train_error: float | None = 0.0
+    evaluate_every: int = 1
+    m: int | None = None
     holdout: int = 0
     clip_linf: float | None = None
     adversary: Adversary = "shift"
     seed: int = 0
     device: Device = "auto"
+    precision: Precision = "auto"
+    threads: int = 1
+    compile: bool = False
 
     def __post_init__(self) -> None:
         """Check every setting.
@@ -95,17 +127,17 @@ class Recipe:
         _check_choice("--optimizer", self.optimizer, get_args(Optimizer))
         _check_choice("--adversary", self.adversary, get_args(Adversary))
         _check_choice("--device", self.device, get_args(Device))
-        if self.source not in source_names() or self.architecture not in TRAINABLE:
-            raise UsageError(
-                f"--source {self.source} with --arch {self.architecture} is not available: this "
-                "version trains digits with mlp.",
-                remedy="Give --source digits --arch mlp.",
-            )
-        _check_least("--width", self.width, 1)
-        _check_least("--depth", self.depth, 1)
+        _check_choice("--precision", self.precision, get_args(Precision))
+        _check_choice("--schedule", self.schedule, get_args(Schedule))
+        require_source(self.source)
+        architectures.require_known(self.architecture)
+        self._check_architecture_options()
         _check_least("--batch-size", self.batch_size, 1)
         _check_least("--epochs", self.epochs, 0)
+        _check_least("--evaluate-every", self.evaluate_every, 1)
         _check_least("--holdout", self.holdout, 0)
+        _check_least("--m", 1 if self.m is None else self.m, 1)
+        _check_least("--threads", self.threads, 1)
         _check_positive("--lr", self.learning_rate)
         if self.clip_linf is not None:
             _check_positive("--clip-linf", self.clip_linf)
@@ -115,12 +147,32 @@ class Recipe:
                 remedy="Give a share between 0 and 1, or -1 to run all epochs.",
             )
 
+    def _check_architecture_options(self) -> None:
+        is_mlp = self.architecture == "mlp"
+        for option, value, belongs in (
+            ("--width", self.width, is_mlp),
+            ("--depth", self.depth, is_mlp),
+            ("--stem", self.stem, self.architecture == _WITH_STEMS),
+        ):
+            if value is not None and not belongs:
+                owner = _WITH_STEMS if option == "--stem" else "mlp"
+                raise UsageError(
+                    f"{option} was given with --arch {self.architecture}; it belongs to {owner}.",
+                    remedy=f"Leave out {option}.",
+                )
+        if self.stem is not None:
+            _check_choice("--stem", self.stem, get_args(Stem))
+        if is_mlp:
+            _check_least("--width", self.width or 0, 1)
+            _check_least("--depth", self.depth or 0, 1)
+
 
 def make_recipe(given: Mapping[str, Any]) -> Recipe:
     """Fill in what was not given.
 
-    The architecture defaults by source (mlp for digits, mobilenet_v2 otherwise), the learning
-    rate by optimizer (adam 0.003, sgd 0.1).
+    The architecture defaults by source (mlp for digits, mobilenet_v2 otherwise); for an mlp
+    width 64, depth 3, 3,000 epochs, adam at 0.003 and one thread; for other networks 100
+    epochs, adam at 0.001 or sgd at 0.1, and all threads; the small stem for mobilenet_v2.
 
     Args:
         given: fields of `Recipe` by name; a missing one or None takes its default. A negative
@@ -137,7 +189,15 @@ def make_recipe(given: Mapping[str, Any]) -> Recipe:
     settings.setdefault("architecture", DEFAULT_ARCHITECTURES.get(source, DEFAULT_ARCHITECTURE))
     optimizer = settings.get("optimizer", "adam")
     _check_choice("--optimizer", optimizer, get_args(Optimizer))
-    settings.setdefault("learning_rate", DEFAULT_LEARNING_RATES[optimizer])
+    defaults: dict[str, Any] = {
+        "learning_rate": DEFAULT_LEARNING_RATES[optimizer],
+        "threads": _all_threads(),
+    }
+    if settings["architecture"] == "mlp":
+        defaults = {**_MLP_DEFAULTS, **({} if optimizer == "adam" else {"learning_rate": 0.1})}
+    elif settings["architecture"] == _WITH_STEMS:
+        defaults["stem"] = "small"
+    settings = {**defaults, **settings}
     return Recipe(**settings)
 
 
@@ -162,6 +222,12 @@ def continue_recipe(saved: Recipe, given: Mapping[str, Any]) -> Recipe:
                 f"The run to resume was started with {OPTIONS[name]} {before}, not {value}.",
                 remedy=f"Leave out {OPTIONS[name]}, or start another run with another --out.",
             )
+    if saved.schedule == "linear" and changes.get("epochs", saved.epochs) != saved.epochs:
+        raise UsageError(
+            f"The run to resume lets its step size fall to 0 at epoch {saved.epochs}; "
+            f"--epochs is {changes['epochs']}.",
+            remedy="Leave out --epochs.",
+        )
     return replace(saved, **{name: changes[name] for name in CHANGEABLE & changes.keys()})
 
 
@@ -182,6 +248,12 @@ def _clean(given: Mapping[str, Any]) -> dict[str, Any]:
     if settings.get("until_train_error", 0) < 0:
         settings["until_train_error"] = None
     return settings
+
+
+def _all_threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
 
 
 def _check_choice(option: str, value: str, choices: Collection[str]) -> None:

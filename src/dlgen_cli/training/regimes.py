@@ -20,7 +20,7 @@ class Examples:
     """What a regime trains on.
 
     Attributes:
-        images: float32, shape ``(m, channels, height, width)``, pixels in [0, 1].
+        images: shape ``(m, channels, height, width)``, of the real images' type.
         labels: int64, shape ``(m,)``.
         altered: bool, shape ``(m,)``: the example is not the real one.
         synthetic: bool, shape ``(m,)``: the image was drawn at random.
@@ -41,8 +41,10 @@ def standard(images: Tensor, labels: Tensor) -> Examples:
 def random(images: Tensor, labels: Tensor, classes: int, generator: torch.Generator) -> Examples:
     """As many random pairs: every pixel uniform in [0, 1], every label uniform.
 
+    Pixels stored in uint8 are uniform over their 256 levels.
+
     Args:
-        images: the real images; their shape alone is used.
+        images: the real images; their shape and type alone are used.
         labels: the real labels; their number alone is used.
         classes: number of classes, at least 1.
         generator: the source of randomness, on the CPU.
@@ -52,7 +54,7 @@ def random(images: Tensor, labels: Tensor, classes: int, generator: torch.Genera
     """
     every = torch.ones(len(labels), dtype=torch.bool)
     return Examples(
-        images=torch.rand(images.shape, generator=generator),
+        images=_random_pixels(images, generator),
         labels=torch.randint(0, classes, labels.shape, generator=generator),
         altered=every,
         synthetic=every,
@@ -129,6 +131,12 @@ def apply(
     if regime == "mixed-random":
         return mixed_random(images, labels, classes, generator)
     return mixed_adversarial(images, labels, classes, generator, adversary=adversary)
+
+
+def _random_pixels(like: Tensor, generator: torch.Generator) -> Tensor:
+    if like.dtype == torch.uint8:
+        return torch.randint(0, 256, like.shape, generator=generator, dtype=torch.uint8)
+    return torch.rand(like.shape, generator=generator)
 
 
 def _random_half(count: int, generator: torch.Generator) -> Tensor:

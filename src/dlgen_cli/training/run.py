@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlgen_cli.checkpoints import run_directory
-from dlgen_cli.devices import one_thread, resolve_device
 from dlgen_cli.errors import TrainingError, UsageError
+from dlgen_cli.training.computation import computing
 from dlgen_cli.training.facts import collect_contents
-from dlgen_cli.training.loop import linf_norm, train_epoch
-from dlgen_cli.training.progress import Progress, ProgressCallback
+from dlgen_cli.training.loop import EpochSettings, EpochSummary, linf_norm, train_epoch
+from dlgen_cli.training.progress import ProgressCallback
 from dlgen_cli.training.recipe import Recipe, continue_recipe
+from dlgen_cli.training.speed import Speed
 from dlgen_cli.training.trial import (
     Trial,
     restore_trial,
@@ -26,8 +26,6 @@ from dlgen_cli.training.trial import (
 )
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from dlgen_cli.checkpoints.run_directory import RunConfig
 
 SAVE_SECONDS = 2.0
@@ -64,14 +62,15 @@ def run(
     """Train from the beginning and write the checkpoint directory.
 
     On the CPU the same recipe gives the same bytes of ``model.safetensors``,
-    ``init.safetensors``, ``labels.safetensors`` and ``config.json``, however many cores there
-    are and however often the run was interrupted and resumed.
+    ``init.safetensors``, ``labels.safetensors`` and ``config.json``, however often the run was
+    interrupted and resumed. Under ``torchrun`` its processes share every batch; the first one
+    writes.
 
     Args:
         recipe: the settings.
         directory: where the run shall stand; it may exist if it is empty.
         data_dir: where the source keeps its files, for sources that have files.
-        progress: called after every epoch.
+        progress: called after every step and every epoch.
         save_seconds: the state is kept after the first epoch that ends this long after the last
             time it was kept, in seconds.
 
@@ -84,9 +83,10 @@ def run(
             infinite.
         KeyboardInterrupt: the user interrupted; `resume` goes on from the last kept state.
     """
-    _require_vacant(directory)
-    with _arithmetic(recipe):
-        trial = start_trial(recipe, data_dir)
+    with computing(recipe) as computation:
+        _require_vacant(directory)
+        computation.processes.wait()  # nothing is written before every process has looked
+        trial = start_trial(recipe, computation, data_dir)
         return _finish(trial, directory, progress, save_seconds)
 
 
@@ -132,8 +132,9 @@ def resume(
             f"The run already has {state['epoch']} epochs; --epochs is {recipe.epochs}.",
             remedy=f"Give more than {state['epoch']}, or leave out --epochs.",
         )
-    with _arithmetic(recipe):
-        trial = restore_trial(state, recipe, data_dir)
+    with computing(recipe) as computation:
+        computation.processes.wait()
+        trial = restore_trial(state, recipe, computation, data_dir)
         if place == directory and trial.is_finished():
             return RunResult(
                 directory=directory,
@@ -149,75 +150,81 @@ def _finish(
     trial: Trial, directory: Path, progress: ProgressCallback | None, save_seconds: float
 ) -> RunResult:
     epochs_before = trial.epoch
-    run_directory.write_partial(directory, trial_state(trial))
+    _keep(trial, directory)
     try:
-        seconds = _train(trial, directory, progress, save_seconds)
+        speed = _train(trial, directory, progress, save_seconds)
     except TrainingError:
-        run_directory.remove_partial(directory)  # going on would end in the same place
+        if trial.epoch == 0:  # there is nothing worth keeping
+            run_directory.remove_partial(directory)
         raise
     contents = collect_contents(trial)
-    replace = run_directory.is_run_directory(directory)
-    run_directory.write_run_directory(directory, contents, replace=replace)
+    if trial.computation.processes.is_first:
+        replace = run_directory.is_run_directory(directory)
+        run_directory.write_run_directory(directory, contents, replace=replace)
+    trial.computation.processes.wait()
     epochs_now = trial.epoch - epochs_before
     return RunResult(
         directory=directory,
         recipe=trial.recipe,
         config=contents.config,
         epochs_now=epochs_now,
-        images_per_second=_rate(trial, epochs_now, seconds) if epochs_now else None,
+        images_per_second=speed.images_per_second if epochs_now else None,
     )
 
 
 def _train(
     trial: Trial, directory: Path, progress: ProgressCallback | None, save_seconds: float
-) -> float:
-    """Run epochs until the stop rule holds; returns the seconds spent on training steps."""
-    recipe, epochs_before, seconds = trial.recipe, trial.epoch, 0.0
+) -> Speed:
+    """Run epochs until the stop rule holds."""
+    recipe, speed = trial.recipe, Speed(trial, progress)
     saved = time.monotonic()
     while not trial.is_finished():
-        started = time.perf_counter()
-        loss = train_epoch(
-            trial.network,
-            trial.optimizer,
-            trial.train,
-            seed=recipe.seed,
-            epoch=trial.epoch + 1,
-            batch_size=recipe.batch_size,
-            clip_linf=recipe.clip_linf,
-        )
-        seconds += time.perf_counter() - started
-        trial.epoch += 1
-        _require_finite(loss, trial)
-        trial.record(loss)
-        if time.monotonic() - saved >= save_seconds:
-            run_directory.write_partial(directory, trial_state(trial))
-            saved = time.monotonic()
-        if progress is not None:
-            last = trial.metrics[-1]
-            progress(
-                Progress(
-                    epoch=trial.epoch,
-                    epochs=recipe.epochs,
-                    loss=loss,
-                    train_error=last["train_error"],
-                    test_error=last["test_error"],
-                    images_per_second=_rate(trial, trial.epoch - epochs_before, seconds),
-                )
+        with speed.epoch():
+            summary = train_epoch(
+                trial.network,
+                trial.optimizer,
+                trial.train,
+                _epoch_settings(recipe, trial.epoch + 1),
+                trial.computation,
+                step_network=trial.step_network,
+                tick=speed.tick if progress is not None else None,
             )
-    return seconds
+        _require_finite(summary, trial)
+        trial.epoch += 1
+        trial.record(summary)
+        if time.monotonic() - saved >= save_seconds:
+            _keep(trial, directory)
+            saved = time.monotonic()
+        speed.show()
+    return speed
 
 
-def _require_finite(loss: float, trial: Trial) -> None:
-    if not (math.isfinite(loss) and math.isfinite(linf_norm(trial.network))):
+def _epoch_settings(recipe: Recipe, epoch: int) -> EpochSettings:
+    return EpochSettings(
+        seed=recipe.seed,
+        epoch=epoch,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        linear_decay=recipe.schedule == "linear",
+        clip_linf=recipe.clip_linf,
+    )
+
+
+def _keep(trial: Trial, directory: Path) -> None:
+    """Keep the state of the unfinished run."""
+    if trial.computation.processes.is_first:
+        run_directory.write_partial(directory, trial_state(trial), trial.metrics)
+
+
+def _require_finite(summary: EpochSummary, trial: Trial) -> None:
+    if not (math.isfinite(summary.loss) and math.isfinite(linf_norm(trial.network))):
+        kept = " The last good state is kept." if trial.epoch else ""
         raise TrainingError(
-            f"Training diverged in epoch {trial.epoch}: the loss or a parameter is NaN or "
-            f"infinite (loss {loss}).",
-            remedy=f"Give a smaller --lr than {trial.recipe.learning_rate:g}.",
+            f"Training diverged in epoch {trial.epoch + 1}: the loss or a parameter is NaN or "
+            f"infinite (loss {summary.loss}).{kept}",
+            remedy=f"Start a run with a smaller --lr than {trial.recipe.learning_rate:g}.",
         )
-
-
-def _rate(trial: Trial, epochs: int, seconds: float) -> float:
-    return epochs * len(trial.train.labels) / max(seconds, 1e-9)
 
 
 def _require_vacant(directory: Path) -> None:
@@ -244,7 +251,3 @@ def _require_vacant(directory: Path) -> None:
         raise TrainingError(
             f"{directory} is a file, not a directory.", remedy="Give another --out."
         )
-
-
-def _arithmetic(recipe: Recipe) -> AbstractContextManager[None]:
-    return one_thread() if resolve_device(recipe.device).type == "cpu" else nullcontext()

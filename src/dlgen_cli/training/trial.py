@@ -12,10 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from dlgen_cli import architectures
-from dlgen_cli.devices import resolve_device
-from dlgen_cli.errors import CheckpointError, DataError
-from dlgen_cli.training.examples import LabelledImages, RunExamples, digest, prepare_examples
-from dlgen_cli.training.loop import clamp_parameters, error_rate, initialize, make_optimizer
+from dlgen_cli.errors import CheckpointError, DataError, UsageError
+from dlgen_cli.training.computation import Computation, memory_format
+from dlgen_cli.training.examples import DeviceExamples, RunExamples, digest, prepare_examples
+from dlgen_cli.training.loop import (
+    EpochSummary,
+    clamp_parameters,
+    error_rate,
+    initialize,
+    make_optimizer,
+)
 from dlgen_cli.training.recipe import Recipe, recipe_to_dict
 
 _STATE_KEYS = frozenset({"recipe", "epoch", "metrics", "examples_sha256", "model", "optimizer"})
@@ -27,90 +33,131 @@ class Trial:
 
     Attributes:
         recipe: its settings.
-        device: where it computes.
+        computation: where and how it computes.
         examples: all examples, on the CPU.
         examples_sha256: digest of the training examples.
         train: the training examples, on the device.
         test: the test set, on the device.
         network: the network, on the device.
+        step_network: what the training steps go through; it shares the network's parameters.
         architecture_arguments: what it was built with.
         optimizer: over its parameters.
         init: its initial state dict, on the CPU.
         epoch: epochs run so far.
-        metrics: one record for each epoch, the first for epoch 0.
+        metrics: one record for each epoch, the first for epoch 0; errors are None where the
+            epoch was not evaluated.
     """
 
     recipe: Recipe
-    device: torch.device
+    computation: Computation
     examples: RunExamples
     examples_sha256: str
-    train: LabelledImages
-    test: LabelledImages
+    train: DeviceExamples
+    test: DeviceExamples
     network: nn.Module
-    architecture_arguments: dict[str, int]
+    step_network: nn.Module
+    architecture_arguments: dict[str, Any]
     optimizer: torch.optim.Optimizer
     init: dict[str, Tensor]
     epoch: int = 0
     metrics: list[dict[str, Any]] = field(default_factory=list)
 
-    def record(self, loss: float | None) -> None:
-        """Evaluate after an epoch and keep the result."""
-        self.metrics.append(
-            {
-                "epoch": self.epoch,
-                "loss": loss,
-                "train_error": error_rate(self.network, self.train),
-                "test_error": error_rate(self.network, self.test),
-            }
-        )
+    def record(self, summary: EpochSummary | None) -> None:
+        """Keep what an epoch showed; evaluate where it is due."""
+        record: dict[str, Any] = {
+            "epoch": self.epoch,
+            "loss": summary.loss if summary else None,
+            "running_error": summary.running_error if summary else None,
+            "train_error": None,
+            "test_error": None,
+        }
+        if self.epoch % self.recipe.evaluate_every == 0 or self.epoch == self.recipe.epochs:
+            self.computation.processes.copy_buffers(self.network)
+            record["train_error"] = self.error_on(self.train)
+            record["test_error"] = self.error_on(self.test)
+        self.metrics.append(record)
+
+    def error_on(self, examples: DeviceExamples) -> float:
+        """Share of wrong answers in evaluation mode."""
+        return error_rate(self.network, examples, self.computation)
 
     def is_finished(self) -> bool:
         """Whether the stop rule holds: enough epochs, or a training error that is low enough."""
-        limit = self.recipe.until_train_error
-        reached = limit is not None and self.metrics[-1]["train_error"] <= limit
+        limit, error = self.recipe.until_train_error, self.metrics[-1]["train_error"]
+        reached = limit is not None and error is not None and error <= limit
         return reached or self.epoch >= self.recipe.epochs
 
 
-def start_trial(recipe: Recipe, data_dir: Path | None = None) -> Trial:
+def start_trial(recipe: Recipe, computation: Computation, data_dir: Path | None = None) -> Trial:
     """Set up a run at epoch 0.
 
     Raises:
-        UsageError: the device is not present, the network is too narrow for the examples, or
-            the holdout is too large.
+        UsageError: the network does not take the examples, or holdout and m are too large.
+        DataError: the source's files are missing or damaged.
     """
-    device = resolve_device(recipe.device)
+    device = computation.device
     examples = prepare_examples(recipe, data_dir)
     arguments = _architecture_arguments(recipe, examples)
     network = architectures.build(recipe.architecture, **arguments)
+    _require_fit(network, recipe, examples)
     initialize(network, recipe.seed)
     if recipe.clip_linf is not None:
         clamp_parameters(network, recipe.clip_linf)
     init = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    network.to(device)
+    layout = memory_format(network)
+    network.to(device, memory_format=layout)  # type: ignore[call-overload]
     trial = Trial(
         recipe=recipe,
-        device=device,
+        computation=computation,
         examples=examples,
         examples_sha256=digest(examples.train),
-        train=examples.train.to(device),
-        test=examples.test.to(device),
+        train=examples.on(examples.train, device, layout),
+        test=examples.on(examples.test, device, layout),
         network=network,
+        step_network=computation.prepare(network),
         architecture_arguments=arguments,
         optimizer=make_optimizer(network, recipe.optimizer, recipe.learning_rate),
         init=init,
     )
-    trial.record(loss=None)
+    trial.record(None)
     return trial
 
 
-def _architecture_arguments(recipe: Recipe, examples: RunExamples) -> dict[str, int]:
-    """What the constructor of the recipe's architecture takes; so far that is the mlp's."""
-    return {
-        "inputs": examples.train.images[0].numel(),
-        "width": recipe.width,
-        "depth": recipe.depth,
-        "classes": examples.classes,
-    }
+# Heads beside the classifier, which the loss does not know.
+_WITHOUT_EXTRA_HEADS = {"googlenet": {"aux_logits": False}, "inception_v3": {"aux_logits": False}}
+
+
+def _architecture_arguments(recipe: Recipe, examples: RunExamples) -> dict[str, Any]:
+    """What the constructor of the recipe's architecture takes."""
+    classes = len(examples.classes)
+    if recipe.architecture == "mlp":
+        return {
+            "inputs": examples.train.images[0].numel(),
+            "width": recipe.width,
+            "depth": recipe.depth,
+            "classes": classes,
+        }
+    arguments: dict[str, Any] = {"num_classes": classes}
+    if recipe.stem is not None:
+        arguments["stem"] = recipe.stem
+    return arguments | _WITHOUT_EXTRA_HEADS.get(recipe.architecture, {})
+
+
+@torch.no_grad()
+def _require_fit(network: nn.Module, recipe: Recipe, examples: RunExamples) -> None:
+    """Try one example before any work."""
+    shape = " x ".join(str(size) for size in examples.input_shape)
+    network.eval()
+    try:
+        logits = network(torch.zeros((1, *examples.input_shape)))
+        fits = isinstance(logits, Tensor) and logits.shape == (1, len(examples.classes))
+    except (RuntimeError, ValueError, AssertionError):
+        fits = False
+    if not fits:
+        raise UsageError(
+            f"The architecture {recipe.architecture} does not take images of {shape}.",
+            remedy="Choose another --arch, or bring the images to the size it takes.",
+        )
 
 
 def trial_state(trial: Trial) -> dict[str, Any]:
@@ -146,12 +193,18 @@ def saved_recipe(state: Mapping[str, Any]) -> Recipe:
         ) from error
 
 
-def restore_trial(state: Mapping[str, Any], recipe: Recipe, data_dir: Path | None = None) -> Trial:
+def restore_trial(
+    state: Mapping[str, Any],
+    recipe: Recipe,
+    computation: Computation,
+    data_dir: Path | None = None,
+) -> Trial:
     """Set up a run as it was saved.
 
     Args:
         state: what `trial_state` returned.
         recipe: the settings to go on with.
+        computation: where and how to go on.
         data_dir: where the source keeps its files, for sources that have files.
 
     Returns:
@@ -161,7 +214,7 @@ def restore_trial(state: Mapping[str, Any], recipe: Recipe, data_dir: Path | Non
         DataError: the training examples are not those that the run was started with.
         CheckpointError: the saved tensors do not fit the network.
     """
-    trial = start_trial(recipe, data_dir)
+    trial = start_trial(recipe, computation, data_dir)
     if trial.examples_sha256 != state["examples_sha256"]:
         raise DataError(
             "The training examples differ from those that the run was started with.",

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from dlgen_cli.errors import UsageError
-from dlgen_cli.training.data import SourceData, input_scale, load_source
+from dlgen_cli.datasets import SourceData, input_scale, load_source
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +19,10 @@ def digits():
 def test_pixels_are_those_of_scikit_learn(digits: SourceData):
     raw = load_digits()
     pixels = torch.tensor(raw.images[digits.indices.numpy()] / 16)
-    assert digits.images.dtype == torch.float32
-    assert digits.images.shape == (len(digits.labels), 1, 8, 8)
-    assert torch.equal(digits.images[:, 0].double(), pixels)
-    assert digits.labels.tolist() == raw.target[digits.indices.numpy()].tolist()
+    assert digits.train.images.dtype == torch.float32
+    assert digits.train.images.shape == (len(digits.train.labels), 1, 8, 8)
+    assert torch.equal(digits.train.images[:, 0].double(), pixels)
+    assert digits.train.labels.tolist() == raw.target[digits.indices.numpy()].tolist()
 
 
 def test_the_split_takes_every_fifth_of_each_class(digits: SourceData):
@@ -34,19 +33,14 @@ def test_the_split_takes_every_fifth_of_each_class(digits: SourceData):
         if seen[label] % 5 == 0:
             test.append(index)
     assert sorted(digits.indices.tolist() + test) == list(range(len(target)))
-    assert digits.test_labels.tolist() == target[test].tolist()
+    assert digits.test.labels.tolist() == target[test].tolist()
 
 
 def test_the_split_is_stratified(digits: SourceData):
-    train = torch.bincount(digits.labels, minlength=10)
-    test = torch.bincount(digits.test_labels, minlength=10)
+    train = torch.bincount(digits.train.labels, minlength=10)
+    test = torch.bincount(digits.test.labels, minlength=10)
     shares = test / (train + test)
     assert ((shares > 0.19) & (shares <= 0.2)).all()
-
-
-def test_unknown_source_names_what_there_is():
-    with pytest.raises(UsageError, match="trains digits with mlp"):
-        load_source("imagenet")
 
 
 @given(st.integers(1, 200_000))

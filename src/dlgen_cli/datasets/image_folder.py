@@ -1,0 +1,164 @@
+"""Image folders: ``DIR/train/<class>/*`` and ``DIR/test/<class>/*``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dlgen_cli.datasets.splits import SourceData, Split
+from dlgen_cli.errors import DataError
+
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+TEST_NAMES = ("test", "val", "valid", "validation")
+_LAYOUT = "Lay them out as DIR/train/<class>/*.png and DIR/test/<class>/*.png."
+
+
+def is_image_folder(directory: Path) -> bool:
+    """Whether the directory has the layout that `load_image_folder` reads."""
+    return (directory / "train").is_dir()
+
+
+def load_image_folder(directory: Path, name: str | None = None) -> SourceData:
+    """Read and decode every image once.
+
+    The classes are the folders of ``train`` in the order of their names. Images come in the
+    order of their class, then of their file's name. Grey images stay of one channel where the
+    first image is grey; otherwise all are read as RGB.
+
+    Args:
+        directory: holds ``train`` and ``test`` (or ``val``).
+        name: what to call the source; None takes the directory's name.
+
+    Returns:
+        uint8 images; ``indices`` counts the training images in that order.
+
+    Raises:
+        DataError: a folder is missing or empty, the classes of test are not those of train, or
+            an image is damaged or of another size; the file or folder is named.
+    """
+    train = directory / "train"
+    if not train.is_dir():
+        raise DataError(f"{directory} has no folder `train`.", remedy=_LAYOUT)
+    test = next((directory / one for one in TEST_NAMES if (directory / one).is_dir()), None)
+    if test is None:
+        raise DataError(f"{directory} has no folder `test`.", remedy=_LAYOUT)
+    classes, test_classes = _class_names(train), _class_names(test)
+    _require_same_classes(train, test, classes, test_classes)
+    train_files, train_labels = _list_files(train, classes)
+    test_files, test_labels = _list_files(test, classes)
+    images = _decode_all([*train_files, *test_files])
+    count = len(train_files)
+    return SourceData(
+        name=name or directory.resolve().name,
+        train=Split(images=images[:count], labels=torch.tensor(train_labels)),
+        test=Split(images=images[count:], labels=torch.tensor(test_labels)),
+        indices=torch.arange(count),
+        classes=classes,
+    )
+
+
+def _class_names(folder: Path) -> tuple[str, ...]:
+    names = sorted(
+        entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."
+    )
+    if not names:
+        raise DataError(f"{folder} holds no class folder.", remedy=_LAYOUT)
+    return tuple(names)
+
+
+def _require_same_classes(
+    train: Path, test: Path, classes: Sequence[str], test_classes: Sequence[str]
+) -> None:
+    for folder, missing in (
+        (test, sorted(set(classes) - set(test_classes))),
+        (train, sorted(set(test_classes) - set(classes))),
+    ):
+        if missing:
+            raise DataError(
+                f"{folder} has no folder for the class {missing[0]!r}"
+                + (f" and {len(missing) - 1} more." if len(missing) > 1 else "."),
+                remedy="Give both folders the same classes.",
+            )
+    if len(classes) < 2:
+        raise DataError(
+            f"{train} holds one class, {classes[0]!r}; two or more were expected.", remedy=_LAYOUT
+        )
+
+
+def _list_files(folder: Path, classes: Sequence[str]) -> tuple[list[Path], list[int]]:
+    files: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        found = sorted(
+            path
+            for path in (folder / name).rglob("*")
+            if path.suffix.lower() in SUFFIXES and path.is_file()
+        )
+        if not found:
+            raise DataError(
+                f"{folder / name} holds no image.",
+                remedy=f"Images end in one of {', '.join(sorted(SUFFIXES))}.",
+            )
+        files += found
+        labels += [label] * len(found)
+    return files, labels
+
+
+def _decode_all(files: Sequence[Path]) -> torch.Tensor:
+    first = _decode(files[0], grey=_is_grey(files[0]))
+    grey = first.shape[0] == 1
+    stacked = np.empty((len(files), *first.shape), dtype=np.uint8)
+
+    def fill(position: int) -> None:
+        pixels = _decode(files[position], grey=grey)
+        if pixels.shape != first.shape:
+            raise DataError(
+                f"{files[position]} has {_size(pixels)} pixels; {_size(first)} were expected, as "
+                f"in {files[0].name}.",
+                remedy="Bring all images to one size.",
+            )
+        stacked[position] = pixels
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for _ in pool.map(fill, range(len(files)), chunksize=64):
+            pass
+    return torch.from_numpy(stacked)
+
+
+def _size(pixels: np.ndarray) -> str:
+    return f"{pixels.shape[2]} x {pixels.shape[1]}"
+
+
+def _is_grey(path: Path) -> bool:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.mode in {"1", "L"}
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _damaged(path, error) from error
+
+
+def _decode(path: Path, *, grey: bool) -> np.ndarray:
+    """Channels first, uint8."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("L" if grey else "RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _damaged(path, error) from error
+    return pixels[None] if grey else np.moveaxis(pixels, 2, 0)
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split())
+    return DataError(
+        f"{path} cannot be read as an image: {reason}.".replace("..", "."),
+        remedy="Replace or remove the file.",
+    )
