@@ -11,7 +11,17 @@ EVERYWHERE = {"records", "errors"}
 #: Who may import whom, beside records and errors.
 MAY_IMPORT = {
     "__main__": {"cli"},
-    "cli": {"audit", "checkpoints", "implicit", "render", "training", "__init__"},
+    "cli": {
+        "audit",
+        "bounds",
+        "checkpoints",
+        "implicit",
+        "postulates",
+        "render",
+        "training",
+        "__init__",
+    },
+    "postulates": {"bounds", "checkpoints"},
     "audit": {
         "bounds",
         "checkpoints",

@@ -40,7 +40,9 @@ def examples(count: int = 50) -> DeviceExamples:
     return DeviceExamples(stored=stored, scale=1.0)
 
 
-def epoch(network: torch.nn.Module, optimizer: torch.optim.Optimizer, data: DeviceExamples, **given):
+def epoch(
+    network: torch.nn.Module, optimizer: torch.optim.Optimizer, data: DeviceExamples, **given
+):
     settings = EpochSettings(**{"seed": 0, "epoch": 1, **given})
     return train_epoch(network, optimizer, data, settings, HERE)
 

@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 
 from dlgen_cli import architectures
 from dlgen_cli.checkpoints import run_directory
+from dlgen_cli.datasets import hash_images, load_source
 from dlgen_cli.errors import DataError, TrainingError, UsageError
 from dlgen_cli.training import Progress, make_recipe, resume, run
 from dlgen_cli.training import loop as training_loop
-from dlgen_cli.datasets import hash_images, load_source
 from dlgen_cli.training.examples import prepare_examples
 
 REPEATABLE = (
@@ -79,7 +79,11 @@ def test_the_recorded_errors_are_those_of_the_stored_network(regimes: dict[str, 
     network.load_state_dict(load_file(regimes[name] / "model.safetensors"))
     labels = run_directory.read_labels(regimes[name])["labels"]
     train = (network(examples.train.images * examples.scale).argmax(1) != labels).double().mean()
-    test = (network(examples.test.images * examples.scale).argmax(1) != examples.test.labels).double().mean()
+    test = (
+        (network(examples.test.images * examples.scale).argmax(1) != examples.test.labels)
+        .double()
+        .mean()
+    )
     assert float(train) == config["train_error"]
     assert float(test) == pytest.approx(config["test_error"], abs=1e-12)
 

@@ -13,7 +13,6 @@ from typer.testing import CliRunner, Result
 from dlgen_cli import training
 from dlgen_cli.cli.options import as_command
 from dlgen_cli.cli.train import TrainCommand, train
-from dlgen_cli.errors import UsageError
 
 
 def invoke(*words: str) -> Result:

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from dlgen_cli import __version__
-from dlgen_cli.cli import audits, compress, console, demo, train
+from dlgen_cli.cli import audits, compress, console, demo, postulates, train
 from dlgen_cli.cli.implicit import implicit_app
 from dlgen_cli.cli.options import as_command
 from dlgen_cli.errors import DlgenError, UsageError
@@ -110,6 +110,7 @@ def root(
 
 for _name, _function, _options in (
     ("train", train.train, train.TrainCommand),
+    ("postulates", postulates.postulates, postulates.PostulatesCommand),
     ("spectra", audits.spectra, audits.SpectraCommand),
     ("compress-bound", audits.compress_bound, audits.CompressBoundCommand),
     ("compress", compress.compress, compress.CompressCommand),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,7 @@ import typer
 
 from dlgen_cli.cli import console
 from dlgen_cli.cli.options import ReportOptions
+from dlgen_cli.cli.training_options import TrainingOptions
 from dlgen_cli.cli.training_progress import show_progress
 from dlgen_cli.records import Report
 
@@ -23,8 +24,8 @@ _EXIT_INTERRUPTED = 130
 
 
 @dataclass(kw_only=True)
-class TrainCommand(ReportOptions):
-    """Options of ``dlgen train``; None takes the default, or with ``--resume`` the saved value."""
+class DatasetOption:
+    """The regime; apart, so that it stands first in the help."""
 
     dataset: Annotated[
         str | None,
@@ -34,149 +35,12 @@ class TrainCommand(ReportOptions):
             show_default="standard",
         ),
     ] = None
-    source: Annotated[
-        str | None,
-        typer.Option(
-            "--source",
-            help="Images: cifar10, digits, or a directory with train/CLASS/* and test/CLASS/*.",
-            show_default="cifar10",
-        ),
-    ] = None
-    arch: Annotated[
-        str | None,
-        typer.Option(
-            "--arch",
-            help="Architecture: mobilenet_v2, mlp, or a classification model of torchvision.",
-            show_default="mlp for digits, else mobilenet_v2",
-        ),
-    ] = None
-    width: Annotated[
-        int | None,
-        typer.Option("--width", help="Dimension of the mlp's matrices.", show_default="64"),
-    ] = None
-    depth: Annotated[
-        int | None,
-        typer.Option("--depth", help="Number of the mlp's matrices.", show_default="3"),
-    ] = None
-    stem: Annotated[
-        str | None,
-        typer.Option(
-            "--stem",
-            help="First strides of mobilenet_v2: small (32 x 32 becomes 4 x 4), medium (2 x 2) or "
-            "imagenet (1 x 1); each costs a CPU several times the next.",
-            show_default="small",
-        ),
-    ] = None
-    optimizer: Annotated[
-        str | None,
-        typer.Option("--optimizer", help="adam, or sgd with momentum 0.9.", show_default="adam"),
-    ] = None
-    lr: Annotated[
-        float | None,
-        typer.Option("--lr", help="Learning rate.", show_default="adam 0.001 (mlp 0.003), sgd 0.1"),
-    ] = None
-    schedule: Annotated[
-        str | None,
-        typer.Option(
-            "--schedule",
-            help="Learning rate over the run: constant, or linear to 0 at the last epoch.",
-            show_default="constant",
-        ),
-    ] = None
-    batch_size: Annotated[
-        int | None,
-        typer.Option("--batch-size", help="Examples for each step.", show_default="128"),
-    ] = None
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            "--epochs", help="The most passes over the data.", show_default="100, mlp 3000"
-        ),
-    ] = None
-    until_train_error: Annotated[
-        float | None,
-        typer.Option(
-            "--until-train-error",
-            help="Stop at this share of wrong training answers or less; -1 runs all epochs.",
-            show_default="0",
-        ),
-    ] = None
-    evaluate_every: Annotated[
-        int | None,
-        typer.Option(
-            "--evaluate-every",
-            help="Epochs between two evaluations on all training and test examples.",
-            show_default="1",
-        ),
-    ] = None
-    m: Annotated[
-        int | None,
-        typer.Option(
-            "--m",
-            help="Examples to train on.",
-            show_default="all that the holdout leaves",
-        ),
-    ] = None
-    holdout: Annotated[
-        int | None,
-        typer.Option(
-            "--holdout",
-            help="Real examples set aside before anything else and never trained on.",
-            show_default="0",
-        ),
-    ] = None
-    clip_linf: Annotated[
-        float | None,
-        typer.Option(
-            "--clip-linf",
-            help="Keep every parameter within this distance of 0 after every step.",
-            show_default="no bound",
-        ),
-    ] = None
-    adversary: Annotated[
-        str | None,
-        typer.Option(
-            "--adversary",
-            help="Wrong labels of mixed-adversarial: shift (y + 1) or uniform.",
-            show_default="shift",
-        ),
-    ] = None
-    seed: Annotated[
-        int | None,
-        typer.Option("--seed", help="Seed of all randomness of the run.", show_default="0"),
-    ] = None
-    device: Annotated[
-        str | None,
-        typer.Option("--device", help="auto, cpu, cuda or mps.", show_default="auto"),
-    ] = None
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            "--precision",
-            help="float32, bfloat16 (mixed precision), or auto: mixed on CUDA.",
-            show_default="auto",
-        ),
-    ] = None
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            "--threads",
-            help="Threads on the CPU; the bytes of a run depend on their number.",
-            show_default="all, mlp 1",
-        ),
-    ] = None
-    compile: Annotated[
-        bool | None,
-        typer.Option("--compile/--no-compile", help="Put the steps through torch.compile."),
-    ] = None
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--data-dir",
-            help="Where cifar10 lies: torchvision's files or train/ and test/ as image folders; "
-            "downloaded where it is not there.",
-        ),
-    ] = None
+
+
+@dataclass(kw_only=True)
+class TrainCommand(TrainingOptions, DatasetOption, ReportOptions):
+    """Options of ``dlgen train``; None takes the default, or with ``--resume`` the saved value."""
+
     out: Annotated[
         Path | None,
         typer.Option(
@@ -198,18 +62,13 @@ class TrainCommand(ReportOptions):
     ] = False
 
 
-# Options that are settings of the recipe under another name.
-_RENAMED = {"arch": "architecture", "lr": "learning_rate"}
-_NOT_SETTINGS = {"data_dir", "out", "resume", "tensorboard"}
-
-
 def train(options: TrainCommand) -> None:
     """Train one of the four regimes and write a checkpoint directory.
 
     No explicit regularization is added. On the CPU the same options give the same bytes.
     """
     console.chosen_format(options)  # fails before the training, not after it
-    given = _given(options)
+    given = {"dataset": options.dataset, **options.settings()}
     directory = options.out or _default_directory(given)
     try:
         result = _run(options, given, directory)
@@ -233,16 +92,6 @@ def _interruption(directory: Path, options: TrainCommand) -> str:
     if options.data_dir is not None:
         words += ["--data-dir", str(options.data_dir)]
     return f"Interrupted. Go on with: {shlex.join(words)}"
-
-
-def _given(options: TrainCommand) -> dict[str, Any]:
-    """The settings of the recipe by name; None where the user said nothing."""
-    common = {one.name for one in fields(ReportOptions)}
-    return {
-        _RENAMED.get(one.name, one.name): getattr(options, one.name)
-        for one in fields(options)
-        if one.name not in common | _NOT_SETTINGS
-    }
 
 
 def _default_directory(given: dict[str, Any]) -> Path:

@@ -13,6 +13,7 @@ from dlgen_cli.render.layers_section import layers_section, skipped_section
 from dlgen_cli.render.ledger_section import ledger_section
 from dlgen_cli.render.model import Block, Document, Fact, Paragraph, Section
 from dlgen_cli.render.pac_bayes_sections import pac_bayes_sections
+from dlgen_cli.render.postulates_section import postulates_sections
 from dlgen_cli.render.rademacher_section import rademacher_section
 from dlgen_cli.render.results_section import results_section
 from dlgen_cli.render.text import unbroken
@@ -52,9 +53,9 @@ def build_document(report: Report, verbosity: int = 0) -> Document:
     Returns:
         The document; sections that the report has nothing for are left out.
     """
-    sections = [
+    sections: list[Section | None] = [
         _errors_section(report.errors),
-        results_section(report.results, verbosity),
+        *_results(report.results, verbosity),
         layers_section(report.layers, verbosity),
         skipped_section(report.skipped, verbosity),
         bounds_section(report.bounds),
@@ -70,6 +71,10 @@ def build_document(report: Report, verbosity: int = 0) -> Document:
         facts=(*_provenance(report.provenance, verbosity), *_settings(report.settings, verbosity)),
         sections=tuple(section for section in sections if section is not None),
     )
+
+
+def _results(results: Mapping[str, Any] | None, verbosity: int) -> Sequence[Section | None]:
+    return postulates_sections(results) or [results_section(results, verbosity)]
 
 
 def _provenance(provenance: Provenance | None, verbosity: int) -> list[Fact]:

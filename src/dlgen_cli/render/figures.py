@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SUFFIXES = (".png", ".svg", ".pdf")
+#: Okabe and Ito's palette, told apart with every common form of colour blindness.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 #: Of every plot: equal numbers give equal bytes, and text stays text.
 STYLE: Any = {"svg.hashsalt": "dlgen", "pdf.fonttype": 42}
 
@@ -74,6 +76,19 @@ def cannot_write(path: Path, error: OSError) -> OutputError:
         f"The plot {path} cannot be written: {error.strerror or error}.",
         remedy="Name another file.",
     )
+
+
+def svg_text(figure: Figure) -> str:
+    """A figure as SVG, for a page that holds everything itself; equal numbers, equal text."""
+    import io
+
+    import matplotlib as mpl
+
+    buffer = io.StringIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator
 
+from dlgen_cli.errors import DependencyError
 from dlgen_cli.render.model import (
     STATUS_TONES,
     Block,
@@ -14,6 +15,7 @@ from dlgen_cli.render.model import (
     Facts,
     Ledger,
     Paragraph,
+    Picture,
     Section,
     Table,
 )
@@ -48,9 +50,13 @@ td.number { white-space: nowrap; }
 .ledger li { margin: 0 0 .4rem; }
 .ledger b { display: inline-block; min-width: 5.5rem; }
 p { margin: .5rem 0; }
+figure { margin: .5rem 0; background: #fff; color: #1a1a1a; }
+figure svg { width: 100%; max-width: 60rem; height: auto; }
+figcaption { font-size: .85rem; padding: 0 0 .5rem .5rem; }
 footer { margin-top: 2.5rem; font-size: .85rem; }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; } .wide { overflow: visible; }
-  table { font-size: 8pt; } th, td { padding-right: .4rem; } tr, li { break-inside: avoid; }
+  figure, tr, li { break-inside: avoid; } table { font-size: 8pt; }
+  th, td { padding-right: .4rem; }
   h2 { break-after: avoid; } thead { display: table-header-group; } }
 @media (max-width: 34rem) { dl { grid-template-columns: 1fr; } dd { margin: 0 0 .5rem; } }
 """
@@ -103,6 +109,19 @@ def _block(block: Block) -> Iterator[str]:
             yield from _ledger(block)
         case Paragraph():
             yield f'<p class="{block.tone}">{_escape(block.text)}</p>'
+        case Picture():
+            yield from _picture(block)
+
+
+def _picture(picture: Picture) -> Iterator[str]:
+    try:
+        drawing = picture.draw()
+    except DependencyError as error:
+        yield f'<p class="muted">{_escape(str(error))}</p>'
+        return
+    caption = _escape(picture.caption)
+    yield f'<figure role="img" aria-label="{caption}">{drawing}'
+    yield f"<figcaption>{caption}</figcaption></figure>"
 
 
 def _facts(facts: tuple[Fact, ...]) -> Iterator[str]:

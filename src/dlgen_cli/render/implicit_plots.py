@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
 Panel = Mapping[str, Any]
 
-#: Okabe and Ito's palette, told apart with every common form of colour blindness; the markers
-#: tell the curves apart without colour.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+#: The markers tell the curves apart without colour.
+_COLOURS = figures.PALETTE
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _BLACK, _GREY, _PALE, _LIGHT = "#000000", "#595959", "#A6A6A6", "#DDDDDD"
 _MOST_GREY = 30

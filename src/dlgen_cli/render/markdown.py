@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dlgen_cli.render.model import Block, Document, Fact, Facts, Ledger, Paragraph, Table
+from dlgen_cli.render.model import Block, Document, Fact, Facts, Ledger, Paragraph, Picture, Table
 from dlgen_cli.render.text import spaced, visible
 
 # An underscore inside a word and a bracket that opens no link are plain text.
@@ -45,6 +45,8 @@ def _block(block: Block) -> Iterator[str]:
                 yield f"- **{line.status}** {_escape(line.statement)}{evidence}{scope}"
         case Paragraph():
             yield _escape(block.text)
+        case Picture():
+            pass  # only a page shows it
 
 
 def _facts(facts: tuple[Fact, ...]) -> list[str]:

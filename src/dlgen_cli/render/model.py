@@ -6,6 +6,7 @@ words that belong together are joined by `dlgen_cli.render.text.NO_BREAK`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -110,7 +111,20 @@ class Ledger:
     lines: tuple[LedgerLine, ...]
 
 
-Block: TypeAlias = Table | Paragraph | Facts | Ledger
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A drawing; only a page shows it, and only then is it drawn.
+
+    Attributes:
+        caption: what it shows, also for those who do not see it.
+        draw: makes it, as SVG; raises DependencyError where matplotlib is missing.
+    """
+
+    caption: str
+    draw: Callable[[], str]
+
+
+Block: TypeAlias = Table | Paragraph | Facts | Ledger | Picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

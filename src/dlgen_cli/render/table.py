@@ -20,6 +20,7 @@ from dlgen_cli.render.model import (
     Facts,
     Ledger,
     Paragraph,
+    Picture,
     Section,
     Table,
     Tone,
@@ -102,6 +103,8 @@ def _block(block: Block, width: int) -> Iterator[Text]:
             yield from _ledger(block, width)
         case Paragraph():
             yield from _prose(block.text, width, _INDENT, _STYLES[block.tone])
+        case Picture():
+            pass  # only a page shows it
 
 
 def _prose(text: str, width: int, indent: int, style: str) -> Iterator[Text]:

@@ -2,7 +2,7 @@
 
 from dlgen_cli.training.progress import Progress, ProgressCallback
 from dlgen_cli.training.recipe import Recipe, continue_recipe, make_recipe, recipe_to_dict
-from dlgen_cli.training.run import RunResult, resume, run
+from dlgen_cli.training.run import RunResult, is_finished, is_started, require_same, resume, run
 
 __all__ = [
     "Progress",
@@ -10,8 +10,11 @@ __all__ = [
     "Recipe",
     "RunResult",
     "continue_recipe",
+    "is_finished",
+    "is_started",
     "make_recipe",
     "recipe_to_dict",
+    "require_same",
     "resume",
     "run",
 ]

@@ -121,8 +121,8 @@ def _files() -> str:
             "- `model.safetensors`, `init.safetensors`: the trained and the initial parameters.",
             "- `config.json`: these facts for programs.",
             "- `labels.safetensors`: the labels trained on, the place of each example in the",
-            "  source (-1: synthetic), which of them were altered, what was held out, and hashes of",
-            "  the images.",
+            "  source (-1: synthetic), which of them were altered, what was held out, and hashes",
+            "  of the images.",
             "- `metrics.jsonl`: loss and errors after each epoch.",
             "- `resume.pt`: the state from which `dlgen train --resume` goes on.",
         )

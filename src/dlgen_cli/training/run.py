@@ -146,6 +146,30 @@ def resume(
         return _finish(trial, directory, progress, save_seconds)
 
 
+def is_finished(directory: Path) -> bool:
+    """Whether the directory holds a finished run and no unfinished continuation of it."""
+    return run_directory.is_run_directory(directory) and not is_started(directory)
+
+
+def is_started(directory: Path) -> bool:
+    """Whether an unfinished run of this directory keeps its state."""
+    return run_directory.partial_directory(directory).is_dir()
+
+
+def require_same(directory: Path, given: Mapping[str, Any]) -> None:
+    """Check that a finished run was made with the settings that the user asks for now.
+
+    Args:
+        directory: the run's directory.
+        given: as in `resume`; None stands for whatever the run has.
+
+    Raises:
+        UsageError: a setting differs.
+        CheckpointError: the saved state is damaged.
+    """
+    continue_recipe(saved_recipe(run_directory.read_resume(directory)), given)
+
+
 def _finish(
     trial: Trial, directory: Path, progress: ProgressCallback | None, save_seconds: float
 ) -> RunResult:

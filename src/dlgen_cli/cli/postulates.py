@@ -1,0 +1,129 @@
+"""``dlgen postulates``: the four regimes side by side, and a verdict on each postulate."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dlgen_cli.cli import console
+from dlgen_cli.cli.options import ReportOptions
+from dlgen_cli.cli.training_options import TrainingOptions
+from dlgen_cli.cli.training_progress import show_progress
+from dlgen_cli.records import Report
+
+if TYPE_CHECKING:
+    from dlgen_cli.postulates import FinishedRun, Verdict
+
+_EXIT_INTERRUPTED = 130
+_FOLDER = Path("runs/postulates")
+
+
+@dataclass(kw_only=True)
+class PostulatesCommand(TrainingOptions, ReportOptions):
+    """Options of ``dlgen postulates``: those of ``dlgen train`` but for the regime."""
+
+    delta: Annotated[
+        float,
+        typer.Option("--delta", help="Probability that an interval of a test error fails."),
+    ] = 0.05
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            help="Holds the four runs, one directory each, and the curves and pages.",
+        ),
+    ] = _FOLDER
+
+
+def postulates(options: PostulatesCommand) -> None:
+    """Run the four regimes, or pick up what is there, and judge the four postulates.
+
+    Finished runs under --out are taken as they are, unfinished ones go on, missing ones are
+    trained. Beside them it writes curves.png, curves.svg, report.html and report.json.
+    """
+    from dlgen_cli.bounds.ranges import require_delta
+    from dlgen_cli.postulates import REGIMES, judge, read_runs
+
+    console.chosen_format(options)
+    require_delta(options.delta)
+    try:
+        for regime in REGIMES:
+            _finish(regime, options)
+    except KeyboardInterrupt:
+        console.stderr().print("Interrupted. The same command goes on.", markup=False)
+        raise typer.Exit(_EXIT_INTERRUPTED) from None
+    runs = read_runs(options.out, options.delta)
+    report = _report(options, runs, judge(runs))
+    _write_pages(options.out, report)
+    console.emit(report, options)
+
+
+def _finish(regime: str, options: PostulatesCommand) -> None:
+    """Train a regime, or go on with it, unless it is finished."""
+    from dlgen_cli import training
+
+    directory = options.out / regime
+    given = {"dataset": regime, **options.settings()}
+    if training.is_finished(directory):
+        training.require_same(directory, given)
+        if not options.quiet:
+            console.stderr().print(f"{regime}: taken from {directory}", markup=False)
+        return
+    is_new = not training.is_started(directory)
+    if not options.quiet:
+        console.stderr().print(
+            f"{regime}: {'training' if is_new else 'going on'} in {directory}", markup=False
+        )
+    with show_progress(options) as progress:
+        if is_new:
+            recipe = training.make_recipe(given)
+            training.run(recipe, directory, data_dir=options.data_dir, progress=progress)
+        else:
+            training.resume(directory, given, data_dir=options.data_dir, progress=progress)
+
+
+def _report(options: PostulatesCommand, runs: list[FinishedRun], verdicts: list[Verdict]) -> Report:
+    from dlgen_cli import __version__
+
+    return Report(
+        dlgen_version=__version__,
+        command="postulates",
+        settings={"out": str(options.out), "delta": options.delta},
+        results={
+            "runs": [_row(run) for run in runs],
+            "verdicts": [asdict(verdict) for verdict in verdicts],
+            "curves": {run.dataset: dict(run.curve) for run in runs},
+        },
+    )
+
+
+def _row(run: FinishedRun) -> dict[str, Any]:
+    return {
+        "dataset": run.dataset,
+        "examples": run.examples,
+        "altered": run.altered,
+        "parameters": run.parameters,
+        "train_error": run.train_error,
+        "test_error": run.test_error,
+        "test_error_lower": run.test_error_interval.lower,
+        "test_error_upper": run.test_error_interval.upper,
+        "epochs": run.epochs,
+    }
+
+
+def _write_pages(directory: Path, report: Report) -> None:
+    from dlgen_cli.errors import DependencyError
+    from dlgen_cli.render import render_text
+    from dlgen_cli.render.learning_curves import plot_learning_curves
+
+    curves = (report.results or {})["curves"]
+    try:
+        for name in ("curves.png", "curves.svg"):
+            plot_learning_curves(curves, directory / name)
+    except DependencyError as error:
+        console.stderr().print(f"No curves are drawn: {error}", markup=False)
+    for name, format_ in (("report.html", "html"), ("report.json", "json")):
+        console.write_whole(directory / name, render_text(report, format_))

@@ -1,0 +1,141 @@
+"""A run that is killed from outside goes on to the same bytes; two processes share one run."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from dlgen_cli.checkpoints import run_directory
+
+REPEATABLE = ("model.safetensors", "init.safetensors", "labels.safetensors", "config.json")
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """96 small images of two classes, light and dark."""
+    root = tmp_path_factory.mktemp("photographs")
+    for split, count in (("train", 40), ("test", 8)):
+        for label, name in enumerate(("dark", "light")):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                source = torch.Generator().manual_seed(1000 * label + number + len(split))
+                pixels = torch.randint(0, 200, (32, 32, 3), generator=source) + 50 * label
+                Image.fromarray(pixels.to(torch.uint8).numpy()).save(folder / f"{number}.png")
+    return root
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "dlgen_cli", "train", "--device", "cpu", *words]
+
+
+def convolutional(photographs: Path, out: Path, *words: str) -> list[str]:
+    """Three epochs of a MobileNetV2 on a handful of images."""
+    options = ("--source", str(photographs), "--stem", "imagenet", "--batch-size", "16")
+    return command(
+        *options, "--epochs", "3", "--threads", "2", "--until-train-error", "-1", "-q",
+        "--out", str(out), *words,
+    )  # fmt: skip
+
+
+def test_a_run_killed_at_random_moments_ends_in_the_same_bytes(tmp_path: Path):
+    options = ("--source", "digits", "--epochs", "60", "--until-train-error", "-1", "-q")
+    subprocess.run(command(*options, "--out", str(tmp_path / "whole")), check=True, timeout=120)
+    chance, out, kills = random.Random(5), tmp_path / "killed", 0
+    resume: tuple[str, ...] = ()
+    while not out.exists():
+        process = subprocess.Popen(command(*options, *resume, "--out", str(out)))
+        while process.poll() is None and not (tmp_path / "killed.partial").exists():
+            time.sleep(0.01)
+        if kills < 5:
+            time.sleep(chance.uniform(0, 1))
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait(timeout=120)
+        resume = ("--resume",)
+    for name in REPEATABLE:
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_convolutional_run_on_two_threads_resumes_to_the_same_bytes(
+    tmp_path: Path, photographs: Path
+):
+    subprocess.run(convolutional(photographs, tmp_path / "whole"), check=True, timeout=120)
+    first = convolutional(photographs, tmp_path / "parts")
+    first[first.index("--epochs") + 1] = "1"
+    subprocess.run(first, check=True, timeout=120)
+    subprocess.run(
+        convolutional(photographs, tmp_path / "parts", "--resume"), check=True, timeout=120
+    )
+    for name in REPEATABLE:
+        ours = (tmp_path / "parts" / name).read_bytes()
+        assert ours == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_ctrl_c_leaves_a_state_to_go_on_from(tmp_path: Path):
+    out = tmp_path / "run"
+    words = command("--source", "digits", "--epochs", "100000", "--until-train-error", "-1")
+    process = subprocess.Popen(
+        [*words, "--out", str(out)], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not (tmp_path / "run.partial" / "resume.pt").exists():
+        time.sleep(0.02)
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == f"Interrupted. Go on with: dlgen train --resume --out {out}"
+    assert "epoch" in run_directory.read_resume(tmp_path / "run.partial")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> dict[str, Path]:
+    """The same run by one process and by two."""
+    root = tmp_path_factory.mktemp("processes")
+    alone = convolutional(photographs, root / "alone", "--optimizer", "sgd", "--lr", "0.01")
+    subprocess.run(alone, check=True, timeout=120)
+    words = convolutional(photographs, root / "two", "--optimizer", "sgd", "--lr", "0.01", "--json")
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [sys.executable, *launch, *words[1:]],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    (root / "two.json").write_text(done.stdout)
+    return {"alone": root / "alone", "two": root / "two", "report": root / "two.json"}
+
+
+def test_two_processes_train_on_the_same_labels(shared: dict[str, Path]):
+    for name in ("labels.safetensors", "init.safetensors"):
+        ours, theirs = (load_file(shared[key] / name) for key in ("alone", "two"))
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    alone, two = (run_directory.read_config(shared[key]) for key in ("alone", "two"))
+    assert two["computation"]["processes"] == 2
+    assert two["examples_sha256"] == alone["examples_sha256"]
+    assert two["epochs"] == alone["epochs"] == 3
+
+
+def test_two_processes_report_once(shared: dict[str, Path]):
+    report = json.loads(shared["report"].read_text())
+    assert report["status"] == "success"
+    assert report["results"]["directory"] == str(shared["two"])
+
+
+def test_two_processes_learn_as_one_does(shared: dict[str, Path]):
+    # Batch normalization sees half a batch on each process, so the steps are not the same.
+    metrics = [run_directory.read_metrics(shared[key]) for key in ("alone", "two")]
+    assert metrics[0][0]["train_error"] == metrics[1][0]["train_error"]
+    assert metrics[1][-1]["loss"] < metrics[1][1]["loss"]
+    assert abs(metrics[0][1]["loss"] - metrics[1][1]["loss"]) < 0.5
