@@ -11,6 +11,7 @@ from dlgen_cli.records import Assumption
 
 if TYPE_CHECKING:
     from dlgen_cli.checkpoints import Checkpoint
+    from dlgen_cli.checkpoints.run_config import RunConfig
     from dlgen_cli.networks import ReadNetwork
 
 #: Sample count where neither the user nor the checkpoint gives one.
@@ -209,3 +210,80 @@ def anchor_lines(names: Sequence[str], *, from_run: bool) -> list[Assumption]:
             "It does not cover the mean network itself.",
         ),
     ]
+
+
+def count_line(given: int | None, found: int) -> Assumption:
+    """Whether m is the number of examples that the bound is evaluated on."""
+    statement = "m is the number of examples that the bound is evaluated on."
+    if given is not None and given > found:
+        return violated(statement, f"--m {given:,} was given; there are {found:,}.")
+    return verified(statement, f"{found:,} examples were counted.")
+
+
+def declared_sample_line(data: str, count: int) -> Assumption:
+    """What the sample is where no run recorded it."""
+    return declared(
+        "The sample is drawn independently from the population.",
+        f"The {count:,} training examples of {data} were given as the checkpoint's sample.",
+    )
+
+
+def run_sample_lines(config: RunConfig) -> list[Assumption]:
+    """What the sample is where a run recorded it."""
+    count, altered = config["examples"], config["counts"]["altered"]
+    found = verified(
+        "The sample is the one that the checkpoint was trained on.",
+        f"All {count:,} images of the run were found in the data by their hashes; labels are those "
+        "that it used.",
+    )
+    population = assumed(
+        "The sample is drawn independently from the population.",
+        "A subset of the data, drawn at random, with their real labels."
+        if not altered
+        else f"Its population is the one with altered labels: {altered:,} of {count:,} are.",
+    )
+    return [found, population]
+
+
+def spent_line(why: str, gone: int, left: int, *, enough: bool) -> Assumption:
+    """Whether examples that something else was trained on have left the bound's sample."""
+    statement = f"No example of the bound's sample trained {why}."
+    if enough:
+        return verified(
+            statement, f"{gone:,} examples trained it and left the bound; {left:,} are in it."
+        )
+    return violated(statement, f"{gone:,} examples trained it; {left:,} would be left.")
+
+
+def holdout_lines(
+    origin: str, count: int, overlap: int, *, recorded: bool
+) -> tuple[Assumption, ...]:
+    """Whether the checkpoint never saw the holdout.
+
+    Args:
+        origin: ``recorded`` by the run, or the ``test`` set.
+        count: its examples.
+        overlap: images in it that the sample holds too.
+        recorded: whether the training images are on record.
+    """
+    statement = "No example of the holdout was trained on."
+    trained = "the run's training images" if recorded else "the sample's images"
+    if overlap:
+        seen = violated(statement, f"{overlap:,} images of it are among {trained}, by their hashes.")
+    elif recorded:
+        seen = verified(statement, f"None of its {count:,} images is among {trained}, by hash.")
+    else:
+        seen = declared(
+            statement,
+            f"None of its {count:,} images is among {trained}, by hash; what the checkpoint was "
+            "trained on is not on record.",
+        )
+    chosen = "The checkpoint was not chosen by its errors on the holdout."
+    if origin == "recorded":
+        choice = verified(chosen, "The run set it aside first and did not look at it.")
+    else:
+        choice = declared(chosen, "It is the test set of the data given.")
+    independent = assumed(
+        "The holdout is drawn independently from the population.", "Nothing in the data can check it."
+    )
+    return (seen, choice, independent)

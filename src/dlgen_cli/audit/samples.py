@@ -1,0 +1,244 @@
+"""Which examples trained a checkpoint, which bound it, and which neither: found by their hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dlgen_cli import ledger
+from dlgen_cli.errors import DataError, UsageError
+from dlgen_cli.records import Assumption
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dlgen_cli.checkpoints import Checkpoint
+    from dlgen_cli.datasets import SourceData, Split
+
+#: Fewer examples than this carry no PAC-Bayes-kl bound.
+LEAST_EXAMPLES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """The examples behind a certificate.
+
+    Attributes:
+        source: what the data are called.
+        bound: the examples that trained the checkpoint and that its bounds are evaluated on.
+        hashes: of their images, shape ``(m, 16)``.
+        holdout: examples that the checkpoint never saw; None where there are none.
+        holdout_origin: ``recorded`` by the run, or the ``test`` set.
+        test: the test set; a measure, no certificate.
+        scale: what the pixels are multiplied by for the network.
+        sample_lines: the ledger on ``bound``.
+        holdout_lines: the ledger on ``holdout``.
+    """
+
+    source: str
+    bound: Split
+    hashes: Tensor
+    holdout: Split | None
+    holdout_origin: str
+    test: Split
+    scale: float
+    sample_lines: tuple[Assumption, ...]
+    holdout_lines: tuple[Assumption, ...]
+
+    def without(self, spent: Tensor, why: str) -> Samples:
+        """Take examples out of the bound's sample because something else was trained on them.
+
+        Args:
+            spent: hashes of images, shape ``(k, 16)``.
+            why: what was trained on them, for the ledger.
+        """
+        import torch
+
+        gone = _keys(spent)
+        kept = torch.tensor([key not in gone for key in _ordered_keys(self.hashes)])
+        count = int(kept.sum())
+        if count == len(kept):
+            return self
+        line = ledger.spent_line(why, len(kept) - count, count, enough=count >= LEAST_EXAMPLES)
+        places = torch.nonzero(kept).flatten() if count else torch.arange(len(kept))
+        return replace(
+            self,
+            bound=self.bound.take(places),
+            hashes=self.hashes[places],
+            sample_lines=(*self.sample_lines, line),
+        )
+
+
+def find_samples(checkpoint: Checkpoint, data: str, m: int | None) -> Samples:
+    """Find the examples that a checkpoint was trained on, and those that it never saw.
+
+    A run of ``dlgen train`` recorded the hashes of its images and the labels that it used. For
+    another checkpoint the whole training part of the data is its sample, as the user declares.
+
+    Args:
+        checkpoint: opened.
+        data: ``digits``, ``cifar10``, or a directory that holds CIFAR-10 or an image folder.
+        m: the sample count that the user asks for; None for all examples found.
+
+    Raises:
+        UsageError: m is smaller than the sample.
+        DataError: the data are missing or damaged, or are not those of the run.
+    """
+    source = open_data(data)
+    recorded = _recorded(checkpoint)
+    if recorded is None:
+        samples = _declared(source, data)
+    else:
+        samples = _of_run(checkpoint, source, recorded, data)
+    count = len(samples.bound)
+    if m is not None and m < count:
+        raise UsageError(
+            f"--m {m} was given, but the sample in {data} has {count} examples.",
+            remedy="Leave out --m.",
+        )
+    line = ledger.count_line(m, count)
+    return replace(samples, sample_lines=(line, *samples.sample_lines))
+
+
+def open_data(data: str) -> SourceData:
+    """Load what ``--data`` names."""
+    from dlgen_cli.datasets import load_source, source_names
+    from dlgen_cli.datasets.image_folder import is_image_folder
+
+    if data in source_names():
+        return load_source(data)
+    path = Path(data)
+    if not path.is_dir():
+        raise UsageError(
+            f"--data {data} is neither a known source nor a directory.",
+            remedy=f"Give {', '.join(source_names())}, or a directory with train/ and test/.",
+        )
+    if is_image_folder(path):
+        return load_source(data)
+    return load_source("cifar10", path)
+
+
+def training_hashes(path: Path) -> Tensor | None:
+    """Hashes of the images that a file of a run was trained on; None where nothing is recorded.
+
+    Args:
+        path: a checkpoint directory of ``dlgen train``, or a file in one.
+    """
+    from dlgen_cli.checkpoints import run_directory
+
+    directory = path if path.is_dir() else path.parent
+    if not run_directory.is_run_directory(directory):
+        return None
+    return run_directory.read_labels(directory).get("image_hashes")
+
+
+def _recorded(checkpoint: Checkpoint) -> dict[str, Tensor] | None:
+    from dlgen_cli.checkpoints import run_directory
+
+    directory = checkpoint.path if checkpoint.path.is_dir() else checkpoint.path.parent
+    if checkpoint.config is None or not run_directory.is_run_directory(directory):
+        return None
+    labels = run_directory.read_labels(directory)
+    if "image_hashes" not in labels:
+        raise DataError(
+            f"{directory} records no hashes of its images, so that its sample cannot be found.",
+            remedy="Train the run again with this version of dlgen.",
+        )
+    return labels
+
+
+def _declared(source: SourceData, data: str) -> Samples:
+    from dlgen_cli.datasets import hash_images
+
+    hashes = hash_images(source.train.images)
+    overlap = len(_keys(hashes) & _keys(hash_images(source.test.images)))
+    return Samples(
+        source=source.name,
+        bound=source.train,
+        hashes=hashes,
+        holdout=source.test,
+        holdout_origin="test",
+        test=source.test,
+        scale=1.0,
+        sample_lines=(ledger.declared_sample_line(data, len(source.train)),),
+        holdout_lines=ledger.holdout_lines("test", len(source.test), overlap, recorded=False),
+    )
+
+
+def _of_run(
+    checkpoint: Checkpoint, source: SourceData, recorded: dict[str, Tensor], data: str
+) -> Samples:
+    from dlgen_cli.datasets import hash_images
+
+    pool = {key: place for place, key in enumerate(_ordered_keys(hash_images(source.train.images)))}
+    config = checkpoint.config
+    assert config is not None  # noqa: S101  the caller has looked
+    bound = _labelled(source, pool, recorded, data)
+    spent = _keys(recorded["image_hashes"])
+    held = [pool[key] for key in _ordered_keys(recorded["holdout_hashes"]) if key in pool]
+    if len(held) < len(recorded["holdout_hashes"]):
+        raise _other_data(data, len(recorded["holdout_hashes"]) - len(held))
+    holdout, origin = _never_seen(source, held)
+    unseen = hash_images(holdout.images)
+    return Samples(
+        source=source.name,
+        bound=bound,
+        hashes=recorded["image_hashes"],
+        holdout=holdout,
+        holdout_origin=origin,
+        test=source.test,
+        scale=config["input"]["scale"],
+        sample_lines=tuple(ledger.run_sample_lines(config)),
+        holdout_lines=ledger.holdout_lines(
+            origin, len(holdout), len(spent & _keys(unseen)), recorded=True
+        ),
+    )
+
+
+def _never_seen(source: SourceData, held: Sequence[int]) -> tuple[Split, str]:
+    import torch
+
+    if held:
+        return source.train.take(torch.tensor(held)), "recorded"
+    return source.test, "test"
+
+
+def _labelled(
+    source: SourceData, pool: dict[bytes, int], recorded: dict[str, Tensor], data: str
+) -> Split:
+    """The images of the run, found by their hashes, with the labels that it used."""
+    import torch
+
+    from dlgen_cli.datasets import Split
+
+    keys = _ordered_keys(recorded["image_hashes"])
+    synthetic = int((recorded["indices"] < 0).sum())
+    if synthetic:
+        raise DataError(
+            f"{synthetic} of the {len(keys)} examples that trained this run were drawn at random; "
+            f"they are not in {data}, so its risk on its sample cannot be evaluated.",
+            remedy="Leave out --data, or take a run on standard or mixed-adversarial.",
+        )
+    missing = [key for key in keys if key not in pool]
+    if missing:
+        raise _other_data(data, len(missing))
+    places = torch.tensor([pool[key] for key in keys])
+    return Split(images=source.train.images[places], labels=recorded["labels"])
+
+
+def _other_data(data: str, missing: int) -> DataError:
+    return DataError(
+        f"{missing} images of the run are not among the training images of {data}.",
+        remedy="Give --data the source that the run was trained on.",
+    )
+
+
+def _ordered_keys(hashes: Tensor) -> list[bytes]:
+    rows = hashes.contiguous().numpy()
+    return [row.tobytes() for row in rows]
+
+
+def _keys(hashes: Tensor) -> set[bytes]:
+    return set(_ordered_keys(hashes))
