@@ -1,0 +1,23 @@
+"""The empirical risk of a network, and of a Gaussian distribution over its weights."""
+
+from dlgen_cli.risk.evaluation import count_errors
+from dlgen_cli.risk.folded_network import (
+    FoldedNetwork,
+    coordinates,
+    fold_network,
+    open_folded,
+    replace_parameters,
+)
+from dlgen_cli.risk.gibbs import GibbsCounts, gibbs_errors, standard_deviations
+
+__all__ = [
+    "FoldedNetwork",
+    "GibbsCounts",
+    "coordinates",
+    "count_errors",
+    "fold_network",
+    "gibbs_errors",
+    "open_folded",
+    "replace_parameters",
+    "standard_deviations",
+]

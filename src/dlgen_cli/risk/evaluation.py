@@ -1,0 +1,113 @@
+"""The number of labelled examples that a predictor gets wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from dlgen_cli.errors import DataError
+
+#: Pixels as bytes stand for this many equal steps from 0 to 1.
+_BYTE_STEPS = 255
+
+
+@torch.no_grad()
+def count_errors(
+    predict: Callable[[Tensor], Tensor],
+    images: Tensor,
+    labels: Tensor,
+    *,
+    batch: int,
+    device: torch.device,
+    scale: float = 1.0,
+) -> int:
+    """Count the 0-1 errors of a predictor, exactly.
+
+    Args:
+        predict: float32 inputs on the device to logits of shape ``(n, classes)``; in evaluation
+            mode, as `FoldedNetwork` always is.
+        images: on the CPU, shape ``(n, ...)``, see `as_inputs`.
+        labels: int64, shape ``(n,)``, in ``0 .. classes - 1``.
+        batch: examples that are evaluated at a time, at least 1.
+        device: where to compute.
+        scale: multiplies every pixel.
+
+    Returns:
+        The number of examples whose label's logit is not strictly the largest. A tie is an
+        error, and so are logits with a NaN.
+
+    Raises:
+        DataError: images and labels do not fit each other or the logits.
+    """
+    require_labelled(images, labels)
+    errors = 0
+    for start in range(0, len(labels), batch):
+        part = slice(start, start + batch)
+        logits = predict(as_inputs(images[part], device, scale))
+        errors += int(wrong_answers(logits, labels[part].to(device)).sum())
+    return errors
+
+
+def as_inputs(images: Tensor, device: torch.device, scale: float) -> Tensor:
+    """Pixels to what the network takes: ``scale * pixel`` in float32, on the device.
+
+    Args:
+        images: floats are pixels as they are; a uint8 is the pixel ``value / 255``.
+        device: where to compute.
+        scale: multiplies every pixel.
+    """
+    moved = images.to(device)
+    if moved.dtype == torch.uint8:
+        return moved.to(torch.float32).div_(_BYTE_STEPS).mul_(scale)
+    return moved.to(torch.float32) * scale
+
+
+def wrong_answers(logits: Tensor, labels: Tensor) -> Tensor:
+    """Which examples are answered wrongly.
+
+    Args:
+        logits: shape ``(n, classes)``.
+        labels: int64, shape ``(n,)``, on the same device.
+
+    Returns:
+        Booleans, shape ``(n,)``: False only where the label's logit is strictly the largest.
+
+    Raises:
+        DataError: the logits have another shape, or a label has no logit.
+    """
+    if logits.ndim != 2 or len(logits) != len(labels):
+        raise DataError(
+            f"The network's output for {len(labels)} examples has shape {tuple(logits.shape)}; "
+            "one row of logits for each example was expected.",
+            remedy="Give a checkpoint of a classifier.",
+        )
+    largest = int(labels.max()) if len(labels) else 0
+    if largest >= logits.shape[1]:
+        raise DataError(
+            f"A label is {largest}, but the network has {logits.shape[1]} classes.",
+            remedy="Give the data that the checkpoint was trained for.",
+        )
+    own = logits.gather(1, labels[:, None])
+    others = logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
+    return ~(own[:, 0] > others)  # a comparison with NaN is False
+
+
+def require_labelled(images: Tensor, labels: Tensor) -> None:
+    """Refuse images and labels that do not fit each other.
+
+    Raises:
+        DataError: there is no example, the numbers differ, or a label is no class.
+    """
+    if len(images) != len(labels) or labels.ndim != 1 or not len(labels):
+        raise DataError(
+            f"There are {len(images)} images and labels of shape {tuple(labels.shape)}; one label "
+            "for each image, and at least one image, was expected."
+        )
+    if labels.dtype != torch.int64 or int(labels.min()) < 0:
+        raise DataError(
+            f"Labels are {labels.dtype} from {labels.min()}; int64 from 0 was expected."
+        )
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise DataError(f"Images are {images.dtype}; uint8 or floating point was expected.")

@@ -1,0 +1,279 @@
+"""A network that can be evaluated at any point of its parameter space, and at random ones.
+
+The parameters are the coordinates of the audit: every weight and bias after batch normalization
+was folded into the layer before it and weight normalization was resolved. A Gaussian over them
+perturbs the map that is really applied, running statistics included.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from dlgen_cli.checkpoints import Checkpoint
+from dlgen_cli.errors import TensorError, UsageError
+from dlgen_cli.networks import GraphLayer, Network, ReadNetwork, effective_tensors
+from dlgen_cli.networks.building import build_for
+from dlgen_cli.networks.recording import record
+from dlgen_cli.risk.maps import apply_map
+from dlgen_cli.risk.sampling import WeightSampler, own_weight_entries
+
+#: Entries of the largest tensor of a batch: what fits a processor's cache, and a device's memory.
+_ENTRIES_ON_CPU = 1 << 22
+_ENTRIES_ON_DEVICE = 1 << 27
+_LARGEST_BATCH = 4096
+
+
+class FoldedNetwork:
+    """The folded network of a checkpoint, in float32 and in evaluation mode.
+
+    Attributes:
+        network: its traced graph.
+        parameters: the coordinates in float32, by `GraphLayer.weight_name` and
+            `GraphLayer.bias_name`: see `coordinates`. They are the mean of a posterior around
+            this network, so distances that enter a KL divergence are to be taken from them.
+        device: where they are.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: Network,
+        module: nn.Module,
+        slot: _SamplerSlot,
+        parameters: Mapping[str, Tensor],
+    ) -> None:
+        self.network = network
+        self.parameters = {name: _in_layout(tensor) for name, tensor in parameters.items()}
+        self.device = next(iter(self.parameters.values())).device
+        self._module = module
+        self._slot = slot
+
+    @torch.no_grad()
+    def logits(self, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+        """Evaluate at a point of the parameter space.
+
+        Args:
+            parameters: float32, one tensor for each of the network's own.
+            inputs: float32, shape ``(n, *network.input_shape)``.
+
+        Returns:
+            Shape ``(n, *network.output_shape)``.
+        """
+        if inputs.ndim == 4:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        result: Tensor = torch.func.functional_call(self._module, dict(parameters), (inputs,))
+        return result
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """The logits at the network's own parameters."""
+        return self.logits(self.parameters, inputs)
+
+    def sampled_logits(self, sampler: WeightSampler, inputs: Tensor) -> Tensor:
+        """Evaluate every example under Gaussian weights of its own around `parameters`.
+
+        Args:
+            sampler: the deviations and the noise of this batch.
+            inputs: float32, shape ``(n, *network.input_shape)``.
+
+        Returns:
+            Logits, independent from example to example.
+        """
+        self._slot.sampler = sampler
+        try:
+            return self.logits(self.parameters, inputs)
+        finally:
+            self._slot.sampler = None
+
+    def with_parameters(self, parameters: Mapping[str, Tensor]) -> FoldedNetwork:
+        """The same graph with other parameters, on their device."""
+        return FoldedNetwork(
+            network=self.network, module=self._module, slot=self._slot, parameters=parameters
+        )
+
+    def to(self, device: torch.device) -> FoldedNetwork:
+        """The same network on a device."""
+        return self.with_parameters(
+            {name: tensor.to(device) for name, tensor in self.parameters.items()}
+        )
+
+    def batch_size(self, *, own_weights: bool) -> int:
+        """How many examples to evaluate at a time.
+
+        Args:
+            own_weights: whether every example has weights of its own.
+        """
+        sizes = [math.prod(node.shape) for node in self.network.nodes]
+        if own_weights:
+            sizes += [own_weight_entries(layer) for layer in self.network.layers.values()]
+        room = _ENTRIES_ON_CPU if self.device.type == "cpu" else _ENTRIES_ON_DEVICE
+        return max(1, min(_LARGEST_BATCH, room // max(1, *sizes)))
+
+
+def coordinates(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The coordinates of a state dict: folded in float64, then rounded to float32.
+
+    Checkpoint and anchors are to be taken through this one function. A tensor that needs no
+    folding and is stored in float32 or less comes out as it is.
+
+    Args:
+        network: traced.
+        tensors: a state dict with the network's names: the checkpoint's, or an anchor's.
+
+    Raises:
+        TensorError: a tensor is missing, has another shape, or is out of the range of float32.
+    """
+    found = effective_tensors(network, tensors)
+    return {name: _to_float32(name, tensor) for name, tensor in found.items()}
+
+
+def fold_network(
+    module: nn.Module, network: Network, tensors: Mapping[str, Tensor]
+) -> FoldedNetwork:
+    """Make the folded network of a traced module.
+
+    Args:
+        module: what was traced, in evaluation mode; it is not changed.
+        network: its graph.
+        tensors: its state dict, or another one with its names.
+
+    Raises:
+        UsageError: the graph has an operation that is not understood.
+        TensorError: see `coordinates`.
+    """
+    unsupported = network.unsupported
+    if unsupported is not None:
+        raise UsageError(
+            "The network cannot be evaluated at perturbed weights: "
+            f"{unsupported.name}: {unsupported.reason}.",
+            remedy="Leave out --data.",
+        )
+    slot = _SamplerSlot()
+    folded = _folded_module(module, network, slot)
+    return FoldedNetwork(
+        network=network, module=folded, slot=slot, parameters=coordinates(network, tensors)
+    )
+
+
+def open_folded(checkpoint: Checkpoint, read: ReadNetwork) -> FoldedNetwork:
+    """Make the folded network of a checkpoint.
+
+    Args:
+        checkpoint: named tensors.
+        read: what `read_network` returned for it.
+
+    Raises:
+        UsageError: its architecture is not known, or has an operation that is not understood.
+    """
+    if read.structure != "graph":
+        raise UsageError(
+            f"{checkpoint.path} does not record its architecture, so that it cannot be evaluated.",
+            remedy="Give --arch NAME.",
+        )
+    module = build_for(checkpoint, read.architecture).module
+    return fold_network(module, read.network, read.tensors)
+
+
+def replace_parameters(network: FoldedNetwork, tensors: Mapping[str, Tensor]) -> FoldedNetwork:
+    """The network with some parameters replaced, for example by those that b bits can store.
+
+    Args:
+        network: on any device.
+        tensors: by the names of ``network.parameters``, of any floating-point type; they are
+            rounded to float32.
+
+    Raises:
+        TensorError: there is no such parameter, or it has another shape.
+    """
+    changed = dict(network.parameters)
+    for name, tensor in tensors.items():
+        if name not in changed or tensor.shape != changed[name].shape:
+            wanted = tuple(changed[name].shape) if name in changed else "no such parameter"
+            raise TensorError(
+                f"{name} of shape {tuple(tensor.shape)} cannot replace a parameter: the folded "
+                f"network has {wanted}."
+            )
+        changed[name] = _to_float32(name, tensor).to(network.device)
+    return network.with_parameters(changed)
+
+
+class _SamplerSlot:
+    """What the layers of one network ask for the weights of the pass that is under way."""
+
+    sampler: WeightSampler | None = None
+
+
+class _FoldedLayer(nn.Module):
+    """One map; its parameters are given with each call."""
+
+    def __init__(self, layer: GraphLayer, slot: _SamplerSlot, *, is_shared: bool) -> None:
+        super().__init__()
+        self._layer = layer
+        self._slot = slot
+        self._is_shared = is_shared
+        self.weight = nn.Parameter(torch.empty(0, device="meta"), requires_grad=False)
+        self.bias: nn.Parameter | None = None
+        if layer.bias_name is not None:
+            self.bias = nn.Parameter(torch.empty(0, device="meta"), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the map, or the one of each example's own weights."""
+        sampler = self._slot.sampler
+        if sampler is None:
+            return apply_map(self._layer, x, self.weight, self.bias)
+        return sampler.apply(self._layer, x, self.weight, self.bias, is_shared=self._is_shared)
+
+
+def _folded_module(module: nn.Module, network: Network, slot: _SamplerSlot) -> nn.Module:
+    """The calls of a module with its layers replaced and its folded normalizations left out."""
+    graph = record(module)
+    records = {node.name: node for node in network.nodes}
+    calls = Counter(
+        network.layers[node.layer].module for node in network.nodes if node.layer is not None
+    )
+    folded = {
+        layer.batch_norm.module
+        for layer in network.layers.values()
+        if layer.batch_norm is not None and layer.kind != "diagonal"
+    }
+    targets: dict[str, Any] = {}
+    for node in list(graph.nodes):
+        if node.op not in {"call_module", "get_attr"}:
+            continue
+        path = str(node.target)
+        known = records.get(node.name)
+        if known is not None and known.layer is not None:
+            layer = network.layers[known.layer]
+            shared = calls[layer.module] > 1
+            targets.setdefault(path, _FoldedLayer(layer, slot, is_shared=shared))
+        elif known is None and path in folded:
+            node.replace_all_uses_with(node.all_input_nodes[0])
+            graph.erase_node(node)
+        else:
+            targets[path] = _attribute(module, path)
+    return fx.GraphModule(targets, graph).eval()
+
+
+def _attribute(module: nn.Module, path: str) -> Any:
+    found: Any = module
+    for part in path.split("."):
+        found = getattr(found, part)
+    return copy.deepcopy(found).eval() if isinstance(found, nn.Module) else found
+
+
+def _to_float32(name: str, tensor: Tensor) -> Tensor:
+    rounded = tensor.to(torch.float32)
+    if not bool(rounded.isfinite().all()):
+        raise TensorError(f"{name} has an entry that float32 cannot hold.")
+    return rounded
+
+
+def _in_layout(tensor: Tensor) -> Tensor:
+    """Kernels of images with their channels last in memory, as the images are."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
