@@ -295,7 +295,7 @@ def fixed_rank(
             **evaluation.terms(),
             **budget_terms(network, setting, 1),
             **setting_terms(setting),
-            **network_terms(network, network.at_rank(rank)),
+            **network_terms(network, network.at_rank(rank), setting.radius),
         },
         assumptions=assumptions,
         source=SOURCE,
@@ -356,7 +356,7 @@ def conclude_sweep(
             "largest_rank": len(sweep),
             **budget_terms(network, setting, len(sweep)),
             **setting_terms(setting),
-            **network_terms(network, network.at_rank(rank)),
+            **network_terms(network, network.at_rank(rank), setting.radius),
             "sweep": [
                 {
                     "rank": one,

@@ -196,7 +196,7 @@ def conclude_ranks(
             "union_nats": to_float(Decimal(union).ln()),
             **budget_terms(network, setting, union),
             **setting_terms(setting),
-            **network_terms(network, norms),
+            **network_terms(network, norms, setting.radius),
         },
         assumptions=assumptions,
         source=SOURCE,

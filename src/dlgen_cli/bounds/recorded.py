@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from dlgen_cli.bounds.propagation import LayerNorms
+from dlgen_cli.bounds.arithmetic import with_logarithm
+from dlgen_cli.bounds.propagation import LayerNorms, propagate
 from dlgen_cli.records import GraphNode
 
 if TYPE_CHECKING:
@@ -28,19 +29,24 @@ def setting_terms(setting: CompressionSetting) -> dict[str, Any]:
     }
 
 
-def network_terms(network: LayeredNetwork, norms: Mapping[str, LayerNorms]) -> dict[str, Any]:
+def network_terms(
+    network: LayeredNetwork, norms: Mapping[str, LayerNorms], radius: float
+) -> dict[str, Any]:
     """The graph and the norms that the distance is propagated from.
 
     Args:
         network: graph and layers.
         norms: of every layer against the compressed one.
+        radius: bounds the norm of the input.
 
     Returns:
-        ``network``: ``nodes`` (fields at their defaults left out) and ``layers`` with sizes and
-        norms, as plain numbers.
+        ``network``: ``nodes`` (fields at their defaults left out), ``layers`` with sizes and
+        norms, as plain numbers, and ``output_norm``, the bound on ``||h'(x)||`` that they give.
     """
+    output = propagate(network.nodes, norms, radius)
     return {
         "network": {
+            **with_logarithm("output_norm", output.radius),
             "nodes": _node_rows(network.nodes),
             "layers": [
                 {

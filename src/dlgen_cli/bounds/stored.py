@@ -69,7 +69,7 @@ def stored(
             **budget_terms(network, setting, choices),
             "widths": choices // math.prod(map_.largest_rank for map_ in network.maps),
             **setting_terms(setting),
-            **network_terms(network, norms),
+            **network_terms(network, norms, setting.radius),
         },
         assumptions=assumptions,
         source=SOURCE,
