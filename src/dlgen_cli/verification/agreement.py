@@ -20,8 +20,8 @@ _SHARED = {
     "radius": "radius",
     "epsilon": "epsilon",
 }
-#: Theorems whose examples are counted on data, not taken from ``m``.
-_COUNTED = {"compression.occam", "pac_bayes.kl", "holdout.clopper_pearson"}
+#: Theorems whose examples are some of the m.
+_PARTIAL = {"compression.occam", "pac_bayes.kl"}
 
 
 def check_settings(bound: Fields, settings: Fields) -> Iterator[Mismatch]:
@@ -30,7 +30,11 @@ def check_settings(bound: Fields, settings: Fields) -> Iterator[Mismatch]:
     for name, setting in _SHARED.items():
         if name not in terms.values or setting not in settings.values:
             continue
-        if name == "examples" and theorem in _COUNTED:
+        if name == "examples" and theorem == "holdout.clopper_pearson":
+            continue  # they are none of the m
+        if name == "examples" and theorem in _PARTIAL:
+            if terms.number(name) > settings.number(setting):
+                yield _odd(terms, name, f"at most m = {settings.number(setting)}")
             continue
         yield from _equal(terms, name, settings.number(setting))
     if "bits_per_parameter" in terms.values and settings.get("b") not in {None, "auto"}:
@@ -44,6 +48,19 @@ def check_settings(bound: Fields, settings: Fields) -> Iterator[Mismatch]:
                 where=settings.path("sigma"), recorded=settings.get("sigma"), recomputed=recorded
             )
     yield from _check_activations(bound, settings)
+
+
+def check_anchors(bound: Fields) -> Iterator[Mismatch]:
+    """The squared distance to an anchor is the sum of those of its tensors, rounded upward."""
+    terms = bound.fields("terms")
+    if "anchors" not in terms.values:
+        return
+    for row in terms.rows("anchors"):
+        parts = [part.number("squared_distance") for part in row.rows("layers")]
+        total = row.number("squared_distance_upper")
+        least = math.fsum(parts)
+        if parts and (min(parts) < 0 or not least <= total <= least * (1 + _ESTIMATE)):
+            yield Mismatch(where=row.path("layers"), recorded=least, recomputed=total)
 
 
 def check_margin(settings: Fields) -> Iterator[Mismatch]:
@@ -141,12 +158,22 @@ def _check_used(used: Fields, measured: Fields) -> Iterator[Mismatch]:
     shape = [int(one) for one in measured.numbers("shape")]
     yield from _equal(used, "rows", shape[0])
     yield from _equal(used, "columns", math.prod(shape[1:]))
-    if not used.count("bias_parameters"):
-        for name in ("moved_bias_norm_upper", "bias_error_upper"):
-            if used.number(name) > math.ulp(0.0):
-                yield _odd(used, name, "0, for there is no bias")
+    if not _is_folded(measured):
+        yield from _check_bias(used, measured)
     if used.flag("is_diagonal") != (measured.get("kind") == "diagonal"):
         yield _odd(used, "is_diagonal", f"that of a {measured.get('kind')}")
+
+
+def _check_bias(used: Fields, measured: Fields) -> Iterator[Mismatch]:
+    """The bias is that of the layer; what is stored of it may be larger by its error."""
+    bias = measured.fields("bias") if "bias" in measured.values else None
+    norm = bias.number("norm_upper") if bias else 0.0
+    yield from _equal(used, "bias_parameters", bias.count("parameters") if bias else 0)
+    moved, error = used.number("moved_bias_norm_upper"), used.number("bias_error_upper")
+    if moved not in (norm, math.nextafter(norm + error, math.inf)):
+        yield _odd(used, "moved_bias_norm_upper", f"the norm {norm}, or it plus the error")
+    if bias is None and error:
+        yield _odd(used, "bias_error_upper", "0, for there is no bias")
 
 
 def _check_truncation(used: Fields, measured: Fields, settings: Fields) -> Iterator[Mismatch]:
@@ -168,6 +195,21 @@ def check_parameters(report: Fields) -> Iterator[Mismatch]:
     weights = sum(row.count("parameters") for row in report.rows("layers"))
     if provenance.count("parameters") < weights:
         yield _odd(provenance, "parameters", f"at least {weights}, those of the layers")
+
+
+def check_results(report: Fields) -> Iterator[Mismatch]:
+    """What `dlgen compress` says it wrote is what its bound speaks of."""
+    if report.get("command") != "compress":
+        return
+    results = report.fields("results")
+    for bound in report.rows("bounds"):
+        terms = bound.fields("terms")
+        for name in ("ranks", "bits"):
+            if results.get(name) != terms.get(name):
+                expected = terms.get(name)
+                yield Mismatch(
+                    where=results.path(name), recorded=results.get(name), recomputed=expected
+                )
 
 
 def check_theorems(names: Sequence[str], known: Sequence[str]) -> Iterator[Mismatch]:

@@ -26,8 +26,8 @@ from dlgen_cli.verification.reading import Fields, UnusableField
 
 _Lines = Sequence[Assumption]
 _NUMBERS = {"factor_upper", "offset_upper", "cap_upper", "spread_upper"}
+_MANY_INPUTS = {"sum", "concat"}
 _WITH_LAYER = {"linear", "diagonal"}
-_TEXTS = {"name", "kind", "operation", "layer"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +78,11 @@ def _read_map(row: Fields) -> RecordedMap:
 
 
 def _read_node(row: Fields) -> GraphNode:
-    values: dict[str, Any] = {}
-    for name in row.values:
+    values: dict[str, Any] = {name: row.text(name) for name in ("name", "kind", "operation")}
+    for name in row.values.keys() - values.keys():
         if name in _NUMBERS:
             values[name] = row.number(name)
-        elif name in _TEXTS:
+        elif name == "layer":
             values[name] = row.text(name)
         elif name == "inputs":
             values[name] = tuple(row.texts(name))
@@ -95,6 +95,8 @@ def _read_node(row: Fields) -> GraphNode:
         node.layer is not None
     ):
         raise UnusableField(row.path("kind"), node.kind, "a kind of node, with a layer if linear")
+    if node.kind not in _MANY_INPUTS and len(node.inputs) != (node.kind != "input"):
+        raise UnusableField(row.path("inputs"), list(node.inputs), "one earlier node")
     return node
 
 
@@ -206,7 +208,7 @@ def _parameters(
     return total
 
 
-#: Bits of the scale that is stored with every tensor, at most.
+#: Bits of the scale that is stored with every tensor.
 _SCALE_BITS = 64
 
 
@@ -218,9 +220,13 @@ def again_stored(terms: Fields, delta: float, lines: _Lines) -> Bound:
     setting, ranks = _setting(terms, delta), terms.counts("ranks")
     whole, bits = terms.texts("stored_whole"), terms.count("bits")
     entries = setting.bits_per_parameter * _parameters(terms, network, ranks, whole)
-    most = entries + _SCALE_BITS * 3 * len(network.maps)
-    if not entries <= bits <= most:
-        raise UnusableField(terms.path("bits"), bits, f"{entries} to {most}")
+    tensors = sum(
+        (1 if map_.name in whole else 2) + (1 if map_.bias_parameters else 0)
+        for map_ in network.maps
+    )
+    if bits != entries + _SCALE_BITS * tensors:
+        expected = f"{entries} for the entries and {_SCALE_BITS} for each of {tensors} scales"
+        raise UnusableField(terms.path("bits"), bits, expected)
     choices = terms.count("widths") * math.prod(map_.largest_rank for map_ in network.maps)
     if choices < 1:
         raise UnusableField(terms.path("widths"), terms.get("widths"), "at least 1")

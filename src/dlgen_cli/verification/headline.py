@@ -14,7 +14,7 @@ _ROUNDING = 1e-12
 
 
 def check_headline(report: Fields, recomputed: Mapping[str, Bound]) -> Iterator[Mismatch]:
-    """It is the smallest candidate at its share of delta, and the shares do not exceed delta.
+    """It is the smallest candidate at its share of delta, and the shares add up to delta.
 
     Args:
         report: as recorded.
@@ -29,8 +29,10 @@ def check_headline(report: Fields, recomputed: Mapping[str, Bound]) -> Iterator[
     candidates, theorem = headline.texts("candidates"), headline.text("theorem")
     delta = headline.number("delta")
     whole = report.fields("settings").number("delta")
-    if delta * len(candidates) > whole * (1 + _ROUNDING):
-        expected = f"at most {whole} in {len(candidates)} shares"
+    spent = delta * len(candidates)
+    is_less = spent < whole * (1 - _ROUNDING) and report.get("command") != "certify"
+    if spent > whole * (1 + _ROUNDING) or is_less:
+        expected = f"{whole} in {len(candidates)} shares"
         yield Mismatch(where=headline.path("delta"), recorded=delta, recomputed=expected)
     if theorem not in candidates or theorem not in recomputed:
         expected = "one of the candidates that the report holds"
@@ -45,16 +47,17 @@ def check_headline(report: Fields, recomputed: Mapping[str, Bound]) -> Iterator[
     if any(_size(best) > _size(bound) for bound in at_share.values()) or _size(best) == math.inf:
         expected = "the smallest candidate that applies"
         yield Mismatch(where=headline.path("theorem"), recorded=theorem, recomputed=expected)
-    own = recomputed[theorem]
-    for name, upper, lower in (
-        ("value", best.value, own.value),
-        ("log10_value", best.log10_value, own.log10_value),
-    ):
-        found = headline.get(name)
+    yield from _check_values(headline, recomputed[theorem], best)
+
+
+def _check_values(headline: Fields, own: Bound, best: Bound) -> Iterator[Mismatch]:
+    """The value at the headline's share of delta, from that at the bound's own and again."""
+    for name in ("value", "log10_value"):
+        found, lower, upper = headline.get(name), getattr(own, name), getattr(best, name)
         if found == upper:
             continue
         # Ranks and widths are chosen again at every share: the choice can only be better there.
-        is_chosen = theorem in {"compression.stored", "compression.layer_ranks"}
+        is_chosen = own.theorem in {"compression.stored", "compression.layer_ranks"}
         numbers = [one for one in (lower, found, upper) if isinstance(one, int | float)]
         if not is_chosen or len(numbers) < 3 or numbers != sorted(numbers):
             yield Mismatch(where=headline.path(name), recorded=found, recomputed=upper)

@@ -9,10 +9,12 @@ from functools import partial
 from dlgen_cli.errors import DlgenError
 from dlgen_cli.records import Bound
 from dlgen_cli.verification.agreement import (
+    check_anchors,
     check_delta,
     check_layers,
     check_margin,
     check_parameters,
+    check_results,
     check_settings,
     check_theorems,
 )
@@ -69,6 +71,7 @@ def verify(report: Fields) -> Verification:
         partial(_check_shared, report, rows),
         partial(check_layers, report),
         partial(check_parameters, report),
+        partial(check_results, report),
         partial(check_headline, report, recomputed),
     ):
         mismatches += _guarded(check, report)
@@ -140,6 +143,7 @@ def _check_shared(report: Fields, rows: list[Fields]) -> Iterator[Mismatch]:
     ]
     for row in rows:
         yield from check_settings(row, settings)
+        yield from check_anchors(row)
         yield from check_delta(
             row,
             settings,
