@@ -19,8 +19,8 @@ _FINE = Context(prec=120, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _MARGIN = Decimal("1e-90")
 #: Smaller exponents of Chernoff's bound are raised to this one.
 _LEAST_EXPONENT = Decimal("1e-60")
-#: Where ``1 - p`` is at most this, the result is 1.
-_LEAST_COMPLEMENT = Decimal("1e-59")
+#: Where ``1 - p`` is at most this, the result is 1: no float lies between.
+_LEAST_COMPLEMENT = Decimal("1e-40")
 _MOST_STEPS = 200
 
 #: More trials than these are refused: the margin of a tail would not cover its rounding.

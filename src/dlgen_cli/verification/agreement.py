@@ -26,7 +26,7 @@ _PARTIAL = {"compression.occam", "pac_bayes.kl"}
 
 def check_settings(bound: Fields, settings: Fields) -> Iterator[Mismatch]:
     """The settings in force are those that the bound was evaluated at."""
-    terms, theorem = bound.fields("terms"), bound.get("theorem")
+    terms, theorem = bound.fields("terms"), bound.text("theorem")
     for name, setting in _SHARED.items():
         if name not in terms.values or setting not in settings.values:
             continue
@@ -37,7 +37,7 @@ def check_settings(bound: Fields, settings: Fields) -> Iterator[Mismatch]:
                 yield _odd(terms, name, f"at most m = {settings.number(setting)}")
             continue
         yield from _equal(terms, name, settings.number(setting))
-    if "bits_per_parameter" in terms.values and settings.get("b") not in {None, "auto"}:
+    if "bits_per_parameter" in terms.values and settings.get("b") not in (None, "auto"):
         yield from _equal(terms, "bits_per_parameter", settings.number("b"))
     if theorem == "compression.fixed_rank" and terms.get("rank") is not None:
         yield from _equal(terms, "rank", settings.number("r"))
@@ -73,9 +73,10 @@ def check_margin(settings: Fields) -> Iterator[Mismatch]:
 def _check_activations(bound: Fields, settings: Fields) -> Iterator[Mismatch]:
     """Gamma bounds the activations, and only a default may be below that of a known one."""
     terms = bound.fields("terms")
-    gamma = settings.optional_number("gamma")
-    if gamma is None or "network" not in terms.values or bound.get("status") == "not_applicable":
+    applies = bound.get("status") != "not_applicable"
+    if "gamma" not in settings.values or "network" not in terms.values or not applies:
         return
+    gamma = settings.number("gamma")
     for row in terms.fields("network").rows("nodes"):
         if row.get("kind") != "lipschitz":
             continue
@@ -156,7 +157,7 @@ def _check_used(used: Fields, measured: Fields) -> Iterator[Mismatch]:
     norm = measured.fields("folded_norm" if _is_folded(measured) else "spectral_norm")
     yield from _equal(used, "norm_upper", norm.number("upper"))
     shape = [int(one) for one in measured.numbers("shape")]
-    yield from _equal(used, "rows", shape[0])
+    yield from _equal(used, "rows", shape[0] if shape else 0)
     yield from _equal(used, "columns", math.prod(shape[1:]))
     if not _is_folded(measured):
         yield from _check_bias(used, measured)

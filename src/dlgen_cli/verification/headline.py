@@ -41,7 +41,7 @@ def check_headline(report: Fields, recomputed: Mapping[str, Bound]) -> Iterator[
     at_share = {
         row.text("theorem"): _at_share(row, delta)
         for row in report.rows("bounds")
-        if row.get("theorem") in candidates and row.get("theorem") in recomputed
+        if row.text("theorem") in candidates and row.text("theorem") in recomputed
     }
     best = at_share[theorem]
     if any(_size(best) > _size(bound) for bound in at_share.values()) or _size(best) == math.inf:
