@@ -13,6 +13,8 @@ from dlgen_cli.verification.reading import Fields
 _ROUNDING = 1e-12
 #: Norms come with brackets; an estimate of a ratio is this close to that of their ends.
 _ESTIMATE = 1e-6
+#: How far the squares of singular values may be from the sum of squares of the entries.
+_FROBENIUS = 1e-9
 #: Term by setting, for the theorems that take it.
 _SHARED = {
     "examples": "m",
@@ -113,9 +115,10 @@ def check_delta(
 def check_layers(report: Fields) -> Iterator[Mismatch]:
     """Norms of a layer agree with each other and with those that the bounds were made of."""
     layers = {row.text("name"): row for row in report.rows("layers")}
-    for row in layers.values():
-        yield from _check_layer(row)
     settings = report.fields("settings")
+    for row in layers.values():
+        yield from _check_layer(row, settings)
+        yield from _check_singular_values(row)
     for bound in report.rows("bounds"):
         terms = bound.fields("terms")
         if "network" not in terms.values:
@@ -127,10 +130,10 @@ def check_layers(report: Fields) -> Iterator[Mismatch]:
                 continue
             yield from _check_used(used, measured)
             if bound.get("theorem") == "compression.fixed_rank" and not _is_folded(measured):
-                yield from _check_truncation(used, measured, settings)
+                yield from _check_truncation(used, measured)
 
 
-def _check_layer(row: Fields) -> Iterator[Mismatch]:
+def _check_layer(row: Fields, settings: Fields) -> Iterator[Mismatch]:
     shape = [int(one) for one in row.numbers("shape")]
     yield from _equal(row, "parameters", math.prod(shape))
     for name in ("spectral_norm", "folded_norm"):
@@ -145,12 +148,35 @@ def _check_layer(row: Fields) -> Iterator[Mismatch]:
         yield from _near(row, "stable_rank", (frobenius / matrix_norm) ** 2, stable)
     cut = row.fields("truncation") if "truncation" in row.values else None
     relative = cut.optional_number("relative_error_upper") if cut else None
+    if cut is not None:
+        yield from _equal(cut, "rank", settings.number("r"))
     if cut is not None and relative is not None:
         lower = norm.number("lower")
         expected = cut.number("error_upper") / lower if lower else None
         yield from _near(cut, "relative_error_upper", expected, relative)
     if row.get("geometry") is None:
         yield from _near(norm, "lower", norm.number("upper"), norm.number("lower"))
+
+
+def _check_singular_values(row: Fields) -> Iterator[Mismatch]:
+    """They are narrow brackets, descending, and their squares add up to the Frobenius norm's."""
+    if "singular_values" not in row.values:
+        return
+    values = row.fields("singular_values")
+    upper, lower = values.numbers("upper"), values.numbers("lower")
+    width = _ESTIMATE * max(upper, default=0.0)
+    if len(upper) != len(lower) or any(
+        not 0 <= high - low <= width for high, low in zip(upper, lower, strict=False)
+    ):
+        yield _odd(values, "lower", "narrow brackets")
+    if upper != sorted(upper, reverse=True):
+        yield _odd(values, "upper", "descending")
+    total, frobenius = (
+        math.sqrt(math.fsum(one * one for one in upper)),
+        row.number("frobenius_norm"),
+    )
+    if not math.isclose(total, frobenius, rel_tol=_FROBENIUS):
+        yield Mismatch(where=values.path("upper"), recorded=total, recomputed=frobenius)
 
 
 def _check_used(used: Fields, measured: Fields) -> Iterator[Mismatch]:
@@ -177,11 +203,10 @@ def _check_bias(used: Fields, measured: Fields) -> Iterator[Mismatch]:
         yield _odd(used, "bias_error_upper", "0, for there is no bias")
 
 
-def _check_truncation(used: Fields, measured: Fields, settings: Fields) -> Iterator[Mismatch]:
+def _check_truncation(used: Fields, measured: Fields) -> Iterator[Mismatch]:
     if "truncation" in measured.values:
         cut = measured.fields("truncation")
         yield from _equal(cut, "error_upper", used.number("error_upper"))
-        yield from _equal(cut, "rank", settings.number("r"))
 
 
 def _is_folded(measured: Fields) -> bool:
