@@ -60,6 +60,12 @@ class TrainingError(DlgenError):
     code = "training"
 
 
+class ReportFileError(DlgenError):
+    """A file is no report that can be verified."""
+
+    code = "report"
+
+
 class OutputError(DlgenError):
     """A report or a plot cannot be written."""
 

@@ -9,12 +9,14 @@ from dlgen_cli.bounds import (
     Anchor,
     Box,
     CompressionSetting,
+    GibbsSample,
     LayeredNetwork,
     LinearMap,
     all_ranks,
     anchors_union,
     expected,
     fixed_rank,
+    kl_risk,
     layer_ranks,
     markov,
     mixture,
@@ -67,6 +69,15 @@ def _pac_bayes(theorem):
     return evaluate
 
 
+def _pac_bayes_kl(*, m=5000, delta=0.05, distance=0.5, sigma=0.1, **_):
+    anchors = [
+        Anchor(name="a", squared_distance_upper=distance**2),
+        Anchor(name="b", squared_distance_upper=4 * distance**2),
+    ]
+    samples = [GibbsSample(sigma=sigma, draws=1000, trials=1000, errors=20)]
+    return kl_risk(anchors, samples, m, delta, 1e-4)
+
+
 def _rademacher(theorem):
     def evaluate(*, m=5000, delta=0.05, distance=0.5, epsilon=1e-7, **_):
         box = Box(
@@ -91,6 +102,7 @@ BOUNDS = {
     "pac_bayes.anchors": _pac_bayes(anchors_union),
     "pac_bayes.mixture": _pac_bayes(mixture),
     "pac_bayes.pinsker": _pac_bayes(pinsker),
+    "pac_bayes.kl": _pac_bayes_kl,
     "rademacher.printed": _rademacher(printed),
     "rademacher.markov": _rademacher(markov),
     "rademacher.expected": _rademacher(expected),

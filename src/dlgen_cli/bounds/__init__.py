@@ -8,8 +8,11 @@ from dlgen_cli.bounds.compression import (
     fixed_rank,
     margin_lipschitz,
 )
+from dlgen_cli.bounds.holdout import clopper_pearson
 from dlgen_cli.bounds.layer_ranks import layer_ranks
+from dlgen_cli.bounds.occam import occam
 from dlgen_cli.bounds.pac_bayes import Anchor, anchors_union, mixture, pinsker
+from dlgen_cli.bounds.pac_bayes_kl import GibbsSample, kl_risk
 from dlgen_cli.bounds.propagation import LayerNorms
 from dlgen_cli.bounds.rademacher import Box, expected, markov, printed
 from dlgen_cli.bounds.stored import stored
@@ -19,17 +22,21 @@ __all__ = [
     "Anchor",
     "Box",
     "CompressionSetting",
+    "GibbsSample",
     "LayerNorms",
     "LayeredNetwork",
     "LinearMap",
     "all_ranks",
     "anchors_union",
+    "clopper_pearson",
     "expected",
     "fixed_rank",
+    "kl_risk",
     "layer_ranks",
     "margin_lipschitz",
     "markov",
     "mixture",
+    "occam",
     "pinsker",
     "printed",
     "stored",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from decimal import MAX_EMAX, MIN_EMIN, ROUND_CEILING, Context, Decimal, localcontext
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_CEILING, ROUND_FLOOR, Context, Decimal, localcontext
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,6 +19,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 UPWARD = Context(prec=60, rounding=ROUND_CEILING, Emax=MAX_EMAX, Emin=MIN_EMIN)
+DOWNWARD = Context(prec=60, rounding=ROUND_FLOOR, Emax=MAX_EMAX, Emin=MIN_EMIN)
 ONE = Decimal(1)
 ZERO = Decimal(0)
 LN2 = UPWARD.ln(Decimal(2))
@@ -79,6 +80,11 @@ def with_logarithm(name: str, value: Decimal) -> dict[str, Any]:
 def log_inverse(delta: Decimal) -> Decimal:
     """``ln(1/delta)`` for ``0 < delta < 1``."""
     return (ONE / delta).ln()
+
+
+def share_of(delta: Decimal, parts: int) -> Decimal:
+    """``delta / parts``, rounded downward: shares of a failure probability never exceed it."""
+    return DOWNWARD.divide(delta, Decimal(parts))
 
 
 def power_complement(side: Decimal, exponent: int) -> Decimal:

@@ -39,6 +39,7 @@ from dlgen_cli.bounds.ranges import (
     require_examples,
     require_positive,
 )
+from dlgen_cli.bounds.recorded import network_terms, setting_terms
 from dlgen_cli.errors import UsageError
 from dlgen_cli.records import Assumption, Bound, GraphNode
 
@@ -130,6 +131,10 @@ class LayeredNetwork:
                 remedy="Check --include and --exclude.",
             )
 
+    def at_rank(self, rank: int) -> dict[str, LayerNorms]:
+        """The norms of every layer against its rank-r truncation, by name."""
+        return {map_.name: map_.at_rank(rank) for map_ in self.maps}
+
     def distance(self, norms: Mapping[str, LayerNorms], radius: float) -> Decimal:
         """Bound ``sup ||h(x) - h'(x)||`` over inputs of norm at most ``radius``."""
         return propagate(self.nodes, norms, radius).deviation
@@ -207,7 +212,14 @@ class Evaluation:
 
 @upward
 def evaluate(setting: CompressionSetting, bits: int, distance: Decimal, choices: int) -> Evaluation:
-    """The bound for a class of ``2^bits`` networks, one of ``choices`` classes."""
+    """The bound for a class of ``2^bits`` networks, one of ``choices`` classes.
+
+    Args:
+        setting: the shared numbers.
+        bits: code length of a network of the class.
+        distance: from the network to its compressed version, an upper bound.
+        choices: classes that delta is divided among, at least 1.
+    """
     nats = (bits + 1) * LN2 + Decimal(choices).ln() + log_inverse(Decimal(setting.delta))
     return Evaluation(
         bits=bits,
@@ -220,10 +232,9 @@ def evaluate(setting: CompressionSetting, bits: int, distance: Decimal, choices:
 def _at_rank(
     network: LayeredNetwork, setting: CompressionSetting, rank: int, choices: int
 ) -> Evaluation:
-    norms = {map_.name: map_.at_rank(rank) for map_ in network.maps}
     parameters = sum(map_.factor_parameters(rank) + map_.bias_parameters for map_ in network.maps)
     bits = setting.bits_per_parameter * parameters
-    return evaluate(setting, bits, network.distance(norms, setting.radius), choices)
+    return evaluate(setting, bits, network.distance(network.at_rank(rank), setting.radius), choices)
 
 
 def budget_terms(
@@ -279,7 +290,13 @@ def fixed_rank(
         theorem="compression.fixed_rank",
         title=f"Compression to rank {rank}, fixed in advance",
         value=evaluation.value,
-        terms={"rank": rank, **evaluation.terms(), **budget_terms(network, setting, 1)},
+        terms={
+            "rank": rank,
+            **evaluation.terms(),
+            **budget_terms(network, setting, 1),
+            **setting_terms(setting),
+            **network_terms(network, network.at_rank(rank), setting.radius),
+        },
         assumptions=assumptions,
         source=SOURCE,
     )
@@ -309,23 +326,45 @@ def all_ranks(
     largest = max(map_.largest_rank for map_ in network.maps)
     sweep = [_at_rank(network, setting, rank, choices=largest) for rank in range(1, largest + 1)]
     best = min(range(largest), key=lambda index: sweep[index].value)
+    return conclude_sweep(network, setting, sweep, best + 1, assumptions)
+
+
+def conclude_sweep(
+    network: LayeredNetwork,
+    setting: CompressionSetting,
+    sweep: Sequence[Evaluation],
+    rank: int,
+    assumptions: Sequence[Assumption],
+) -> Bound:
+    """`all_ranks` from its evaluations.
+
+    Args:
+        network: graph and layers.
+        setting: the shared numbers.
+        sweep: for every rank from 1 on, at ``delta`` over their number.
+        rank: the best of them.
+        assumptions: the caller's ledger.
+    """
+    best = sweep[rank - 1]
     return conclude(
         theorem="compression.all_ranks",
         title="Compression to the best rank, all ranks at once",
-        value=sweep[best].value,
+        value=best.value,
         terms={
-            "rank": best + 1,
-            **sweep[best].terms(),
-            "largest_rank": largest,
-            **budget_terms(network, setting, largest),
+            "rank": rank,
+            **best.terms(),
+            "largest_rank": len(sweep),
+            **budget_terms(network, setting, len(sweep)),
+            **setting_terms(setting),
+            **network_terms(network, network.at_rank(rank), setting.radius),
             "sweep": [
                 {
-                    "rank": rank,
+                    "rank": one,
                     **evaluation.terms(),
                     "value": to_float(evaluation.value),
                     "log10_value": log10(evaluation.value),
                 }
-                for rank, evaluation in enumerate(sweep, start=1)
+                for one, evaluation in enumerate(sweep, start=1)
             ],
         },
         assumptions=assumptions,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
 
-from dlgen_cli.bounds.arithmetic import ONE, PI, UPWARD, ZERO, log_inverse
+from dlgen_cli.bounds.arithmetic import ONE, PI, UPWARD, ZERO, log_inverse, upward
 from dlgen_cli.bounds.ranges import require_delta
 from dlgen_cli.errors import UsageError
 
@@ -19,8 +19,8 @@ _FINE = Context(prec=120, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _MARGIN = Decimal("1e-90")
 #: Smaller exponents of Chernoff's bound are raised to this one.
 _LEAST_EXPONENT = Decimal("1e-60")
-#: Where ``1 - p`` is at most this, the result is 1.
-_LEAST_COMPLEMENT = Decimal("1e-59")
+#: Where ``1 - p`` is at most this, the result is 1: no float lies between.
+_LEAST_COMPLEMENT = Decimal("1e-40")
 _MOST_STEPS = 200
 
 #: More trials than these are refused: the margin of a tail would not cover its rounding.
@@ -127,7 +127,7 @@ def binomial_tail_inverse_upper(errors: int, n: int, ln_delta: Decimal) -> Decim
     on the upper side.
 
     Source: Langford 2005, "Tutorial on practical prediction theory for classification", JMLR 6,
-    Definition 3.2, https://jmlr.org/papers/v6/langford05a.html
+    https://jmlr.org/papers/v6/langford05a.html
 
     Args:
         errors: k, from 0 to n.
@@ -176,6 +176,12 @@ def clopper_pearson_upper(errors: int, n: int, delta: float) -> Decimal:
     require_delta(delta)
     nats = log_inverse(Decimal(delta)).next_plus(UPWARD)
     return binomial_tail_inverse_upper(errors, n, nats.copy_negate())
+
+
+@upward
+def error_rate(errors: int, trials: int) -> Decimal:
+    """``errors / trials``, rounded upward."""
+    return Decimal(errors) / trials
 
 
 def require_errors(errors: int, n: int) -> None:

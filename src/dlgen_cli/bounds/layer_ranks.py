@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
@@ -20,7 +20,8 @@ from dlgen_cli.bounds.compression import (
     budget_terms,
     evaluate,
 )
-from dlgen_cli.bounds.propagation import sensitivities
+from dlgen_cli.bounds.propagation import LayerNorms, sensitivities
+from dlgen_cli.bounds.recorded import network_terms, setting_terms
 from dlgen_cli.records import Assumption, Bound
 
 #: Choices whose linear estimate is best are propagated through the graph; so many of them.
@@ -68,6 +69,13 @@ def _lower_hull(choices: Sequence[_Choice]) -> list[_Choice]:
     return hull
 
 
+def _norms(network: LayeredNetwork, choices: Sequence[_Choice]) -> dict[str, LayerNorms]:
+    return {
+        map_.name: map_.at_rank(None if choice.is_whole else choice.rank)
+        for map_, choice in zip(network.maps, choices, strict=True)
+    }
+
+
 @upward
 def _walk(
     network: LayeredNetwork, setting: CompressionSetting, union: int
@@ -105,11 +113,7 @@ def _walk(
         return setting.bits_per_parameter * parameters
 
     def propagated(choices: Sequence[_Choice]) -> Evaluation:
-        norms = {
-            map_.name: map_.at_rank(None if choice.is_whole else choice.rank)
-            for map_, choice in zip(network.maps, choices, strict=True)
-        }
-        distance = network.distance(norms, setting.radius)
+        distance = network.distance(_norms(network, choices), setting.radius)
         return evaluate(setting, bits_of(choices), distance, union)
 
     finalists = heapq.nsmallest(_FINALISTS, visited, key=linear_estimate)
@@ -148,16 +152,51 @@ def layer_ranks(
     union = math.prod(map_.largest_rank for map_ in network.maps)
     evaluation, chosen = _walk(network, setting, union)
     named = list(zip((map_.name for map_ in network.maps), chosen, strict=True))
+    return conclude_ranks(
+        network,
+        setting,
+        evaluation,
+        norms=_norms(network, chosen),
+        ranks={name: choice.rank for name, choice in named},
+        stored_whole=[name for name, choice in named if choice.is_whole],
+        assumptions=assumptions,
+    )
+
+
+def conclude_ranks(
+    network: LayeredNetwork,
+    setting: CompressionSetting,
+    evaluation: Evaluation,
+    *,
+    norms: Mapping[str, LayerNorms],
+    ranks: Mapping[str, int],
+    stored_whole: Sequence[str],
+    assumptions: Sequence[Assumption],
+) -> Bound:
+    """`layer_ranks` from the evaluation of its choice.
+
+    Args:
+        network: graph and layers.
+        setting: the shared numbers.
+        evaluation: of the choice, with the union over all rank vectors.
+        norms: of every layer at its rank.
+        ranks: by layer.
+        stored_whole: the layers that are not factored.
+        assumptions: the caller's ledger.
+    """
+    union = math.prod(map_.largest_rank for map_ in network.maps)
     return conclude(
         theorem="compression.layer_ranks",
         title="Compression with a rank for every layer, all rank vectors at once",
         value=evaluation.value,
         terms={
-            "ranks": {name: choice.rank for name, choice in named},
-            "stored_whole": [name for name, choice in named if choice.is_whole],
+            "ranks": dict(ranks),
+            "stored_whole": list(stored_whole),
             **evaluation.terms(),
             "union_nats": to_float(Decimal(union).ln()),
             **budget_terms(network, setting, union),
+            **setting_terms(setting),
+            **network_terms(network, norms, setting.radius),
         },
         assumptions=assumptions,
         source=SOURCE,

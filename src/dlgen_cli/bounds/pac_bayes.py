@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from dlgen_cli.bounds.arithmetic import log10, to_float, upward, with_logarithm
+from dlgen_cli.bounds.arithmetic import log10, share_of, to_float, upward, with_logarithm
 from dlgen_cli.bounds.assumptions import conclude, violated
 from dlgen_cli.bounds.gaussian_kl import shifted, to_uniform_mixture
 from dlgen_cli.bounds.ranges import (
@@ -81,8 +81,16 @@ def pinsker_gap(divergence: Decimal, m: int, delta: Decimal) -> Decimal:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scored:
-    """One sigma, evaluated: for the family of anchors and for each anchor alone."""
+class Scored:
+    """One sigma, evaluated: for the family of anchors and for each anchor alone.
+
+    Attributes:
+        sigma: standard deviation.
+        divergence: of the family, nats.
+        value: of the family.
+        anchor_divergences: nats, in the order of the anchors.
+        anchor_values: of each anchor at its own share of delta.
+    """
 
     sigma: float
     divergence: Decimal
@@ -100,26 +108,28 @@ class _Scored:
         }
 
 
-_Gap = Callable[[Decimal, int, Decimal], Decimal]
-_Combine = Callable[[Sequence[Decimal]], Decimal]
+#: The bound of one statement from KL, m and its share of delta.
+Gap = Callable[[Decimal, int, Decimal], Decimal]
+#: One KL from those to all anchors.
+Combine = Callable[[Sequence[Decimal]], Decimal]
 
 
 @upward
-def _score(
+def score_sigma(
     anchors: Sequence[Anchor],
     sigma: float,
     m: int,
     deltas: tuple[Decimal, Decimal],
-    gap: _Gap,
-    combine: _Combine,
-) -> _Scored:
+    gap: Gap,
+    combine: Combine,
+) -> Scored:
     """Evaluate one sigma; ``deltas`` are the shares of the family and of one anchor alone."""
     family, alone = deltas
     divergences = [
         shifted(Decimal(anchor.squared_distance_upper), Decimal(sigma)) for anchor in anchors
     ]
     divergence = combine(divergences)
-    return _Scored(
+    return Scored(
         sigma=sigma,
         divergence=divergence,
         value=gap(divergence, m, family),
@@ -128,7 +138,8 @@ def _score(
     )
 
 
-def _rows(anchors: Sequence[Anchor], best: _Scored) -> list[dict[str, Any]]:
+def anchor_rows(anchors: Sequence[Anchor], best: Scored) -> list[dict[str, Any]]:
+    """The table over anchors at one sigma, for the report."""
     rows = []
     for anchor, divergence, value in zip(
         anchors, best.anchor_divergences, best.anchor_values, strict=True
@@ -137,6 +148,7 @@ def _rows(anchors: Sequence[Anchor], best: _Scored) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": anchor.name,
+                "squared_distance_upper": total,
                 **with_logarithm("distance", upward(Decimal.sqrt)(Decimal(total))),
                 **with_logarithm("kl_nats", divergence),
                 "value": to_float(value),
@@ -150,7 +162,12 @@ def _rows(anchors: Sequence[Anchor], best: _Scored) -> list[dict[str, Any]]:
     return rows
 
 
-def _check(anchors: Sequence[Anchor], sigmas: Sequence[float], m: int, delta: float) -> None:
+def check_anchors(anchors: Sequence[Anchor], sigmas: Sequence[float], m: int, delta: float) -> None:
+    """Refuse numbers that the theorems do not accept.
+
+    Raises:
+        UsageError: no anchor, no sigma, or a number outside its range, named.
+    """
     if not anchors:
         raise UsageError("No anchor was given; PAC-Bayes needs at least one.")
     if not sigmas:
@@ -163,7 +180,8 @@ def _check(anchors: Sequence[Anchor], sigmas: Sequence[float], m: int, delta: fl
     require_delta(delta)
 
 
-def _equal_anchors(anchors: Sequence[Anchor]) -> list[Assumption]:
+def equal_anchors(anchors: Sequence[Anchor]) -> list[Assumption]:
+    """A violated line for every anchor that equals the checkpoint."""
     return [
         violated(
             "The anchors do not depend on the bound's sample.",
@@ -174,14 +192,21 @@ def _equal_anchors(anchors: Sequence[Anchor]) -> list[Assumption]:
     ]
 
 
+def too_few_examples(m: int) -> list[Assumption]:
+    """A violated line where Maurer's theorem does not reach down to m."""
+    if m >= LEAST_EXAMPLES_MAURER:
+        return []
+    return [violated("At least 8 examples (Maurer's theorem).", f"m is {m}.")]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Theorem:
     """What tells the three statements apart."""
 
     name: str
     title: str
-    gap: _Gap
-    combine: _Combine
+    gap: Gap
+    combine: Combine
     share_of_family: int
     share_of_anchor: int
     source: str
@@ -195,10 +220,13 @@ def _bound(
     delta: float,
     assumptions: Sequence[Assumption],
 ) -> Bound:
-    _check(anchors, sigmas, m, delta)
-    whole = Decimal(delta) / len(sigmas)
-    deltas = (whole / theorem.share_of_family, whole / theorem.share_of_anchor)
-    scored = [_score(anchors, sigma, m, deltas, theorem.gap, theorem.combine) for sigma in sigmas]
+    check_anchors(anchors, sigmas, m, delta)
+    shares = (theorem.share_of_family, theorem.share_of_anchor)
+    family, alone = (share_of(Decimal(delta), len(sigmas) * parts) for parts in shares)
+    deltas = (family, alone)
+    scored = [
+        score_sigma(anchors, sigma, m, deltas, theorem.gap, theorem.combine) for sigma in sigmas
+    ]
     best = min(scored, key=lambda one: one.value)
     return conclude(
         theorem=theorem.name,
@@ -207,10 +235,12 @@ def _bound(
         terms={
             **with_logarithm("kl_nats", best.divergence),
             "sigma": best.sigma,
-            "anchors": _rows(anchors, best),
+            "examples": m,
+            "delta": delta,
+            "anchors": anchor_rows(anchors, best),
             "sigmas": [one.row() for one in scored],
         },
-        assumptions=[*assumptions, *_equal_anchors(anchors)],
+        assumptions=[*assumptions, *equal_anchors(anchors)],
         source=theorem.source,
     )
 
@@ -313,9 +343,4 @@ def pinsker(
         share_of_anchor=len(anchors),
         source="Maurer 2004, Theorem 5, https://arxiv.org/abs/cs/0411099, and Pinsker's inequality",
     )
-    if m < LEAST_EXAMPLES_MAURER:
-        assumptions = [
-            *assumptions,
-            violated("At least 8 examples (Maurer's theorem).", f"m is {m}."),
-        ]
-    return _bound(theorem, anchors, sigmas, m, delta, assumptions)
+    return _bound(theorem, anchors, sigmas, m, delta, [*assumptions, *too_few_examples(m)])

@@ -136,6 +136,8 @@ def _terms(
         "largest_parameter": box.largest,
         "parameters": box.parameters,
         "epsilon": box.epsilon,
+        "examples": box.examples,
+        "delta": box.delta,
         **more,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
@@ -15,6 +16,7 @@ from dlgen_cli.bounds.compression import (
     evaluate,
 )
 from dlgen_cli.bounds.propagation import LayerNorms
+from dlgen_cli.bounds.recorded import network_terms, setting_terms
 from dlgen_cli.records import Assumption, Bound
 
 
@@ -46,7 +48,7 @@ def stored(
         ranks: by layer, for the report.
         stored_whole: the layers that are not factored.
         stored_bits: factors, biases and scales.
-        choices: how many rank vectors (times widths b) there were to choose from.
+        choices: how many rank vectors there were to choose from, times the widths b.
         assumptions: the caller's ledger.
 
     Returns:
@@ -61,11 +63,13 @@ def stored(
         terms={
             "ranks": dict(ranks),
             "stored_whole": list(stored_whole),
-            "bits_per_parameter": setting.bits_per_parameter,
             **evaluation.terms(),
             "layer_error_upper": {name: float(one.error_upper) for name, one in norms.items()},
             "union_nats": to_float(Decimal(choices).ln()),
             **budget_terms(network, setting, choices),
+            "widths": choices // math.prod(map_.largest_rank for map_ in network.maps),
+            **setting_terms(setting),
+            **network_terms(network, norms, setting.radius),
         },
         assumptions=assumptions,
         source=SOURCE,

@@ -1,0 +1,51 @@
+"""The risk of a network on examples that it never saw: the Clopper-Pearson upper limit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dlgen_cli.bounds.arithmetic import to_float, upward
+from dlgen_cli.bounds.assumptions import conclude
+from dlgen_cli.bounds.concentration import clopper_pearson_upper, error_rate
+from dlgen_cli.records import Assumption, Bound
+
+
+@upward
+def clopper_pearson(
+    errors: int, examples: int, delta: float, assumptions: Sequence[Assumption] = ()
+) -> Bound:
+    """Bound the risk by the errors on a holdout, with probability 1 - delta.
+
+    ``sup { p : P( Bin(n, p) <= errors ) >= delta }``, exact for independent examples.
+
+    Source: Clopper and Pearson 1934, one-sided, https://doi.org/10.1093/biomet/26.4.404
+
+    Assumes: the network was fixed before the n examples were looked at; i.i.d. examples.
+
+    Args:
+        errors: wrongly classified examples, from 0 to ``examples``.
+        examples: n, at least 1, none of which the network or its choice has seen.
+        delta: failure probability in (0, 1).
+        assumptions: the caller's ledger.
+
+    Returns:
+        An upper bound on the risk itself, not on the gap; at most 1.
+
+    Raises:
+        UsageError: a number outside its range, named.
+    """
+    value = clopper_pearson_upper(errors, examples, delta)
+    return conclude(
+        theorem="holdout.clopper_pearson",
+        title="Risk on examples never seen, by the Clopper-Pearson limit",
+        value=value,
+        terms={
+            "bounded": "risk",
+            "errors": errors,
+            "examples": examples,
+            "delta": delta,
+            "empirical_risk": to_float(error_rate(errors, examples)),
+        },
+        assumptions=assumptions,
+        source="Clopper and Pearson 1934, https://doi.org/10.1093/biomet/26.4.404, one-sided",
+    )

@@ -1,0 +1,152 @@
+"""A saved report, recomputed: every bound from its terms, and every part against the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from functools import partial
+
+from dlgen_cli.errors import DlgenError
+from dlgen_cli.records import Bound
+from dlgen_cli.verification.agreement import (
+    check_anchors,
+    check_delta,
+    check_layers,
+    check_margin,
+    check_parameters,
+    check_results,
+    check_settings,
+    check_theorems,
+)
+from dlgen_cli.verification.comparing import Comparison, Mismatch
+from dlgen_cli.verification.headline import check_headline
+from dlgen_cli.verification.reading import Fields, UnusableField, read_assumptions
+from dlgen_cli.verification.theorems import THEOREMS
+
+#: What a field may raise that holds a number no theorem accepts: out of its range, or of a size
+#: that no arithmetic can hold.
+_IMPOSSIBLE = (DlgenError, ArithmeticError, ValueError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What recomputing a report found.
+
+    Attributes:
+        bounds: bounds in the report.
+        checked: fields of bounds that were recomputed and compared.
+        mismatches: fields that are not what the other fields say; empty for a sound report.
+    """
+
+    bounds: int
+    checked: int
+    mismatches: tuple[Mismatch, ...]
+
+
+def verify(report: Fields) -> Verification:
+    """Recompute every bound of a report from the numbers in it.
+
+    Each theorem is evaluated again from its recorded terms, in the same upward arithmetic, so
+    that every float must come out the same to the last bit. Then the parts are held against each
+    other: settings, shares of delta, the best of a sweep, the headline, norms of layers. What a
+    report cannot tell is whether its measurements are those of the checkpoint: audit the file
+    with the recorded sha256 again for that.
+
+    Args:
+        report: from `dlgen_cli.verification.read_report`.
+
+    Returns:
+        The mismatches.
+    """
+    comparison = Comparison()
+    mismatches: list[Mismatch] = []
+    recomputed: dict[str, Bound] = {}
+    rows = list(_rows(report, mismatches))
+    names = [str(row.get("theorem")) for row in rows]
+    mismatches += check_theorems(names, list(THEOREMS))
+    for row, name in zip(rows, names, strict=True):
+        if name in THEOREMS:
+            mismatches += _guarded(partial(_check_bound, row, comparison, recomputed), row)
+    for check in (
+        partial(_check_shared, report, rows),
+        partial(check_layers, report),
+        partial(check_parameters, report),
+        partial(check_results, report),
+        partial(check_headline, report, recomputed),
+    ):
+        mismatches += _guarded(check, report)
+    unique = {one.where: one for one in reversed(mismatches)}
+    return Verification(
+        bounds=len(rows),
+        checked=comparison.checked,
+        mismatches=tuple(reversed(unique.values())),
+    )
+
+
+def _rows(report: Fields, mismatches: list[Mismatch]) -> Iterator[Fields]:
+    try:
+        yield from report.rows("bounds")
+    except UnusableField as field:
+        mismatches.append(_unusable(field))
+
+
+def _guarded(check: Callable[[], Iterator[Mismatch]], about: Fields) -> list[Mismatch]:
+    """Turn a field that no theorem accepts into a mismatch."""
+    found: list[Mismatch] = []
+    try:
+        found.extend(check())
+    except UnusableField as field:
+        found.append(_unusable(field))
+    except _IMPOSSIBLE as error:
+        where = about.path("terms") if about.where else "report"
+        found.append(Mismatch(where=where, recorded="numbers", recomputed=f"none: {error}"))
+    return found
+
+
+def _unusable(field: UnusableField) -> Mismatch:
+    return Mismatch(where=field.where, recorded=field.found, recomputed=f"{field.expected}")
+
+
+def _check_bound(
+    row: Fields, comparison: Comparison, recomputed: dict[str, Bound]
+) -> Iterator[Mismatch]:
+    theorem, terms = row.text("theorem"), row.fields("terms")
+    lines = read_assumptions(row)
+    withheld = "bits" in terms.values and terms.get("bits") is None
+    delta = 0.0 if withheld else terms.number("delta")
+    bound = THEOREMS[theorem](terms, delta, lines)
+    recomputed[theorem] = bound
+    # A theorem appends lines of its own: they must be the last ones on record.
+    own = bound.assumptions[len(lines) :]
+    if own and lines[-len(own) :] != own:
+        yield Mismatch(
+            where=row.path("assumptions"),
+            recorded=[line.statement for line in lines],
+            recomputed=[line.statement for line in own],
+        )
+    if bound.status == "not_applicable" and all(line.status != "violated" for line in lines):
+        yield Mismatch(
+            where=row.path("assumptions"), recorded="no violated line", recomputed="one or more"
+        )
+    for name in (one.name for one in fields(Bound)):
+        if name != "assumptions":
+            yield from comparison.compare(row.get(name), getattr(bound, name), row.path(name))
+
+
+def _check_shared(report: Fields, rows: list[Fields]) -> Iterator[Mismatch]:
+    settings = report.fields("settings")
+    yield from check_margin(settings)
+    widths = [
+        row.fields("terms").optional_number("widths")
+        for row in rows
+        if row.get("theorem") == "compression.stored"
+    ]
+    for row in rows:
+        yield from check_settings(row, settings)
+        yield from check_anchors(row)
+        yield from check_delta(
+            row,
+            settings,
+            int((widths or [1])[0] or 1),
+            may_share=report.get("command") == "certify",
+        )

@@ -1,0 +1,201 @@
+"""Coverage: over draws of the sample, a bound fails no more often than its delta says.
+
+The risks are known exactly. Two families of predictors, both chosen on the sample:
+
+- *Coins*: x is a string of M independent bits, each 1 with probability p; predictor h errs where
+  bit h is 1. All M risks are p, errors are independent binomials, and the predictor with the
+  fewest errors is taken. The union over M predictors is then nearly tight.
+- *Tables*: x is one of d cells, the label a fair coin; weights w in R^d predict sign(w_x). Every
+  predictor has risk 1/2, the Gaussian one N(theta, sigma^2 I) too, however well it fits.
+
+The same check catches wrong variants: a point estimate, a bisection's midpoint, half the union,
+Monte Carlo trials in the place of draws, and the full m with a prior that was trained on half.
+"""
+
+from decimal import Decimal
+from functools import lru_cache
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from dlgen_cli.bounds import (
+    Anchor,
+    GibbsSample,
+    anchors_union,
+    clopper_pearson,
+    mixture,
+    occam,
+    pinsker,
+)
+from dlgen_cli.bounds.pac_bayes_kl import maurer_risk
+
+DRAWS = 2000
+DELTA = 0.05
+#: A bound that fails with probability delta exceeds this rate once in a million runs.
+MOST = float(stats.binom.isf(1e-6, DRAWS, DELTA)) / DRAWS
+
+
+def failure_rate(bound, risk, *samples):
+    """How often the bound of a sample is below the risk; equal samples are evaluated once."""
+    cached = lru_cache(maxsize=None)(bound)
+    failed = [cached(*one) < risk for one in zip(*(s.tolist() for s in samples), strict=True)]
+    return np.mean(failed)
+
+
+def is_caught(*simulation):
+    return failure_rate(*simulation) > MOST
+
+
+N, RISK = 2000, 0.0704  # a little above 9/128, the midpoint of a cell of a bisection
+
+
+@pytest.fixture(scope="module")
+def holdout_errors():
+    return np.random.default_rng(1).binomial(N, RISK, size=DRAWS)
+
+
+def test_holdout(holdout_errors):
+    rate = failure_rate(lambda k: clopper_pearson(k, N, DELTA).value, RISK, holdout_errors)
+    assert DELTA / 2 < rate <= MOST  # exact, so that it is not idle either
+
+
+def test_a_point_estimate_and_a_midpoint_are_caught(holdout_errors):
+    def midpoint(errors):
+        low, high = 0.0, 1.0
+        for _ in range(6):  # a cell of 1/64 is left
+            middle = (low + high) / 2
+            below = stats.binom.cdf(errors, N, middle) >= DELTA
+            low, high = (middle, high) if below else (low, middle)
+        return (low + high) / 2
+
+    assert is_caught(midpoint, RISK, holdout_errors)
+    assert is_caught(lambda k: k / N, RISK, holdout_errors)
+
+
+M, COIN, PREDICTORS = 10_000, 0.3, 64
+
+
+@pytest.fixture(scope="module")
+def fewest_errors():
+    errors = np.random.default_rng(2).binomial(M, COIN, size=(DRAWS, PREDICTORS))
+    return errors.min(axis=1)
+
+
+def test_occam_on_a_finite_class(fewest_errors):
+    bits = np.log2(PREDICTORS)
+    rate = failure_rate(lambda k: occam(bits, k, M, DELTA).value, COIN, fewest_errors)
+    assert DELTA / 2 < rate <= MOST
+    relaxed = failure_rate(lambda k: occam(bits, k, M, DELTA).terms["kl_form"], COIN, fewest_errors)
+    assert relaxed <= rate
+
+
+def test_a_union_in_nats_is_one_in_bits(fewest_errors):
+    nats = float(np.log(PREDICTORS))
+    rate = failure_rate(lambda k: occam(0, k, M, DELTA, union_nats=nats).value, COIN, fewest_errors)
+    assert DELTA / 2 < rate <= MOST
+
+
+def test_half_the_union_is_caught(fewest_errors):
+    bits = np.log2(PREDICTORS / 2)
+    assert is_caught(lambda k: occam(bits, k, M, DELTA).value, COIN, fewest_errors)
+    assert is_caught(lambda k: clopper_pearson(k, M, DELTA).value, COIN, fewest_errors)
+
+
+CELLS, SIGMA = 12, 0.5
+
+
+def draw_tables(examples, cells, seed):
+    """Labels summed by cell, and their counts: arrays (DRAWS, cells)."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, cells, size=(DRAWS, examples))
+    y = rng.choice([-1, 1], size=(DRAWS, examples))
+    row = np.arange(DRAWS)[:, None]
+    sums, counts = np.zeros((DRAWS, cells), dtype=int), np.zeros((DRAWS, cells), dtype=int)
+    np.add.at(sums, (row, x), y)
+    np.add.at(counts, (row, x), 1)
+    return sums, counts
+
+
+def gibbs_risk(theta, sums, counts):
+    """``L_S(Q)``, exactly: the weight of a cell is positive with probability Phi(theta/sigma)."""
+    wrong = stats.norm.sf(theta / SIGMA)  # of a label +1
+    plus, minus = (counts + sums) / 2, (counts - sums) / 2
+    return (plus * wrong + minus * (1 - wrong)).sum(axis=1) / counts.sum(axis=1)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """Tables fitted by one gradient step from 0, with the squared distance to 0 and to another."""
+    examples = 240
+    sums, counts = draw_tables(examples, CELLS, seed=3)
+    theta = 0.1 * sums
+    other = np.where(np.arange(CELLS) % 2, 0.25, -0.25)
+    distances = [(theta**2).sum(axis=1), ((theta - other) ** 2).sum(axis=1)]
+    return examples, gibbs_risk(theta, sums, counts), distances
+
+
+@pytest.mark.parametrize("theorem", [anchors_union, mixture, pinsker])
+def test_pac_bayes_gaps_on_a_gaussian_family(theorem, fitted):
+    examples, empirical, distances = fitted
+
+    def risk(empirical, *squared):
+        anchors = [Anchor(name=str(k), squared_distance_upper=d) for k, d in enumerate(squared)]
+        return empirical + theorem(anchors, [SIGMA], examples, DELTA).value
+
+    assert empirical.mean() < 0.45  # it does fit noise: without a bound it is caught
+    assert is_caught(lambda one: one, 0.5, empirical)
+    assert failure_rate(risk, 0.5, empirical, *distances) <= MOST
+
+
+def test_pac_bayes_kl_with_its_monte_carlo_step(fitted):
+    examples, empirical, (distance, _) = fitted
+    draws, share = 400, DELTA / 5
+    errors = np.random.default_rng(4).binomial(draws, empirical)
+    limit = lru_cache(maxsize=None)(
+        lambda k: GibbsSample(sigma=SIGMA, draws=draws, trials=draws, errors=k).risk_upper(
+            Decimal(share)
+        )
+    )
+
+    def risk(errors, squared):
+        divergence = Decimal(squared) / Decimal(2 * SIGMA**2)
+        return maurer_risk(limit(errors))(divergence, examples, Decimal(DELTA - share))
+
+    # Rounding distances upward to a grid only raises the bound, and saves evaluations.
+    coarse = np.ceil(distance * 4) / 4
+    assert failure_rate(risk, 0.5, errors, coarse) <= MOST
+
+
+def test_monte_carlo_step():
+    """Each draw of weights is scored on one example, or all on the whole sample at once."""
+    risk, draws, examples = 0.1, 300, 50
+    wrong = np.random.default_rng(5).binomial(draws, risk, size=DRAWS)
+
+    def limit(trials, each):
+        return lambda k: GibbsSample(
+            sigma=1.0, draws=trials, trials=trials * each, errors=k * each
+        ).risk_upper(Decimal(DELTA))
+
+    assert DELTA / 2 < failure_rate(limit(draws, 1), Decimal(risk), wrong) <= MOST
+    # A draw that errs on every example or on none: the draws count, and not the trials.
+    assert failure_rate(limit(draws, examples), Decimal(risk), wrong) <= MOST
+    assert is_caught(limit(draws * examples, 1), Decimal(risk), wrong * examples)
+    assert is_caught(lambda k: Decimal(k) / draws, Decimal(risk), wrong)
+
+
+def test_the_full_count_with_a_prior_trained_on_half_is_caught():
+    """The posterior is the prior, moved a little: its KL is small, and so must be m."""
+    half, cells = 300, 300
+    first, first_counts = draw_tables(half, cells, seed=6)
+    second, second_counts = draw_tables(half, cells, seed=7)
+    theta = 2 * SIGMA * first
+    honest = gibbs_risk(theta, second, second_counts)
+    dishonest = gibbs_risk(theta, first + second, first_counts + second_counts)
+    anchor = [Anchor(name="half", squared_distance_upper=1e-3)]
+
+    for theorem in (anchors_union, mixture, pinsker):
+        gap = theorem(anchor, [SIGMA], half, DELTA).value
+        assert failure_rate(lambda one, gap=gap: one + gap, 0.5, honest) <= MOST
+        gap = theorem(anchor, [SIGMA], 2 * half, DELTA).value
+        assert is_caught(lambda one, gap=gap: one + gap, 0.5, dishonest)
