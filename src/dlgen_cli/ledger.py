@@ -236,9 +236,9 @@ def run_sample_lines(config: RunConfig) -> list[Assumption]:
         f"All {count:,} images of the run were found in the data by their hashes; labels are those "
         "that it used.",
     )
-    population = assumed(
+    population = (declared if not altered else assumed)(
         "The sample is drawn independently from the population.",
-        "A subset of the data, drawn at random, with their real labels."
+        "Given as such with --data; a random part of it, with the real labels."
         if not altered
         else f"Its population is the one with altered labels: {altered:,} of {count:,} are.",
     )
@@ -269,7 +269,9 @@ def holdout_lines(
     statement = "No example of the holdout was trained on."
     trained = "the run's training images" if recorded else "the sample's images"
     if overlap:
-        seen = violated(statement, f"{overlap:,} images of it are among {trained}, by their hashes.")
+        seen = violated(
+            statement, f"{overlap:,} images of it are among {trained}, by their hashes."
+        )
     elif recorded:
         seen = verified(statement, f"None of its {count:,} images is among {trained}, by hash.")
     else:
@@ -283,7 +285,49 @@ def holdout_lines(
         choice = verified(chosen, "The run set it aside first and did not look at it.")
     else:
         choice = declared(chosen, "It is the test set of the data given.")
-    independent = assumed(
-        "The holdout is drawn independently from the population.", "Nothing in the data can check it."
+    independent = declared(
+        "The holdout is drawn independently from the population.", "Given as such with --data."
     )
     return (seen, choice, independent)
+
+
+def gibbs_lines(draws: int, frozen: Sequence[str], *, relative: bool) -> list[Assumption]:
+    """What the Monte Carlo step rests on.
+
+    Args:
+        draws: of weights.
+        frozen: parameters that are not perturbed.
+        relative: whether sigma multiplies an anchor's own scale.
+    """
+    lines = [
+        declared(
+            f"The number of draws, {draws:,}, and their seed were fixed before their errors.",
+            "As given; each draw of weights meets one example of the sample, drawn uniformly. The "
+            "generator's numbers stand for independent standard normals; the predictor computes in "
+            "float32.",
+        ),
+    ]
+    if frozen:
+        lines.append(
+            verified(
+                "Frozen parameters cost nothing.",
+                f"{len(frozen)} tensors equal every anchor's, entry by entry, first {frozen[0]}.",
+            )
+        )
+    if relative:
+        lines.append(
+            verified(
+                "The deviations of tensors are in a fixed proportion.",
+                "Each is sigma times the root mean square of the first anchor's tensor.",
+            )
+        )
+    return lines
+
+
+def code_line(rank: str, width: int, choices: int) -> Assumption:
+    """What the code length counts."""
+    return verified(
+        "Every bit of the stored network is paid for, and the choice of its code.",
+        f"{rank} at {width} bits for each parameter, scales and biases included; one of {choices} "
+        "codes that were fixed before the sample.",
+    )

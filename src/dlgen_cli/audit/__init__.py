@@ -10,17 +10,18 @@ from dlgen_cli import __version__
 from dlgen_cli.audit.compression import plan_compression
 from dlgen_cli.audit.gathering import gather
 from dlgen_cli.audit.measuring import Progress
-from dlgen_cli.audit.options import AuditOptions
+from dlgen_cli.audit.options import AuditOptions, DataOptions
 from dlgen_cli.audit.pac_bayes import plan_pac_bayes
 from dlgen_cli.audit.plan import Family, Inputs, Plan
 from dlgen_cli.audit.rademacher import plan_rademacher
+from dlgen_cli.audit.with_data import with_data
 from dlgen_cli.records import Bound, Headline, Provenance, Report, SkippedLayer
 
 if TYPE_CHECKING:
     from dlgen_cli.checkpoints import Checkpoint
     from dlgen_cli.networks import ReadNetwork
 
-__all__ = ["AuditOptions", "Family", "Progress", "audit", "report_of"]
+__all__ = ["AuditOptions", "DataOptions", "Family", "Progress", "audit", "report_of"]
 
 _PLANNERS: Mapping[Family, Callable[[Inputs], Plan]] = {
     "compression": plan_compression,
@@ -39,6 +40,7 @@ def audit(
     command: str,
     families: Sequence[Family] = (),
     with_layers: bool = True,
+    data: DataOptions | None = None,
     progress: Progress = _quiet,
 ) -> Report:
     """Audit a checkpoint.
@@ -48,6 +50,7 @@ def audit(
         command: name in the report.
         families: which theorems to evaluate.
         with_layers: measure the layers (compression needs them in any case).
+        data: labelled examples; they add the certificate of each family, which then stands for it.
         progress: called before each layer.
 
     Returns:
@@ -64,6 +67,8 @@ def audit(
     if inputs.layers:
         settings["r"] = options.r
     plans = {family: _PLANNERS[family](inputs) for family in families}
+    if data is not None:
+        plans = with_data(plans, inputs, data)
     for plan in plans.values():
         settings |= plan.settings
     bounds = [bound for plan in plans.values() for bound in plan.evaluate(options.delta)]

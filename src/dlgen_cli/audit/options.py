@@ -57,3 +57,31 @@ class AuditOptions:
     device: str = "auto"
     strict: bool = False
     singular_values: bool = False
+
+
+#: Draws of weights for the risk of a Gaussian predictor, where nothing else is asked for.
+DRAWS = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataOptions:
+    """What a certificate draws on beside the checkpoint.
+
+    Attributes:
+        data: ``digits``, ``cifar10``, or a directory of images.
+        draws: draws of weights, at least 1; fixed before any result is seen.
+        delta_monte_carlo: failure probability of the Monte Carlo step; None takes a fifth of the
+            certificate's share of delta.
+        freeze: glob patterns of parameters that equal the anchor's and are not perturbed.
+        relative: sigma multiplies the anchor's own scale, tensor by tensor.
+        seed: of the draws.
+        state: file that keeps the draws of an interrupted run.
+    """
+
+    data: str
+    draws: int = DRAWS
+    delta_monte_carlo: float | None = None
+    freeze: Sequence[str] = ()
+    relative: bool = False
+    seed: int = 0
+    state: Path | None = None

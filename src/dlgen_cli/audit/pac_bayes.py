@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dlgen_cli import bounds, ledger
+from dlgen_cli.audit.options import AuditOptions
 from dlgen_cli.audit.parameters import hypothesis_of
 from dlgen_cli.audit.plan import Inputs, Plan
 from dlgen_cli.errors import UsageError
 from dlgen_cli.records import Bound
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dlgen_cli.checkpoints.anchors import AnchorTensors
 
 
@@ -24,14 +27,7 @@ def plan_pac_bayes(inputs: Inputs) -> Plan:
     from dlgen_cli.checkpoints.anchors import open_anchors
 
     options = inputs.options
-    own = options.checkpoint / "init.safetensors"
-    from_run = not options.anchors and own.is_file()
-    paths = [own] if from_run else list(options.anchors)
-    if not paths:
-        raise UsageError(
-            "No anchor was given; PAC-Bayes needs at least one.",
-            remedy="Give --anchors FILE, for example the weights before training.",
-        )
+    paths, from_run = anchor_paths(options)
     opened = open_anchors(paths, inputs.checkpoint)
     anchors = [_measure_anchor(anchor, inputs) for anchor in opened]
     assumptions = [
@@ -49,6 +45,25 @@ def plan_pac_bayes(inputs: Inputs) -> Plan:
 
     settings = {"anchors": [str(path) for path in paths], "sigma": list(options.sigma)}
     return Plan(settings=settings, evaluate=evaluate, preferred="pac_bayes.pinsker")
+
+
+def anchor_paths(options: AuditOptions) -> tuple[list[Path], bool]:
+    """The anchors' files, and whether they are the run's own initialization.
+
+    Raises:
+        UsageError: there is no anchor.
+    """
+    own = options.checkpoint / "init.safetensors"
+    if options.anchors or not own.is_file():
+        paths = list(options.anchors)
+    else:
+        return [own], True
+    if not paths:
+        raise UsageError(
+            "No anchor was given; PAC-Bayes needs at least one.",
+            remedy="Give --anchors FILE, for example the weights before training.",
+        )
+    return paths, False
 
 
 def _measure_anchor(anchor: AnchorTensors, inputs: Inputs) -> bounds.Anchor:

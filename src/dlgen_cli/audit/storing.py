@@ -73,15 +73,9 @@ def store_network(
 def _store_layer(
     effective: EffectiveLayer, spectrum: LayerSpectrum, rank: int | None, bits: int, structure: str
 ) -> StoredLayer:
-    from dlgen_cli.factors import store_factors, store_whole
     from dlgen_cli.spectra import residual_norm_upper
 
-    whole = rank is None or spectrum.kind == "diagonal"
-    weight = (
-        store_whole(effective.weight, bits)
-        if whole
-        else store_factors(effective.weight, rank or 1, bits)
-    )
+    weight, bias = encode(effective, rank, bits)
     error = residual_norm_upper(
         effective,
         weight.weight(),
@@ -89,7 +83,6 @@ def _store_layer(
         products=weight.rank,
         geometry="known" if structure == "graph" else "assumed",
     )
-    bias = store_whole(effective.bias, bits) if effective.bias is not None else None
     bias_error = _bias_error(effective, bias)
     norm = spectrum.spectral_norm.upper
     return StoredLayer(
@@ -104,6 +97,27 @@ def _store_layer(
             bias_error_upper=bias_error,
         ),
     )
+
+
+def encode(
+    effective: EffectiveLayer, rank: int | None, bits: int
+) -> tuple[Factors | Whole, Whole | None]:
+    """Weight and bias of a layer in b bits.
+
+    Args:
+        effective: the layer with the tensors that it really applies.
+        rank: of the factors; None stores the weight whole, as a diagonal map always is.
+        bits: b, from 1 to 32.
+    """
+    from dlgen_cli.factors import store_factors, store_whole
+
+    is_whole = rank is None or effective.layer.kind == "diagonal"
+    weight = (
+        store_whole(effective.weight, bits)
+        if is_whole
+        else store_factors(effective.weight, rank or 1, bits)
+    )
+    return weight, store_whole(effective.bias, bits) if effective.bias is not None else None
 
 
 def _bias_error(effective: EffectiveLayer, bias: Whole | None) -> float:

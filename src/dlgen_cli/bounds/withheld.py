@@ -31,6 +31,10 @@ _TERMS: dict[str, tuple[str, dict[str, Any]]] = {
         "Compression to the factors that are really stored, every bit counted",
         {"ranks": {}, "layer_error_upper": {}},
     ),
+    "compression.occam": (
+        "Risk of the compressed network, by its errors and its code length",
+        {"bounded": "risk", "errors": None, "examples": None, "empirical_risk": None},
+    ),
 }
 
 

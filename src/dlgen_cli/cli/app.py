@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from dlgen_cli import __version__
-from dlgen_cli.cli import audits, compress, console, demo, postulates, train, verify
+from dlgen_cli.cli import audits, certify, compress, console, demo, postulates, train, verify
 from dlgen_cli.cli.implicit import implicit_app
 from dlgen_cli.cli.options import as_command
 from dlgen_cli.errors import DlgenError, UsageError
@@ -118,6 +118,7 @@ for _name, _function, _options in (
     ("rademacher", audits.rademacher, audits.RademacherCommand),
     ("audit", audits.audit, audits.AuditCommand),
     ("verify", verify.verify, verify.VerifyCommand),
+    ("certify", certify.certify, certify.CertifyCommand),
     ("demo", demo.demo, demo.DemoCommand),
 ):
     app.command(_name)(as_command(_function, _options))  # type: ignore[arg-type]

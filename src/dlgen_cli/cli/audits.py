@@ -13,7 +13,9 @@ from dlgen_cli.cli import console
 from dlgen_cli.cli.options import (
     CheckpointOptions,
     CompressionOptions,
+    DataOption,
     GateOptions,
+    GibbsOptions,
     PacBayesOptions,
     PlotOptions,
     RademacherOptions,
@@ -23,7 +25,7 @@ from dlgen_cli.cli.options import (
 from dlgen_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from dlgen_cli.audit import AuditOptions, Family
+    from dlgen_cli.audit import AuditOptions, DataOptions, Family
     from dlgen_cli.records import Report
 
 
@@ -34,13 +36,13 @@ class SpectraCommand(CheckpointOptions, RankOptions, SpectraOptions):
 
 @dataclass(kw_only=True)
 class CompressBoundCommand(
-    CheckpointOptions, CompressionOptions, SpectraOptions, PlotOptions, GateOptions
+    CheckpointOptions, CompressionOptions, DataOption, SpectraOptions, PlotOptions, GateOptions
 ):
     """Options of ``dlgen compress-bound``."""
 
 
 @dataclass(kw_only=True)
-class PacBayesCommand(CheckpointOptions, PacBayesOptions, GateOptions):
+class PacBayesCommand(CheckpointOptions, PacBayesOptions, DataOption, GibbsOptions, GateOptions):
     """Options of ``dlgen pacbayes``."""
 
 
@@ -107,6 +109,7 @@ def _run(
             command=command,
             families=families,
             with_layers=with_layers,
+            data=data_options(options),
             progress=progress,
         )
     plot: Path | None = getattr(options, "plot", None)
@@ -130,6 +133,26 @@ def audit_options(options: CheckpointOptions) -> AuditOptions:
     if "b" in chosen:
         chosen["b"] = parse_bits(chosen["b"])
     return AuditOptions(**chosen | {"input_shape": parse_shape(options.input_shape)})
+
+
+def data_options(options: CheckpointOptions) -> DataOptions | None:
+    """What a certificate takes of the options of a command; None without ``--data``."""
+    from dlgen_cli.audit import DataOptions
+
+    data = getattr(options, "data", None)
+    if data is None:
+        return None
+    if not hasattr(options, "draws"):
+        return DataOptions(data=data)
+    return DataOptions(
+        data=data,
+        draws=options.draws,
+        delta_monte_carlo=options.delta_monte_carlo,  # type: ignore[attr-defined]
+        freeze=options.freeze,  # type: ignore[attr-defined]
+        relative=options.relative_sigma,  # type: ignore[attr-defined]
+        seed=options.seed,  # type: ignore[attr-defined]
+        state=options.state,  # type: ignore[attr-defined]
+    )
 
 
 def parse_bits(text: str) -> int | None:

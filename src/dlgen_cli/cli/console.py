@@ -6,7 +6,8 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ _SUFFIXES = {
     ".csv": Format.CSV,
     ".txt": Format.TABLE,
 }
+_SECONDS_BETWEEN_LINES = 5.0
 _FILE_WIDTH = 100  # columns of a table that is written to a file
 
 
@@ -195,3 +197,20 @@ def layer_progress(options: ReportOptions) -> Iterator[Progress]:
         yield lambda what, done, total: bar.update(
             task, description=what, completed=done, total=total
         )
+
+
+@contextmanager
+def draw_progress(options: ReportOptions) -> Iterator[Callable[[int, int], None] | None]:
+    """Progress over draws of weights on stderr: a line now and then, nothing with -q."""
+    if options.quiet:
+        yield None
+        return
+    console, last = stderr(), time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            console.print(f"draws of weights: {done:,} of {total:,}", markup=False)
+
+    yield show

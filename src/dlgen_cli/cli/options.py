@@ -168,6 +168,55 @@ class PacBayesOptions:
     ] = field(default_factory=lambda: [0.01])
 
 
+_DATA_HELP = "Labelled examples: digits, cifar10, or a directory with train/ and test/."
+
+
+@dataclass(kw_only=True)
+class DataOption:
+    """The examples that a risk is counted on, where the user has them."""
+
+    data: Annotated[
+        str | None, typer.Option("--data", help=f"{_DATA_HELP} Adds a certificate.")
+    ] = None
+
+
+@dataclass(kw_only=True)
+class RequiredData:
+    """The examples that a certificate needs."""
+
+    data: Annotated[str, typer.Option("--data", help=_DATA_HELP)]
+
+
+@dataclass(kw_only=True)
+class GibbsOptions:
+    """How the risk of the random predictor is estimated."""
+
+    draws: Annotated[
+        int, typer.Option("--draws", help="Draws of weights for the risk of the random predictor.")
+    ] = 20_000
+    delta_monte_carlo: Annotated[
+        float | None,
+        typer.Option(
+            "--delta-monte-carlo",
+            help="Failure probability of that estimate, within delta.",
+            show_default="a fifth of the certificate's share",
+        ),
+    ] = None
+    freeze: Annotated[
+        list[str],
+        typer.Option("--freeze", help="Parameters that equal the anchor's stay fixed; repeatable."),
+    ] = field(default_factory=list)
+    relative_sigma: Annotated[
+        bool,
+        typer.Option("--relative-sigma", help="Sigma multiplies the anchor's own scale by tensor."),
+    ] = False
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the draws.")] = 0
+    state: Annotated[
+        Path | None,
+        typer.Option("--state", help="Keep the draws here; an interrupted run goes on from it."),
+    ] = None
+
+
 @dataclass(kw_only=True)
 class RademacherOptions:
     """The shells of a Rademacher bound."""

@@ -1,0 +1,205 @@
+"""Every certificate that applies to a checkpoint, side by side, the best one named."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from dlgen_cli import bounds
+from dlgen_cli.audit import report_of
+from dlgen_cli.audit.compression import plan_compression
+from dlgen_cli.audit.gathering import gather
+from dlgen_cli.audit.gibbs import THEOREM as GIBBS
+from dlgen_cli.audit.gibbs import DrawProgress, prepare_gibbs
+from dlgen_cli.audit.measuring import Progress
+from dlgen_cli.audit.occam import THEOREM as OCCAM
+from dlgen_cli.audit.occam import prepare_occam
+from dlgen_cli.audit.options import AuditOptions, DataOptions
+from dlgen_cli.audit.pac_bayes import anchor_paths, plan_pac_bayes
+from dlgen_cli.audit.plan import Inputs
+from dlgen_cli.audit.samples import Samples, find_samples
+from dlgen_cli.errors import UsageError
+from dlgen_cli.records import Bound, Headline, Report
+
+HOLDOUT = "holdout.clopper_pearson"
+
+_Evaluate = Callable[[float], Bound]
+
+
+def certify(
+    options: AuditOptions,
+    data: DataOptions,
+    *,
+    measured: Progress,
+    drawn: DrawProgress | None = None,
+) -> Report:
+    """Evaluate every certificate that applies.
+
+    Those on the risk itself compete: the holdout, Occam's bound of the compressed network, and
+    PAC-Bayes in kl form where there is an anchor. Each takes an equal share of delta, so the
+    best of them is a certificate too. Bounds on the gap stand beside them, each at delta.
+
+    Args:
+        options: checkpoint and the numbers of the bounds.
+        data: the examples, the draws.
+        measured: called before each layer.
+        drawn: told how many draws of weights are done.
+
+    Raises:
+        DlgenError: bad input; one subclass for each kind.
+    """
+    inputs = gather(options, with_layers=True, for_bounds=True, progress=measured)
+    samples = find_samples(inputs.checkpoint, data.data, options.m)
+    has_anchor = _has_anchor(options)
+    theorems = [HOLDOUT, OCCAM, *([GIBBS] if has_anchor else [])]
+    share = options.delta / len(theorems)
+    while share * len(theorems) > options.delta:
+        share = math.nextafter(share, 0.0)
+    errors = _errors(inputs, samples)
+    evaluators: dict[str, _Evaluate] = {
+        HOLDOUT: _holdout(samples, errors["holdout"]),
+        OCCAM: prepare_occam(inputs, samples, share).evaluate,
+    }
+    if has_anchor:
+        evaluators[GIBBS] = prepare_gibbs(inputs, samples, data, drawn).evaluate
+    certificates = [evaluators[theorem](share) for theorem in theorems]
+    plans = [plan_compression(inputs), *([plan_pac_bayes(inputs)] if has_anchor else [])]
+    gaps = [bound for plan in plans for bound in plan.evaluate(options.delta)]
+    settings = {
+        "m": inputs.m,
+        "delta": options.delta,
+        **{name: value for plan in plans for name, value in plan.settings.items()},
+        **_data_settings(data),
+    }
+    headline = _headline(certificates, share)
+    return report_of(
+        inputs,
+        command="certify",
+        settings=settings,
+        bounds=[*certificates, *gaps],
+        headline=headline,
+        results=_results(samples, errors, certificates, headline),
+    )
+
+
+def _has_anchor(options: AuditOptions) -> bool:
+    try:
+        anchor_paths(options)
+    except UsageError:
+        return False
+    return True
+
+
+def _data_settings(data: DataOptions) -> dict[str, Any]:
+    return {
+        "data": data.data,
+        "draws": data.draws,
+        "delta_monte_carlo": data.delta_monte_carlo,
+        "freeze": list(data.freeze),
+        "relative_sigma": data.relative,
+        "seed": data.seed,
+    }
+
+
+def _errors(inputs: Inputs, samples: Samples) -> dict[str, int]:
+    """Errors of the network itself on each part of the data."""
+    from dlgen_cli.devices import resolve_device
+    from dlgen_cli.risk import count_errors, open_folded
+
+    network = open_folded(inputs.checkpoint, inputs.read)
+    network = network.to(resolve_device(inputs.options.device))
+    parts = {"sample": samples.bound, "holdout": samples.holdout, "test": samples.test}
+    return {
+        name: count_errors(
+            network,
+            part.images,
+            part.labels,
+            batch=network.batch_size(own_weights=False),
+            device=network.device,
+            scale=samples.scale,
+        )
+        for name, part in parts.items()
+        if part is not None
+    }
+
+
+def _holdout(samples: Samples, errors: int) -> _Evaluate:
+    count = len(samples.holdout) if samples.holdout is not None else 0
+    return lambda delta: bounds.clopper_pearson(errors, count, delta, samples.holdout_lines)
+
+
+def _headline(certificates: Sequence[Bound], share: float) -> Headline | None:
+    """The smallest certificate that applies; all hold at once."""
+    found = [bound for bound in certificates if bound.status != "not_applicable"]
+    if not found:
+        return None
+    best = min(found, key=lambda bound: bound.log10_value or 0.0)
+    return Headline(
+        theorem=best.theorem,
+        value=best.value,
+        log10_value=best.log10_value,
+        delta=share,
+        candidates=tuple(bound.theorem for bound in certificates),
+    )
+
+
+def _results(
+    samples: Samples,
+    errors: Mapping[str, int],
+    certificates: Sequence[Bound],
+    headline: Headline | None,
+) -> dict[str, Any]:
+    return {
+        "data": samples.source,
+        "sample_examples": len(samples.bound),
+        "sample_error": errors["sample"] / len(samples.bound),
+        "test_examples": len(samples.test),
+        "test_error": errors["test"] / len(samples.test),
+        "holdout_origin": samples.holdout_origin,
+        "certificates": [
+            {
+                "theorem": bound.theorem,
+                "risk_upper": bound.value,
+                "status": bound.status,
+                "empirical_risk": bound.terms.get("empirical_risk"),
+                "examples": bound.terms.get("examples"),
+            }
+            for bound in certificates
+        ],
+        "best": headline.theorem if headline else None,
+        "verdict": _verdict(certificates, headline),
+    }
+
+
+def _verdict(certificates: Sequence[Bound], headline: Headline | None) -> str:
+    """Who wins, in plain words."""
+    if headline is None or headline.value is None:
+        return "No certificate applies."
+    values = {bound.theorem: bound.value for bound in certificates if bound.value is not None}
+    if headline.value >= 1:
+        return "Every certificate is vacuous: nothing is said about the risk."
+    holdout = values.get(HOLDOUT)
+    theory = [(value, name) for name, value in values.items() if name != HOLDOUT]
+    if holdout is None:
+        return f"{headline.theorem} certifies a risk of at most {_shown(headline.value)}."
+    if not theory or min(theory)[0] >= 1:
+        return (
+            f"The holdout certifies a risk of at most {_shown(holdout)}; from the training "
+            "examples theory certifies nothing."
+        )
+    value, name = min(theory)
+    if value < holdout:
+        return (
+            f"{name} certifies a risk of at most {_shown(value)} from the training examples and "
+            f"beats the holdout's {_shown(holdout)}."
+        )
+    return (
+        f"The holdout certifies a risk of at most {_shown(holdout)}; from the training examples "
+        f"theory certifies {_shown(value)} ({name})."
+    )
+
+
+def _shown(value: float) -> str:
+    """Four digits, rounded up."""
+    return f"{math.ceil(value * 10_000) / 10_000:.4f}"

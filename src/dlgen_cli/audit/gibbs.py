@@ -1,0 +1,287 @@
+"""The risk of a Gaussian predictor around a checkpoint: `pac_bayes.kl`, from data and anchors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dlgen_cli import bounds, ledger
+from dlgen_cli.audit.options import DataOptions
+from dlgen_cli.audit.pac_bayes import anchor_paths
+from dlgen_cli.audit.plan import Inputs
+from dlgen_cli.audit.samples import Samples, training_hashes
+from dlgen_cli.bounds.arithmetic import to_float, upward
+from dlgen_cli.errors import UsageError
+from dlgen_cli.records import Assumption, Bound
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dlgen_cli.checkpoints.anchors import AnchorTensors
+    from dlgen_cli.risk import FoldedNetwork
+
+#: Told how many draws of how many are done.
+DrawProgress = Callable[[int, int], None]
+
+_MONTE_CARLO_SHARE = 5
+THEOREM = "pac_bayes.kl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GibbsCertificate:
+    """Everything but delta that `pac_bayes.kl` is evaluated from.
+
+    Attributes:
+        anchors: with their distances in units of the posterior's deviations times sigma.
+        counts: errors of the draws, for each sigma.
+        examples: m.
+        lines: the ledger.
+        delta_monte_carlo: what the user asked for; None takes a share.
+    """
+
+    anchors: Sequence[bounds.Anchor]
+    counts: Sequence[bounds.GibbsSample]
+    examples: int
+    lines: Sequence[Assumption]
+    delta_monte_carlo: float | None
+
+    def evaluate(self, delta: float) -> Bound:
+        """The bound that fails with probability delta, the Monte Carlo step included.
+
+        Raises:
+            UsageError: that step alone is to fail with probability delta or more.
+        """
+        monte_carlo = self.delta_monte_carlo
+        if monte_carlo is None:
+            monte_carlo = delta / _MONTE_CARLO_SHARE
+        if not 0 < monte_carlo < delta:
+            raise UsageError(
+                f"--delta-monte-carlo is {monte_carlo:g}; a number between 0 and the "
+                f"certificate's failure probability {delta:g} was expected."
+            )
+        left = math.nextafter(delta - monte_carlo, 0.0)
+        while Decimal(left) + Decimal(monte_carlo) > Decimal(delta):
+            left = math.nextafter(left, 0.0)
+        return bounds.kl_risk(
+            self.anchors, self.counts, self.examples, left, monte_carlo, self.lines
+        )
+
+
+def prepare_gibbs(
+    inputs: Inputs, samples: Samples, data: DataOptions, progress: DrawProgress | None = None
+) -> GibbsCertificate:
+    """Measure the anchors and count the errors of the draws.
+
+    Examples that trained an anchor leave the sample. Checkpoint and anchors are folded and
+    rounded to float32 alike: the distances are those of the predictor that is evaluated.
+
+    Raises:
+        UsageError: there is no anchor, a frozen parameter differs from it, or the network cannot
+            be evaluated.
+        DataError: the data do not fit the network.
+    """
+    from dlgen_cli.checkpoints.anchors import open_anchors
+    from dlgen_cli.devices import resolve_device
+    from dlgen_cli.networks import CheckpointTensors
+    from dlgen_cli.risk import coordinates, gibbs_errors, open_folded
+
+    paths, from_run = anchor_paths(inputs.options)
+    opened = open_anchors(paths, inputs.checkpoint)
+    for path in paths:
+        samples = _spend(path, samples)
+    folded = open_folded(inputs.checkpoint, inputs.read)
+    located = [
+        (one.name, coordinates(inputs.read.network, CheckpointTensors(one.source)))
+        for one in opened
+    ]
+    own = coordinates(inputs.read.network, inputs.read.tensors)
+    frozen = _frozen(own, located, data.freeze)
+    scales = _scales(located[0][1]) if data.relative else None
+    device = resolve_device(inputs.options.device)
+    folded = folded.to(device)
+    sigmas = list(inputs.options.sigma)
+    deviations = [_deviations(folded, sigma, scales, frozen) for sigma in sigmas]
+    anchors = [_anchor(name, own, tensors, sigmas, deviations, frozen) for name, tensors in located]
+    counts = gibbs_errors(
+        folded,
+        deviations,
+        samples.bound.images,
+        samples.bound.labels,
+        count=data.draws,
+        seed=data.seed,
+        scale=samples.scale,
+        state=_read_state(data.state),
+        save=_saver(data.state),
+        progress=progress,
+    )
+    return GibbsCertificate(
+        anchors=anchors,
+        counts=[
+            bounds.GibbsSample(
+                sigma=sigma, draws=counts.draws, trials=counts.evaluations, errors=errors
+            )
+            for sigma, errors in zip(sigmas, counts.errors, strict=True)
+        ],
+        examples=len(samples.bound),
+        lines=_lines(inputs, samples, opened, data, frozen, from_run=from_run),
+        delta_monte_carlo=data.delta_monte_carlo,
+    )
+
+
+def _lines(
+    inputs: Inputs,
+    samples: Samples,
+    opened: Sequence[AnchorTensors],
+    data: DataOptions,
+    frozen: Sequence[str],
+    *,
+    from_run: bool,
+) -> list[Assumption]:
+    names = [one.name for one in opened]
+    return [
+        *samples.sample_lines,
+        *ledger.structure_lines(inputs.read, inputs.options.arch),
+        *ledger.anchor_lines(names, from_run=from_run),
+        *ledger.gibbs_lines(data.draws, frozen, relative=data.relative),
+    ]
+
+
+def _spend(path: Path, samples: Samples) -> Samples:
+    """Take the examples that trained an anchor out of the sample."""
+    if path.name == "init.safetensors":
+        return samples
+    spent = training_hashes(path)
+    return samples if spent is None else samples.without(spent, f"the anchor {path.name}")
+
+
+def _frozen(
+    own: Mapping[str, Tensor],
+    anchors: Sequence[tuple[str, Mapping[str, Tensor]]],
+    patterns: Sequence[str],
+) -> list[str]:
+    """The parameters that ``--freeze`` names; each must equal every anchor's."""
+    import torch
+
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in own):
+            raise UsageError(
+                f"--freeze {pattern} matches no parameter; the first is {next(iter(own))}.",
+                remedy="Name parameters as the report does.",
+            )
+    found = [name for name in own if any(fnmatchcase(name, one) for one in patterns)]
+    for name in found:
+        for anchor, tensors in anchors:
+            if not torch.equal(own[name], tensors[name]):
+                raise UsageError(
+                    f"--freeze: {name} differs from the anchor {anchor}; equal weights were "
+                    "expected.",
+                    remedy="Freeze only what was not trained.",
+                )
+    if len(found) == len(own):
+        raise UsageError("--freeze leaves no parameter to perturb.", remedy="Freeze fewer.")
+    return found
+
+
+def _scales(anchor: Mapping[str, Tensor]) -> dict[str, float]:
+    """Root mean square of each tensor of an anchor; that of its layer's weight for one of zeros."""
+    found = {name: float(tensor.double().square().mean().sqrt()) for name, tensor in anchor.items()}
+    for name, scale in found.items():
+        if scale == 0:
+            weight = found.get(name.removesuffix("bias") + "weight", 0.0)
+            found[name] = weight or 1.0
+    return found
+
+
+def _deviations(
+    folded: FoldedNetwork,
+    sigma: float,
+    scales: Mapping[str, float] | None,
+    frozen: Sequence[str],
+) -> dict[str, float]:
+    from dlgen_cli.risk import standard_deviations
+
+    return standard_deviations(folded, sigma, relative_to=scales, frozen=frozen)
+
+
+def _anchor(
+    name: str,
+    own: Mapping[str, Tensor],
+    other: Mapping[str, Tensor],
+    sigmas: Sequence[float],
+    deviations: Sequence[Mapping[str, float]],
+    frozen: Sequence[str],
+) -> bounds.Anchor:
+    """The squared distance in units in which every deviation is sigma, upward."""
+    from dlgen_cli.spectra import squared_distance_upper, sum_up
+
+    parts = []
+    for parameter, tensor in own.items():
+        if parameter in frozen:
+            continue
+        factor = _largest_factor(parameter, sigmas, deviations)
+        squared = squared_distance_upper(tensor, other[parameter])
+        parts.append((parameter, _product(squared, factor)))
+    return bounds.Anchor(
+        name=name,
+        squared_distance_upper=sum_up([part for _, part in parts]),
+        contributions=parts,
+    )
+
+
+@upward
+def _largest_factor(
+    name: str, sigmas: Sequence[float], deviations: Sequence[Mapping[str, float]]
+) -> Decimal:
+    """``(sigma / deviation)^2``, the largest over the sigmas: deviations are rounded to float32."""
+    return max(
+        (Decimal(sigma) / Decimal(one[name])) ** 2
+        for sigma, one in zip(sigmas, deviations, strict=True)
+    )
+
+
+@upward
+def _product(squared: float, factor: Decimal) -> float:
+    return to_float(Decimal(squared) * factor) or 0.0
+
+
+def _read_state(path: Path | None) -> dict[str, object] | None:
+    if path is None or not path.is_file():
+        return None
+    import pickle
+
+    import torch
+
+    try:
+        state: dict[str, object] = torch.load(path, weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise UsageError(
+            f"{path} holds no saved draws: {error}.", remedy="Remove it, or name another --state."
+        ) from error
+    return state
+
+
+def _saver(path: Path | None) -> Callable[[dict[str, object]], None] | None:
+    """Keeps the draws every few seconds, whole or not at all."""
+    if path is None:
+        return None
+    import time
+
+    import torch
+
+    last = time.monotonic()
+
+    def save(state: dict[str, object]) -> None:
+        nonlocal last
+        if time.monotonic() - last < 2.0:
+            return
+        last = time.monotonic()
+        temporary = path.with_name(f".{path.name}.writing")
+        torch.save(state, temporary)
+        temporary.replace(path)
+
+    return save

@@ -1,0 +1,276 @@
+"""Certificates of a run on digits: what is counted, and what is found to be violated."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import scipy.stats
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from dlgen_cli import training
+from dlgen_cli.cli.app import app
+from dlgen_cli.datasets import load_source
+
+HOLDOUT, OCCAM, GIBBS = "holdout.clopper_pearson", "compression.occam", "pac_bayes.kl"
+
+
+def invoke(*words: str):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def certify(checkpoint: Path, *words: str) -> dict:
+    fast = ("--draws", "2000", "--b", "8")
+    result = invoke("certify", checkpoint, "--data", "digits", "-q", "--json", *fast, *words)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def bound_of(report: dict, theorem: str) -> dict:
+    return next(one for one in report["bounds"] if one["theorem"] == theorem)
+
+
+def line_of(bound: dict, statement: str) -> dict:
+    return next(one for one in bound["assumptions"] if statement in one["statement"])
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "digits"
+    recipe = training.make_recipe({"source": "digits", "holdout": 200, "seed": 2, "epochs": 40})
+    training.run(recipe, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def report(directory: Path) -> dict:
+    return certify(directory, "--sigma", "0.2", "--sigma", "0.4")
+
+
+@pytest.fixture
+def copy(directory: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(directory, tmp_path / "copy"))
+
+
+def outputs(directory: Path, images: torch.Tensor) -> torch.Tensor:
+    weights = load_file(directory / "model.safetensors")
+    x = images.flatten(1) / 8
+    for index in range(3):
+        x = x @ weights[f"layers.{index}.weight"].T
+        x = x.relu() if index < 2 else x
+    return x[:, :10]
+
+
+def test_every_certificate_stands_in_the_report(report: dict):
+    theorems = [one["theorem"] for one in report["results"]["certificates"]]
+    assert theorems == [HOLDOUT, OCCAM, GIBBS]
+    best = min(report["results"]["certificates"], key=lambda one: one["risk_upper"])
+    assert report["results"]["best"] == best["theorem"] == report["headline"]["theorem"]
+    assert report["headline"]["value"] == best["risk_upper"]
+    assert report["headline"]["delta"] * 3 <= 0.05
+
+
+def test_the_holdout_is_the_one_that_the_run_set_aside(directory: Path, report: dict):
+    source = load_source("digits")
+    held = load_file(directory / "labels.safetensors")["holdout_indices"]
+    rows = torch.isin(source.indices, held)
+    guesses = outputs(directory, source.train.images[rows]).argmax(1)
+    wrong = int((guesses != source.train.labels[rows]).sum())
+    bound = bound_of(report, HOLDOUT)
+    assert (bound["terms"]["errors"], bound["terms"]["examples"]) == (wrong, 200)
+    exact = scipy.stats.beta.ppf(1 - bound["terms"]["delta"], wrong + 1, 200 - wrong)
+    assert bound["value"] >= exact - 1e-12
+    assert bound["value"] == pytest.approx(exact, rel=1e-9)
+    assert line_of(bound, "No example of the holdout")["status"] == "verified"
+
+
+def test_the_sample_is_what_the_run_was_trained_on(directory: Path, report: dict):
+    recorded = load_file(directory / "labels.safetensors")
+    m = len(recorded["labels"])
+    source = load_source("digits")
+    rows = {index: row for row, index in enumerate(source.indices.tolist())}
+    images = source.train.images[[rows[index] for index in recorded["indices"].tolist()]]
+    wrong = int((outputs(directory, images).argmax(1) != recorded["labels"]).sum())
+    assert report["results"]["sample_examples"] == m
+    assert report["results"]["sample_error"] == wrong / m
+    for theorem in (OCCAM, GIBBS):
+        assert bound_of(report, theorem)["terms"]["examples"] == m
+
+
+def test_the_shares_of_delta_add_up(report: dict):
+    spent = 0.0
+    for theorem in (HOLDOUT, OCCAM, GIBBS):
+        terms = bound_of(report, theorem)["terms"]
+        spent += terms["delta"] + terms.get("delta_monte_carlo", 0.0)
+    assert spent <= 0.05
+    assert spent == pytest.approx(0.05, rel=1e-12)
+
+
+def test_the_risk_of_the_random_predictor_is_that_of_explicit_draws(directory: Path, report: dict):
+    weights = load_file(directory / "model.safetensors")
+    source = load_source("digits")
+    recorded = load_file(directory / "labels.safetensors")
+    rows = {index: row for row, index in enumerate(source.indices.tolist())}
+    images = source.train.images[[rows[index] for index in recorded["indices"].tolist()]]
+    row = next(one for one in bound_of(report, GIBBS)["terms"]["sigmas"] if one["sigma"] == 0.4)
+    chance = torch.Generator().manual_seed(0)
+    risks = []
+    for _ in range(60):
+        x = images.flatten(1) / 8
+        for index in range(3):
+            weight = weights[f"layers.{index}.weight"]
+            x = x @ (weight + 0.4 * torch.randn(weight.shape, generator=chance)).T
+            x = x.relu() if index < 2 else x
+        risks.append(float((x[:, :10].argmax(1) != recorded["labels"]).double().mean()))
+    mean = sum(risks) / len(risks)
+    # 2,000 Bernoulli trials and 60 draws: three standard errors of each.
+    assert row["empirical_risk"] == pytest.approx(mean, abs=3 * 0.0112 + 3 * 0.02)
+    assert row["empirical_risk_upper"] > row["empirical_risk"]
+
+
+def test_the_report_verifies(report: dict, tmp_path: Path):
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(report))
+    assert invoke("verify", path).exit_code == 0
+    tampered = json.loads(json.dumps(report))
+    bound_of(tampered, GIBBS)["terms"]["errors"] -= 1
+    path.write_text(json.dumps(tampered))
+    assert invoke("verify", path).exit_code == 1
+
+
+def test_a_training_example_in_the_holdout_withholds_the_certificate(copy: Path):
+    labels = load_file(copy / "labels.safetensors")
+    labels["holdout_hashes"][3] = labels["image_hashes"][11]
+    save_file(labels, copy / "labels.safetensors")
+    report = certify(copy)
+    bound = bound_of(report, HOLDOUT)
+    assert (bound["status"], bound["value"]) == ("not_applicable", None)
+    line = line_of(bound, "No example of the holdout")
+    assert line["status"] == "violated"
+    assert "1 images of it are among the run's training images" in line["evidence"]
+    assert report["headline"]["theorem"] != HOLDOUT
+
+
+def test_an_anchor_trained_on_the_sample_withholds_the_certificate(
+    copy: Path, directory: Path, tmp_path: Path
+):
+    recipe = training.make_recipe({"source": "digits", "holdout": 200, "seed": 2, "epochs": 3})
+    training.run(recipe, tmp_path / "anchor")
+    report = certify(directory, "--anchors", str(tmp_path / "anchor"), "--sigma", "0.3")
+    bound = bound_of(report, GIBBS)
+    assert bound["status"] == "not_applicable"
+    assert line_of(bound, "trained the anchor")["status"] == "violated"
+
+
+def test_examples_that_trained_an_anchor_leave_the_sample(directory: Path, tmp_path: Path):
+    recipe = training.make_recipe(
+        {"source": "digits", "holdout": 200, "seed": 2, "epochs": 3, "m": 500}
+    )
+    training.run(recipe, tmp_path / "anchor")
+    report = certify(directory, "--anchors", str(tmp_path / "anchor"), "--sigma", "0.3")
+    bound = bound_of(report, GIBBS)
+    assert bound["terms"]["examples"] == report["results"]["sample_examples"] - 500
+    line = line_of(bound, "trained the anchor")
+    assert line["status"] == "verified"
+    assert "500 examples trained it and left the bound; 742 are in it" in line["evidence"]
+
+
+def test_m_above_the_examples_used_withholds_the_certificate(directory: Path):
+    report = certify(directory, "--m", "1300", "--sigma", "0.3")
+    for theorem in (OCCAM, GIBBS):
+        bound = bound_of(report, theorem)
+        assert bound["status"] == "not_applicable"
+        assert line_of(bound, "m is the number")["status"] == "violated"
+    assert report["headline"]["theorem"] == HOLDOUT
+
+
+def test_m_below_the_sample_is_refused(directory: Path):
+    result = invoke("certify", directory, "--data", "digits", "--m", "1000")
+    assert result.exit_code == 2
+    assert "the sample in digits has 1242 examples" in result.stderr
+
+
+def test_frozen_parameters_cost_nothing_and_must_equal_the_anchor(copy: Path):
+    init = load_file(copy / "init.safetensors")
+    model = load_file(copy / "model.safetensors")
+    moved = {**init, "layers.2.weight": model["layers.2.weight"]}
+    metadata = {}
+    save_file(moved, copy / "init.safetensors", metadata)
+    refused = invoke(
+        "certify", copy, "--data", "digits", "--freeze", "layers.1.*", "--draws", "10", "--b", "8"
+    )
+    assert refused.exit_code == 2
+    assert "layers.1.weight differs from the anchor" in refused.stderr
+    report = certify(copy, "--freeze", "layers.2.*", "--sigma", "0.3")
+    terms = bound_of(report, GIBBS)["terms"]
+    assert all("layers.2" not in str(row) for row in terms["anchors"][0].get("contributions", []))
+    whole = certify(copy, "--sigma", "0.3")
+    assert bound_of(whole, GIBBS)["terms"]["kl_nats"] == terms["kl_nats"]
+    assert bound_of(whole, GIBBS)["terms"]["errors"] >= terms["errors"]
+
+
+def test_relative_sigma_follows_the_anchors_scale(directory: Path):
+    report = certify(directory, "--relative-sigma", "--sigma", "0.5")
+    terms = bound_of(report, GIBBS)["terms"]
+    init, model = (load_file(directory / f"{name}.safetensors") for name in ("init", "model"))
+    expected = 0.0
+    for name, anchor in init.items():
+        deviation = 0.5 * anchor.double().square().mean().sqrt()
+        moved = (model[name].double() - anchor.double()).square().sum()
+        expected += float(moved / (2 * deviation**2))
+    assert terms["kl_nats"] >= expected * (1 - 1e-12)
+    assert terms["kl_nats"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_other_data_than_the_runs_are_refused(directory: Path, tmp_path: Path):
+    from PIL import Image
+
+    for split in ("train", "test"):
+        for name in map(str, range(10)):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("L", (8, 8), int(name)).save(tmp_path / split / name / "0.png")
+    result = invoke("certify", directory, "--data", tmp_path)
+    assert result.exit_code == 2
+    assert "are not among the training images" in result.stderr
+
+
+def test_a_run_on_random_images_has_no_sample_in_the_data(tmp_path: Path):
+    recipe = training.make_recipe({"source": "digits", "dataset": "random", "epochs": 0, "m": 50})
+    training.run(recipe, tmp_path / "run")
+    result = invoke("certify", tmp_path / "run", "--data", "digits")
+    assert result.exit_code == 2
+    assert "50 of the 50 examples that trained this run were drawn at random" in result.stderr
+
+
+def test_altered_labels_are_on_the_ledger(tmp_path: Path):
+    recipe = training.make_recipe(
+        {"source": "digits", "dataset": "mixed-adversarial", "epochs": 5, "m": 300}
+    )
+    training.run(recipe, tmp_path / "run")
+    bound = bound_of(certify(tmp_path / "run", "--sigma", "0.3"), OCCAM)
+    line = line_of(bound, "drawn independently")
+    assert line["status"] == "assumed"
+    assert "150 of 300 are" in line["evidence"]
+
+
+@pytest.mark.parametrize(("command", "theorem"), [("pacbayes", GIBBS), ("compress-bound", OCCAM)])
+def test_data_adds_the_certificate_to_its_command(directory: Path, command: str, theorem: str):
+    words = ("--draws", "2000", "--sigma", "0.3") if command == "pacbayes" else ("--b", "8")
+    result = invoke(command, directory, "--data", "digits", "-q", "--json", *words)
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["headline"]["theorem"] == theorem
+    assert bound_of(report, theorem)["value"] <= 1
+
+
+def test_saved_draws_are_taken_up(directory: Path, tmp_path: Path):
+    words = ("--sigma", "0.3", "--state", str(tmp_path / "draws.pt"))
+    first = bound_of(certify(directory, *words), GIBBS)
+    second = bound_of(certify(directory, *words), GIBBS)
+    assert first == second
+    (tmp_path / "draws.pt").write_bytes(b"nonsense")
+    result = invoke("certify", directory, "--data", "digits", *words)
+    assert result.exit_code == 2
+    assert "holds no saved draws" in result.stderr
