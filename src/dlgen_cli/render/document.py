@@ -13,6 +13,7 @@ from dlgen_cli.render.layers_section import layers_section, skipped_section
 from dlgen_cli.render.ledger_section import ledger_section
 from dlgen_cli.render.model import Block, Document, Fact, Paragraph, Section
 from dlgen_cli.render.pac_bayes_sections import pac_bayes_sections
+from dlgen_cli.render.pictures import pictures_section
 from dlgen_cli.render.postulates_section import postulates_sections
 from dlgen_cli.render.rademacher_section import rademacher_section
 from dlgen_cli.render.results_section import results_section
@@ -64,6 +65,7 @@ def build_document(report: Report, verbosity: int = 0) -> Document:
         rademacher_section(report.bounds),
         headline_section(report.headline, report.bounds),
         ledger_section(report.bounds, verbosity),
+        pictures_section(report.layers, report.bounds),
     ]
     return Document(
         title=f"dlgen {report.command}",

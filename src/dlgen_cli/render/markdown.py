@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dlgen_cli.render.model import Block, Document, Fact, Facts, Ledger, Paragraph, Picture, Table
+from dlgen_cli.render.model import Block, Document, Fact, Facts, Ledger, Paragraph, Table
 from dlgen_cli.render.text import spaced, visible
 
 # An underscore inside a word and a bracket that opens no link are plain text.
@@ -24,9 +24,9 @@ def markdown_text(document: Document) -> str:
     lines = [f"# {_escape(document.title)}"]
     if document.facts:
         lines += ["", *_facts(document.facts)]
-    for section in document.sections:
+    for section in document.written:
         lines += ["", f"## {_escape(section.title)}"]
-        for block in section.blocks:
+        for block in section.written:
             lines += ["", *_block(block)]
     lines += ["", f"*{_escape(document.version)}*"]
     return "\n".join(lines) + "\n"
@@ -45,8 +45,6 @@ def _block(block: Block) -> Iterator[str]:
                 yield f"- **{line.status}** {_escape(line.statement)}{evidence}{scope}"
         case Paragraph():
             yield _escape(block.text)
-        case Picture():
-            pass  # only a page shows it
 
 
 def _facts(facts: tuple[Fact, ...]) -> list[str]:

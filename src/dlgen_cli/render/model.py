@@ -134,6 +134,11 @@ class Section:
     title: str
     blocks: tuple[Block, ...]
 
+    @property
+    def written(self) -> tuple[Block, ...]:
+        """The blocks that a text can show: all but pictures."""
+        return tuple(block for block in self.blocks if not isinstance(block, Picture))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
@@ -150,3 +155,8 @@ class Document:
     version: str
     facts: tuple[Fact, ...]
     sections: tuple[Section, ...]
+
+    @property
+    def written(self) -> tuple[Section, ...]:
+        """The sections that a text can show."""
+        return tuple(section for section in self.sections if section.written)

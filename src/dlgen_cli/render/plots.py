@@ -12,6 +12,7 @@ from dlgen_cli.render.text import fold_words, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: Okabe and Ito's palette, told apart with every common form of colour blindness.
 _BLUE, _ORANGE, _BLACK, _GREY = "#0072B2", "#D55E00", "#000000", "#595959"
@@ -43,6 +44,16 @@ def plot_rank_sweep(
     """
     target = Path(path)
     figures.check_target(target)
+    figures.save(rank_sweep(sweep_rows, title=title), target)
+
+
+def rank_sweep(sweep_rows: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
+    """The figure of `plot_rank_sweep`.
+
+    Raises:
+        OutputError: no row holds a number.
+        DependencyError: matplotlib is missing.
+    """
     rows = [row for row in sweep_rows if terms.number(row, "rank") is not None]
     if not _points(rows, "value"):
         raise OutputError(
@@ -54,7 +65,7 @@ def plot_rank_sweep(
         axes = figure.add_subplot()
         _draw(axes, rows)
         axes.set_title(_folded(title), loc="left", fontsize=11, parse_math=False)
-        figures.save(figure, target)
+    return figure
 
 
 def _draw(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -20,7 +20,6 @@ from dlgen_cli.render.model import (
     Facts,
     Ledger,
     Paragraph,
-    Picture,
     Section,
     Table,
     Tone,
@@ -74,7 +73,7 @@ def _document(document: Document, width: int, verbosity: int) -> Iterator[Text]:
     if document.facts:
         yield Text("")
         yield from _facts(document.facts, width, indent=0)
-    for section in document.sections:
+    for section in document.written:
         yield Text("")
         yield from _section(section, width)
     if verbosity:
@@ -86,7 +85,7 @@ def _section(section: Section, width: int) -> Iterator[Text]:
     for line in fold_words(visible(section.title), width):
         yield Text(line, style="bold")
     previous: Block | None = None
-    for block in section.blocks:
+    for block in section.written:
         if previous is not None and not isinstance(previous, Paragraph):
             yield Text("")
         yield from _block(block, width)
@@ -103,8 +102,6 @@ def _block(block: Block, width: int) -> Iterator[Text]:
             yield from _ledger(block, width)
         case Paragraph():
             yield from _prose(block.text, width, _INDENT, _STYLES[block.tone])
-        case Picture():
-            pass  # only a page shows it
 
 
 def _prose(text: str, width: int, indent: int, style: str) -> Iterator[Text]:
