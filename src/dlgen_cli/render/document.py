@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dlgen_cli.records import Provenance, Report, ReportError
+from dlgen_cli.records import Coverage, Provenance, Report, ReportError
 from dlgen_cli.render import numbers
 from dlgen_cli.render.bounds_section import bounds_section, headline_section
+from dlgen_cli.render.comparison_section import comparison_section
 from dlgen_cli.render.compression_sections import compression_sections
 from dlgen_cli.render.layers_section import layers_section, skipped_section
 from dlgen_cli.render.ledger_section import ledger_section
@@ -54,7 +55,8 @@ def build_document(report: Report, verbosity: int = 0) -> Document:
     """
     sections = [
         _errors_section(report.errors),
-        results_section(report.results, verbosity),
+        results_section(_plain_results(report.results), verbosity),
+        comparison_section((report.results or {}).get("against"), verbosity),
         layers_section(report.layers, verbosity),
         skipped_section(report.skipped, verbosity),
         bounds_section(report.bounds),
@@ -70,6 +72,11 @@ def build_document(report: Report, verbosity: int = 0) -> Document:
         facts=(*_provenance(report.provenance, verbosity), *_settings(report.settings, verbosity)),
         sections=tuple(section for section in sections if section is not None),
     )
+
+
+def _plain_results(results: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The results without those that have a section of their own."""
+    return {name: value for name, value in (results or {}).items() if name != "against"}
 
 
 def _provenance(provenance: Provenance | None, verbosity: int) -> list[Fact]:
@@ -93,7 +100,23 @@ def _provenance(provenance: Provenance | None, verbosity: int) -> list[Fact]:
         Fact(label="checkpoint", value=provenance.checkpoint),
         Fact(label="file", value=", ".join(unbroken(part) for part in source)),
         Fact(label="network", value=", ".join(unbroken(part) for part in network)),
+        *_coverage(provenance.coverage),
     ]
+
+
+def _coverage(coverage: Coverage | None) -> list[Fact]:
+    if coverage is None:
+        return []
+    share = numbers.covered(coverage.parameters, coverage.of)
+    covered = f"{numbers.integer(coverage.parameters)} of {numbers.integer(coverage.of)}"
+    matrices = "matrix" if coverage.matrices == 1 else "matrices"
+    tensors = "tensor" if coverage.left_out == 1 else "tensors"
+    parts = (
+        f"{numbers.integer(coverage.matrices)} {matrices}",
+        f"{covered} parameters ({share})",
+        f"{numbers.integer(coverage.left_out) if coverage.left_out else 'no'} {tensors} left out",
+    )
+    return [Fact(label="coverage", value=", ".join(unbroken(part) for part in parts))]
 
 
 def _settings(settings: Mapping[str, Any], verbosity: int) -> list[Fact]:
