@@ -46,10 +46,11 @@ def read_chain(
     weights = find_weights(checkpoint)
     shaped = [one for one in weights.found if _is_shaped(one, checkpoint)]
     ties = find_ties(shaped, checkpoint)
+    shapes = {weight.name: weight.shape for weight in shaped}
     layers: list[GraphLayer] = []
     reasons = dict(weights.reasons)
     for weight in shaped:
-        for layer in layers_of(weight, infos) if weight.name not in ties else ():
+        for layer in layers_of(weight, infos, shapes) if weight.name not in ties else ():
             reason = _left_out(layer.name, include, exclude)
             if reason is None:
                 layers.append(layer)
@@ -61,7 +62,7 @@ def read_chain(
         if not info.is_floating and not info.shape:
             counters.append(SkippedLayer(name=name, reason="a counter, no weight"))
         elif name in ties:
-            reason = f"tied: the same tensor as {ties[name]}, counted there"
+            reason = f"tied: the same entries as {ties[name]}, counted there"
             counters.append(SkippedLayer(name=name, reason=reason))
         elif name not in read:
             reason = reasons.get(name) or reason_left_out(info, infos)
@@ -137,7 +138,7 @@ def _nodes(layers: Sequence[GraphLayer]) -> list[GraphNode]:
 def _tied(ties: dict[str, str]) -> str | None:
     """A weight with two names, which may be applied twice."""
     for name, first in ties.items():
-        return f"{name} is the same tensor as {first}: where it is applied is not on record."
+        return f"{name} has the same entries as {first}: where it is applied is not on record."
     return None
 
 

@@ -29,12 +29,15 @@ _SEPARATE = re.compile(r"([qkv])_proj_weight")
 _COLUMNS = re.compile(r"c_(attn|proj|fc)\.weight")
 
 
-def layers_of(weight: Weight, infos: Mapping[str, TensorInfo]) -> list[GraphLayer]:
+def layers_of(
+    weight: Weight, infos: Mapping[str, TensorInfo], shapes: Mapping[str, tuple[int, ...]]
+) -> list[GraphLayer]:
     """Name the linear maps that one weight holds.
 
     Args:
         weight: of two to five axes.
         infos: all stored tensors, for its bias.
+        shapes: of all weights by name, for the size of a hidden state.
 
     Returns:
         One layer, or one for each gate or projection; their rows together are the weight.
@@ -49,7 +52,7 @@ def layers_of(weight: Weight, infos: Mapping[str, TensorInfo]) -> list[GraphLaye
         recipe = replace(weight.recipe, is_transposed=True)
         weight = replace(weight, shape=weight.shape[::-1], recipe=recipe)
     if _RECURRENT.fullmatch(_ending(weight.name, 1)):
-        return _recurrent(weight, infos)
+        return _recurrent(weight, shapes)
     return _dense(weight)
 
 
@@ -110,17 +113,16 @@ def _is_stored_in_columns(weight: Weight, infos: Mapping[str, TensorInfo]) -> bo
     return fused is not None and len(fused.shape) == 2 and fused.shape[1] == 3 * fused.shape[0]
 
 
-def _recurrent(weight: Weight, infos: Mapping[str, TensorInfo]) -> list[GraphLayer]:
+def _recurrent(weight: Weight, shapes: Mapping[str, tuple[int, ...]]) -> list[GraphLayer]:
     """The gates of an input or hidden matrix; a projection of the hidden state is whole."""
     head, _, last = weight.name.rpartition(".")
     matched = _RECURRENT.fullmatch(last)
     if matched is None or matched[1] == "hr":
         return [_layer(weight, kind="recurrent")]
     prefix = f"{head}." if head else ""
-    ends = ("", "_v", "_orig")
-    stems = [f"{prefix}weight_{which}{matched['layer']}" for which in ("hr", "hh")]
-    sizes = [infos[stem + end].shape for stem in stems for end in ends if stem + end in infos]
-    hidden = sizes[0][-1] if sizes and len(sizes[0]) == 2 else 0
+    hidden = 0
+    for which in ("hh", "hr"):  # a projection of the hidden state tells its size
+        hidden = shapes.get(f"{prefix}weight_{which}{matched['layer']}", (0, hidden))[-1]
     gates, rest = divmod(weight.shape[0], hidden) if hidden else (0, 0)
     if rest == 0 and gates in _GATES:
         return _parts(weight, _GATES[gates], kind="recurrent")

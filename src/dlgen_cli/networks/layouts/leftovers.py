@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dlgen_cli.checkpoints import TensorInfo
 
 _POSITIONS = ("position_ids", "token_type_ids", "relative_position_index", "cache_position")
+#: Kernels: weights, and the fixed ones of transforms.
+_KERNEL = re.compile(r".*weight|(.*_)?basis(_buffer)?")
 _SCALES = re.compile(r"(.*_)?(scales?|scale_inv|zeros|absmax|SCB|zero_point|quant_map)")
 
 
@@ -18,8 +20,9 @@ def is_positions(info: TensorInfo) -> bool:
 
 def is_weight_shaped(info: TensorInfo) -> bool:
     """Whether a tensor may be a matrix or, by its name, a kernel."""
+    last = info.name.rsplit(".", 1)[-1]
     return info.numel > 0 and (
-        len(info.shape) == 2 or (3 <= len(info.shape) <= 5 and info.name.endswith("weight"))
+        len(info.shape) == 2 or (3 <= len(info.shape) <= 5 and _KERNEL.fullmatch(last) is not None)
     )
 
 
