@@ -17,10 +17,10 @@ def comparison_section(against: Mapping[str, Any] | None, verbosity: int) -> Sec
 
     Args:
         against: what ``results["against"]`` holds.
-        verbosity: 1 or more shows layers that are equal, and all names.
+        verbosity: 1 or more shows rows of equal weights too, and all names.
 
     Returns:
-        One table, and what is equal, missing or of another shape.
+        One table, and the names of weights that are equal, missing or of another shape.
     """
     if against is None:
         return None
@@ -28,26 +28,22 @@ def comparison_section(against: Mapping[str, Any] | None, verbosity: int) -> Sec
     equal = [row["name"] for row in rows if row["spectral"].upper == 0.0]
     shown = rows if verbosity else [row for row in rows if row["name"] not in set(equal)]
     blocks: list[Block] = [_table(shown)] if shown else []
-    if equal:
-        count = "Every layer is" if len(equal) == len(rows) else f"{_count(equal)} equal:"
-        listed = "" if len(equal) == len(rows) else f" {_listed(equal, verbosity)}"
-        blocks.append(Paragraph(text=f"{count}{listed or ' equal'}."))
-    for key, text in (
-        ("only_in_checkpoint", "only in the checkpoint"),
-        ("only_in_against", f"only in {against['checkpoint']}"),
-    ):
-        if against[key]:
-            names = _listed(against[key], verbosity)
-            blocks.append(
-                Paragraph(text=f"{_count(against[key])} {text}: {names}.", tone="caution")
-            )
-    other = [
+    if rows and len(equal) == len(rows):
+        blocks.append(Paragraph(text="All weights are equal."))
+    elif equal:
+        blocks.append(Paragraph(text=f"Equal: {_listed(equal, verbosity)}."))
+    missing = [
         f"{row['name']} ({_shape(row['shape'])} against {_shape(row['against_shape'])})"
         for row in against["mismatched"]
     ]
-    if other:
-        text = f"{_count(other)} of another shape or kind: {_listed(other, verbosity)}."
-        blocks.append(Paragraph(text=text, tone="caution"))
+    for text, names in (
+        ("Only in the checkpoint", against["only_in_checkpoint"]),
+        (f"Only in {against['checkpoint']}", against["only_in_against"]),
+        ("Of another shape or kind", missing),
+    ):
+        if names:
+            listed = f"{text}: {_listed(names, verbosity)}."
+            blocks.append(Paragraph(text=listed, tone="caution"))
     return Section(title=f"Distance from {against['checkpoint']}", blocks=tuple(blocks))
 
 
@@ -86,10 +82,6 @@ def _upper(interval: Interval | None) -> str:
 
 def _shape(sizes: Sequence[int]) -> str:
     return "×".join(map(str, sizes))
-
-
-def _count(names: Sequence[str]) -> str:
-    return f"{numbers.integer(len(names))} {'layer is' if len(names) == 1 else 'layers are'}"
 
 
 def _listed(names: Sequence[str], verbosity: int) -> str:

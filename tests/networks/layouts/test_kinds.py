@@ -143,6 +143,6 @@ def test_reasons_name_what_a_vector_is(read):
     net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.PReLU(4))
     skipped = read(net.state_dict()).skipped
     assert "statistics" in skipped["1.running_mean"]
-    assert "scale of a normalization" in skipped["1.weight"]
-    assert "shift of a normalization" in skipped["1.bias"]
+    assert "normalization scale" in skipped["1.weight"]
+    assert "normalization shift" in skipped["1.bias"]
     assert "vector 4" in skipped["2.weight"]

@@ -64,7 +64,7 @@ def reason_left_out(info: TensorInfo, infos: Mapping[str, TensorInfo]) -> str:
         partner = infos.get(info.name.removesuffix(last) + other)
         if partner is not None and partner.shape == info.shape:
             what = "scale" if last in {"weight", "gamma"} else "shift"
-            return f"{what} of a normalization, a vector of {info.numel}: not a matrix"
+            return f"normalization {what} ({info.numel}): not a matrix"
     return refusal(info, infos) or _description(info)
 
 
