@@ -138,9 +138,9 @@ def test_traced_networks_are_compared_before_folding(tmp_path):
     [
         ("json", "relative_spectral"),
         ("csv", "distance_spectral_upper"),
-        ("markdown", "0.5000"),
-        ("html", "0.5000"),
-        ("table", "0.5000"),
+        ("markdown", "## Distance from"),
+        ("html", "<h2>Distance from"),
+        ("table", "Only in the checkpoint: c.weight."),
     ],
 )
 def test_the_command_writes_it_in_every_format(tmp_path, format_name, word):

@@ -112,7 +112,7 @@ def _compare_layers(inputs: Inputs, other: ReadNetwork, progress: Progress) -> d
     return {
         "layers": rows,
         "only_in_checkpoint": [name for name in own if name not in theirs],
-        "only_in_against": [name for name in theirs if name not in own],
+        "only_in_against": [name for name in theirs if name not in inputs.read.network.layers],
         "mismatched": mismatched,
     }
 

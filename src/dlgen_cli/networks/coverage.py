@@ -23,9 +23,8 @@ def coverage_of(read: ReadNetwork, checkpoint: Checkpoint, measured: Sequence[st
         measured: names of the layers that were measured.
     """
     infos = checkpoint.tensors
-    stored = list(infos)
     layers = read.network.layers
-    covered = {name for one in measured for name in tensor_names(layers[one], stored)}
+    covered = {name for one in measured for name in tensor_names(layers[one], infos)}
     may_be_weights = {
         name: info.numel
         for name, info in infos.items()

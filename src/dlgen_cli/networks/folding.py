@@ -7,7 +7,7 @@ rounds: `EffectiveLayer.rounding_upper` says by how much.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -166,14 +166,14 @@ def fold(
     return kept, {name: layer for name, layer in folded.items() if name in used}
 
 
-def tensor_names(layer: GraphLayer, stored: Sequence[str]) -> set[str]:
+def tensor_names(layer: GraphLayer, stored: Container[str]) -> set[str]:
     """The tensors among ``stored`` that a layer reads."""
     if layer.recipe is not None:
-        return set(layer.recipe.names) & set(stored)
+        return {name for name in layer.recipe.names if name in stored}
     wanted = set(layer.batch_norm.tensor_names) if layer.batch_norm else set()
     if layer.kind != "diagonal":
         wanted |= {f"{layer.module}.{name}" for name in ("weight", "bias", *_G_NAMES, *_V_NAMES)}
-    return wanted & set(stored)
+    return {name for name in wanted if name in stored}
 
 
 _G_NAMES = ("weight_g", "parametrizations.weight.original0")

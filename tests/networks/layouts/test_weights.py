@@ -25,6 +25,9 @@ MODULES = {
 }
 
 
+INPUTS = {"linear": (5,), "conv1d": (3, 9), "conv2d": (3, 9, 9), "transposed": (6, 9)}
+
+
 @pytest.mark.parametrize("dim", [0, 1, None])
 @pytest.mark.parametrize("form", [old_weight_norm, parametrizations.weight_norm])
 @pytest.mark.parametrize("module", MODULES)
@@ -35,7 +38,7 @@ def test_weight_normalization_gives_the_weight_that_the_module_applies(read, mod
         for name, part in net.named_parameters():
             if name.endswith(("_g", "original0")):
                 part.mul_(torch.rand_like(part) + 0.5)
-    net(torch.randn(2, *{"linear": (5,), "conv1d": (3, 9), "conv2d": (3, 9, 9)}.get(module, (6, 9)), dtype=torch.float64))  # fmt: skip
+    net(torch.randn(2, *INPUTS[module], dtype=torch.float64))
     found = read({f"x.{name}": one for name, one in net.state_dict().items()})
     assert list(found.layers) == ["x.weight"]
     assert not found.skipped
@@ -75,11 +78,7 @@ def test_spectral_normalization_is_that_of_evaluation(read, module, form):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         net = form(MODULES[module]().double(), n_power_iterations=20)
-    x = torch.randn(
-        2,
-        *{"linear": (5,), "conv1d": (3, 9), "conv2d": (3, 9, 9)}.get(module, (6, 9)),
-        dtype=torch.float64,
-    )
+    x = torch.randn(2, *INPUTS[module], dtype=torch.float64)
     for _ in range(3):
         net(x)
     net.eval()

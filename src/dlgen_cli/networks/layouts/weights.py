@@ -48,11 +48,11 @@ def find_weights(checkpoint: Checkpoint) -> Weights:
         CheckpointError: adapters stand beside a file with their scale that cannot be read.
     """
     weights, taken = Weights(), set[str]()
-    scaling = AdapterScaling(checkpoint)
+    stored = _Stored(checkpoint)
     for name, info in checkpoint.tensors.items():
         if name in taken:
             continue
-        match = _match(info, checkpoint, scaling)
+        match = _match(info.name, stored)
         if match is None:
             if info.is_floating:
                 weights.found.append(
@@ -69,13 +69,27 @@ def find_weights(checkpoint: Checkpoint) -> Weights:
     return weights
 
 
-def _match(info: TensorInfo, checkpoint: Checkpoint, scaling: AdapterScaling) -> Match | None:
-    infos = checkpoint.tensors
+class _Stored:
+    """A checkpoint's tensors, and what is looked up of them many times."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        self.infos = checkpoint.tensors
+        self.scaling = AdapterScaling(checkpoint)
+        self.parametrized: dict[str, dict[str, str]] = {}  # by parameter, then by part
+        for name in self.infos:
+            matched = _PARAMETRIZED.fullmatch(name)
+            if matched is not None:
+                parameter = f"{matched['module'] or ''}{matched['name']}"
+                self.parametrized.setdefault(parameter, {})[matched["part"]] = name
+
+
+def _match(name: str, stored: _Stored) -> Match | None:
     return (
-        _hooked(info.name, infos)
-        or _parametrized(info.name, infos)
-        or find_adapter(info.name, infos, scaling)
-        or _scaled(info.name, checkpoint)
+        _hooked(name, stored.infos)
+        or _parametrized(name, stored)
+        or find_adapter(name, stored.infos, stored.scaling)
+        or _scaled(name, stored.checkpoint)
     )
 
 
@@ -96,14 +110,13 @@ def _hooked(name: str, infos: Mapping[str, TensorInfo]) -> Match | None:
     return None
 
 
-def _parametrized(name: str, infos: Mapping[str, TensorInfo]) -> Match | None:
+def _parametrized(name: str, stored: _Stored) -> Match | None:
     """``M.parametrizations.P.…``, which stands for ``M.P``."""
     matched = _PARAMETRIZED.fullmatch(name)
     if matched is None:
         return None
     parameter = f"{matched['module'] or ''}{matched['name']}"
-    prefix = name.removesuffix(matched["part"])
-    parts = {one.removeprefix(prefix): one for one in infos if one.startswith(prefix)}
+    infos, parts = stored.infos, stored.parametrized[parameter]
     names = tuple(parts.values())
     if set(parts) == {"original0", "original1"}:
         g, v = parts["original0"], parts["original1"]
