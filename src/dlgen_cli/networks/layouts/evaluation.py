@@ -19,6 +19,9 @@ from dlgen_cli.networks.tensors import read_tensor
 if TYPE_CHECKING:
     from torch import Tensor
 
+#: Side of the square blocks that share one entry of a ``weight_scale_inv``.
+BLOCK = 128
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evaluated:
@@ -96,10 +99,5 @@ def _spread(scale: Tensor, weight: Tensor) -> Tensor:
     if scale.numel() in {1, weight.shape[0]}:
         return scale.reshape(-1, 1)
     rows, columns = weight.shape
-    block = BLOCK
-    spread = scale.repeat_interleave(block, 0).repeat_interleave(block, 1)
+    spread = scale.repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)
     return spread[:rows, :columns]
-
-
-#: Side of the square blocks that share one entry of a ``weight_scale_inv``.
-BLOCK = 128
