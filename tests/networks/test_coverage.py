@@ -41,3 +41,8 @@ def test_a_traced_network_covers_what_it_folds(tmp_path):
     found = coverage(tmp_path, net.state_dict(), arch="resnet18", input_shape=(3, 32, 32))
     assert found.parameters == found.of
     assert found.matrices == 21
+
+
+def test_matrices_and_kernels_under_names_of_their_own_count(tmp_path):
+    found = coverage(tmp_path, {"projection": torch.ones(3, 4), "stft.basis": torch.ones(2, 1, 8)})
+    assert (found.parameters, found.of, found.left_out) == (28, 28, 0)

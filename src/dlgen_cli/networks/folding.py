@@ -172,7 +172,8 @@ def tensor_names(layer: GraphLayer, stored: Container[str]) -> set[str]:
         return {name for name in layer.recipe.names if name in stored}
     wanted = set(layer.batch_norm.tensor_names) if layer.batch_norm else set()
     if layer.kind != "diagonal":
-        wanted |= {f"{layer.module}.{name}" for name in ("weight", "bias", *_G_NAMES, *_V_NAMES)}
+        wanted |= {f"{layer.module}.{name}" for name in ("bias", *_G_NAMES, *_V_NAMES)}
+        wanted.add(layer.weight_name)
     return {name for name in wanted if name in stored}
 
 
