@@ -78,6 +78,8 @@ class LayerSpectrum:
         reshaped_norm: convolutions: spectral norm of the reshaped kernel matrix.
         folded_norm: operator norm with batch normalization folded in: the map that the network
             applies; None without one.
+        row_norm: tables of embeddings: encloses the largest norm of a row.
+        note: what a reader should know of how the weight was taken; empty where nothing.
     """
 
     name: str
@@ -95,6 +97,8 @@ class LayerSpectrum:
     geometry: Literal["known", "assumed"] | None = None
     reshaped_norm: Interval | None = None
     folded_norm: Interval | None = None
+    row_norm: Interval | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +209,23 @@ class Headline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """How much of a checkpoint was audited.
+
+    Attributes:
+        matrices: the linear maps that were measured; a gate is one of its own.
+        parameters: entries of the stored tensors that they read.
+        of: entries of all tensors that may hold weights; a tied one counts once.
+        left_out: tensors that no measured layer reads; each is among the skipped.
+    """
+
+    matrices: int
+    parameters: int
+    of: int
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """Where the numbers come from.
 
@@ -216,6 +237,7 @@ class Provenance:
         structure: ``graph`` where the network was traced, ``chain`` where the matrices are
             taken one after another.
         parameters: floating-point entries in the checkpoint.
+        coverage: how much of it was measured; None where no layer was.
     """
 
     checkpoint: str
@@ -224,6 +246,7 @@ class Provenance:
     architecture: str | None
     structure: Literal["graph", "chain"]
     parameters: int
+    coverage: Coverage | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

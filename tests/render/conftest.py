@@ -1,6 +1,7 @@
 """Reports of every kind, built from records alone."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from dlgen_cli.records import (
     Assumption,
     Bound,
     BoundStatus,
+    Coverage,
     Headline,
     Interval,
     LayerSpectrum,
@@ -18,6 +20,14 @@ from dlgen_cli.records import (
     SkippedLayer,
     Truncation,
 )
+
+
+
+@pytest.fixture
+def _no_drawing(monkeypatch: pytest.MonkeyPatch):
+    """Drawings differ between versions of matplotlib; their frame does not."""
+    monkeypatch.setattr("dlgen_cli.render.figures.svg_text", lambda _: "<svg></svg>")
+
 
 SHA256 = "9f2c64b1d07a" + "0" * 52
 SETTINGS = {"m": 50_000, "delta": 0.05, "b": 32, "r": 8, "beta": 1.0, "radius": 1.0}
@@ -274,6 +284,65 @@ def results_report():
 
 
 @pytest.fixture
+def comparison_report():
+    """Gates, a table and an adapter beside those of another checkpoint; a part left out."""
+    gates = [make_layer(f"decoder.lstm.weight_ih_l0[{gate}]", (128, 64), 3.0) for gate in "ifgo"]
+    table = make_layer("embeddings.word_embeddings.weight", (30_522, 384), 25.0)
+    product = make_layer("base_model.model.layers.11.self_attn.q_proj.lora", (384, 384), 0.5)
+    layers = [
+        *(replace(gate, kind="recurrent") for gate in gates),
+        replace(table, kind="embedding", row_norm=Interval(lower=1.99, upper=2.0)),
+        replace(product, kind="lora", note="the product B A of an adapter without its scale"),
+    ]
+
+    def distance(layer: LayerSpectrum, share: float):
+        size = layer.spectral_norm.upper * share
+        return {
+            "name": layer.name,
+            "kind": layer.kind,
+            "shape": layer.shape,
+            "spectral": Interval(lower=0.999 * size, upper=size),
+            "frobenius": Interval(lower=1.999 * size, upper=2 * size),
+            "relative_spectral": Interval(lower=0.99 * share, upper=share),
+            "relative_frobenius": Interval(lower=0.99 * share, upper=share) if share else None,
+        }
+
+    shares = (0.25, 0.003, 0.0, 0.0)
+    return Report(
+        dlgen_version="0.1.0",
+        command="spectra",
+        provenance=Provenance(
+            checkpoint="tuned.pt",
+            format="torch",
+            sha256=SHA256,
+            architecture=None,
+            structure="chain",
+            parameters=12_000_000,
+            coverage=Coverage(matrices=6, parameters=11_990_015, of=11_990_016, left_out=2),
+        ),
+        settings={"m": 50_000, "delta": 0.05, "r": None, "against": "base.pt"},
+        layers=layers,
+        skipped=[
+            SkippedLayer(name="norm.running_mean", reason="normalization statistics: not a matrix"),
+            SkippedLayer(name="lm_head.weight", reason="tied: the same entries as the table"),
+        ],
+        results={
+            "against": {
+                "checkpoint": "base.pt",
+                "format": "torch",
+                "sha256": SHA256,
+                "layers": [distance(*pair) for pair in zip(layers, shares, strict=False)],
+                "only_in_checkpoint": [layers[-1].name],
+                "only_in_against": ["pooler.dense.weight"],
+                "mismatched": [
+                    {"name": table.name, "shape": table.shape, "against_shape": (28_996, 384)}
+                ],
+            }
+        },
+    )
+
+
+@pytest.fixture
 def error_report():
     """A failure."""
     return Report(
@@ -290,7 +359,7 @@ def error_report():
     )
 
 
-@pytest.fixture(params=["small", "audit", "results", "error"])
+@pytest.fixture(params=["small", "audit", "results", "comparison", "error"])
 def any_report(request: pytest.FixtureRequest):
     """Each of the reports in turn."""
     return request.getfixturevalue(f"{request.param}_report")

@@ -8,7 +8,7 @@ import pytest
 from dlgen_cli.render import render_text
 
 GOLDEN = Path(__file__).parent / "golden"
-KINDS = ("small", "audit", "results", "error")
+KINDS = ("small", "audit", "results", "comparison", "error")
 PAGES = [
     *((kind, "table", width, 0, f"{kind}.{width}.txt") for kind in KINDS for width in (80, 140)),
     ("audit", "table", 80, 1, "audit.verbose.txt"),

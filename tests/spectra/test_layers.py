@@ -105,8 +105,18 @@ def test_a_convolution_has_both_norms_and_the_bias_of_a_whole_map():
         assert torch.linalg.svdvals(cut)[0].item() <= tail + 1e-12
 
 
-def test_the_rounding_of_folding_widens_the_upper_end():
+def test_the_rounding_of_folding_widens_both_ends():
     weight = torch.randn(6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(6))
     plain, folded = measured(weight), measured(weight, rounding=1e-6)
     assert folded.spectral_norm.upper >= plain.spectral_norm.upper + 1e-6
-    assert folded.spectral_norm.lower == plain.spectral_norm.lower
+    assert folded.spectral_norm.lower <= plain.spectral_norm.lower - 1e-6
+    assert folded.frobenius_norm.lower <= plain.frobenius_norm.lower * (1 - 1e-6)
+
+
+def test_the_largest_row_is_what_a_one_hot_vector_sees():
+    table = torch.randn(30, 8, generator=torch.Generator().manual_seed(7))
+    found = measured(table, kind="embedding")
+    exact = table.double().norm(dim=1).max().item()
+    assert found.row_norm.lower <= exact <= found.row_norm.upper
+    assert found.row_norm.upper <= exact * (1 + 1e-10)
+    assert found.spectral_norm.upper >= exact

@@ -18,7 +18,6 @@ from dlgen_cli.audit.with_data import with_data
 from dlgen_cli.records import Bound, Headline, Provenance, Report, SkippedLayer
 
 if TYPE_CHECKING:
-    from dlgen_cli.checkpoints import Checkpoint
     from dlgen_cli.networks import ReadNetwork
 
 __all__ = ["AuditOptions", "DataOptions", "Family", "Progress", "audit", "report_of"]
@@ -99,7 +98,7 @@ def report_of(
     return Report(
         dlgen_version=__version__,
         command=command,
-        provenance=_provenance(options, inputs.checkpoint, read),
+        provenance=_provenance(inputs),
         settings={**settings, **_selection(options)},
         layers=shown,
         skipped=[*(read.skipped if shown else _unreadable(read)), *read.counters],
@@ -114,14 +113,19 @@ def _unreadable(read: ReadNetwork) -> list[SkippedLayer]:
     return [one for one in read.skipped if "floating point" in one.reason]
 
 
-def _provenance(options: AuditOptions, checkpoint: Checkpoint, read: ReadNetwork) -> Provenance:
+def _provenance(inputs: Inputs) -> Provenance:
+    from dlgen_cli.networks import coverage_of
+
+    checkpoint, read = inputs.checkpoint, inputs.read
+    measured = [layer.stored.name for layer in inputs.layers]
     return Provenance(
-        checkpoint=str(options.checkpoint),
+        checkpoint=str(inputs.options.checkpoint),
         format=checkpoint.format,
         sha256=checkpoint.sha256,
         architecture=read.architecture,
         structure=read.structure,
         parameters=checkpoint.parameters,
+        coverage=coverage_of(read, checkpoint, measured) if measured else None,
     )
 
 

@@ -15,6 +15,7 @@ from dlgen_cli.audit.compression import (
 from dlgen_cli.audit.gathering import gather
 from dlgen_cli.audit.measuring import Progress
 from dlgen_cli.audit.options import AuditOptions
+from dlgen_cli.audit.plan import Inputs
 from dlgen_cli.audit.storing import state_dict_of
 from dlgen_cli.bounds import LayeredNetwork
 from dlgen_cli.errors import UsageError
@@ -72,6 +73,7 @@ def compress(
             remedy="Give --arch, or see dlgen spectra for what was skipped.",
         )
     network = layered_network(inputs, prepared.gamma.value)
+    _require_usual_weights(options, inputs)
     stored, bound = _best(prepared, network, ranks or {})
     packed, fixed = state_dict_of(inputs.read, stored.layers)
     tensors, metadata = encode(packed)
@@ -92,6 +94,17 @@ def compress(
         },
     )
     return Compressed(content=content, report=report)
+
+
+def _require_usual_weights(options: AuditOptions, inputs: Inputs) -> None:
+    """A weight that is made of other tensors, or stored transposed, cannot be written in place."""
+    for layer in inputs.read.network.layers.values():
+        if layer.recipe is not None:
+            sources = ", ".join(layer.recipe.sources)
+            raise UsageError(
+                f"{options.checkpoint} cannot be compressed: {layer.name} is made of {sources}.",
+                remedy="Give --arch, or save a state dict of plain weights.",
+            )
 
 
 def _best(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 @dataclass(kw_only=True)
 class SpectraCommand(CheckpointOptions, RankOptions, SpectraOptions):
     """Options of ``dlgen spectra``."""
+
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", help="Another checkpoint to measure the distance from."),
+    ] = None
 
 
 @dataclass(kw_only=True)
@@ -66,7 +71,17 @@ class AuditCommand(
 
 def spectra(options: SpectraCommand) -> None:
     """Measure every layer: spectral norm, stable rank, rank-r truncation error."""
-    _run(options, "spectra", ())
+    if options.against is None:
+        _run(options, "spectra", ())
+        return
+    from dlgen_cli.audit.comparing import compare
+
+    console.check_outputs(options)
+    if options.output is not None and options.output.resolve() == options.against.resolve():
+        raise UsageError(f"{options.output} is compared against.", remedy="Name another file.")
+    with console.layer_progress(options) as progress:
+        report = compare(audit_options(options), options.against, progress=progress)
+    console.emit(report, options)
 
 
 def compress_bound(options: CompressBoundCommand) -> None:

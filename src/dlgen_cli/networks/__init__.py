@@ -1,6 +1,7 @@
 """Checkpoints to the linear maps that are really applied."""
 
 from dlgen_cli.networks.chain import ASSUMED_ACTIVATION
+from dlgen_cli.networks.coverage import coverage_of
 from dlgen_cli.networks.folding import EffectiveLayer, effective_layer, effective_tensors
 from dlgen_cli.networks.graph import GraphLayer, Network
 from dlgen_cli.networks.opening import read_network
@@ -15,6 +16,7 @@ __all__ = [
     "Network",
     "ReadNetwork",
     "SelectedTensors",
+    "coverage_of",
     "effective_layer",
     "effective_tensors",
     "read_network",

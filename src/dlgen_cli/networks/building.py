@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dlgen_cli.architectures import build
 from dlgen_cli.checkpoints import Checkpoint
 from dlgen_cli.errors import CheckpointError, UsageError
-from dlgen_cli.networks.folding import resolve_weight_norm
+from dlgen_cli.networks.reparametrization import resolve_weight_norm
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""A state dict taken as a chain of matrices and kernels, one after another."""
+"""A state dict without its architecture: its weights, one after another."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
-from dlgen_cli.checkpoints import Checkpoint, TensorInfo
+from dlgen_cli.checkpoints import Checkpoint
 from dlgen_cli.errors import CheckpointError
 from dlgen_cli.networks.graph import GraphLayer, Network
+from dlgen_cli.networks.layouts.kinds import layers_of, no_chain
+from dlgen_cli.networks.layouts.leftovers import is_weight_shaped, reason_left_out, refusal
+from dlgen_cli.networks.layouts.ties import find_ties
+from dlgen_cli.networks.layouts.weight import Weight
+from dlgen_cli.networks.layouts.weights import find_weights
 from dlgen_cli.networks.reading import ReadNetwork
 from dlgen_cli.networks.tensors import CheckpointTensors
 from dlgen_cli.records import GraphNode, SkippedLayer
@@ -20,11 +25,14 @@ ASSUMED_ACTIVATION = "assumed activation"
 def read_chain(
     checkpoint: Checkpoint, *, include: Sequence[str] = (), exclude: Sequence[str] = ()
 ) -> ReadNetwork:
-    """Take the matrices and kernels of a checkpoint as a chain, in the order of its tensors.
+    """Take the weights of a checkpoint as a chain, in the order of its tensors.
 
-    A vector ``X.bias`` next to a matrix ``X.weight`` is that map's bias. A tensor of three to five
-    axes is a convolution with stride, dilation and groups 1 and zero padding, which bounds every
-    zero-padded one from above. Everything else is skipped with its reason.
+    Weights that are stored in several tensors are put together, gates and fused projections cut
+    apart, and tied weights taken once. A vector ``X.bias`` next to ``X.weight`` is that map's
+    bias. A tensor of three to five axes is a convolution with stride, dilation and groups 1 and
+    zero padding, which bounds every zero-padded one from above, and its adjoint, the transposed
+    one. Everything else is skipped with its reason. Where the kinds of the layers tell that they
+    are no chain, the obstacle says so.
 
     Args:
         checkpoint: named tensors.
@@ -34,25 +42,34 @@ def read_chain(
     Raises:
         CheckpointError: no layer is left.
     """
+    infos = checkpoint.tensors
+    weights = find_weights(checkpoint)
+    shaped = [one for one in weights.found if _is_shaped(one, checkpoint)]
+    ties = find_ties(shaped, checkpoint)
+    shapes = {weight.name: weight.shape for weight in shaped}
     layers: list[GraphLayer] = []
-    skipped: list[SkippedLayer] = []
-    counters: list[SkippedLayer] = []
-    for info in checkpoint.tensors.values():
-        reason = _reason_to_skip(info, include, exclude)
+    reasons = dict(weights.reasons)
+    for weight in shaped:
+        for layer in layers_of(weight, infos, shapes) if weight.name not in ties else ():
+            reason = _left_out(layer.name, include, exclude)
+            if reason is None:
+                layers.append(layer)
+            else:
+                reasons |= dict.fromkeys(_stored_names(layer), reason)
+    read = {name for layer in layers for name in _stored_names(layer)}
+    skipped, counters = [], []
+    for name, info in infos.items():
         if not info.is_floating and not info.shape:
-            counters.append(SkippedLayer(name=info.name, reason="a counter, no weight"))
-        elif not info.is_floating:
-            reason = "not dense floating point: it may be a weight"
-            skipped.append(SkippedLayer(name=info.name, reason=reason))
-        elif reason is None:
-            layers.append(_layer(info, checkpoint))
-        else:
-            skipped.append(SkippedLayer(name=info.name, reason=reason))
-    biases = {layer.bias_name for layer in layers}
-    skipped = [one for one in skipped if one.name not in biases]
+            counters.append(SkippedLayer(name=name, reason="a counter, no weight"))
+        elif name in ties:
+            reason = f"tied: the same entries as {ties[name]}, counted there"
+            counters.append(SkippedLayer(name=name, reason=reason))
+        elif name not in read:
+            reason = reasons.get(name) or reason_left_out(info, infos)
+            skipped.append(SkippedLayer(name=name, reason=reason))
     if not layers:
         raise CheckpointError(
-            f"{checkpoint.path} holds no matrix to audit among {len(checkpoint.tensors)} tensors"
+            f"{checkpoint.path} holds no matrix to audit among {len(infos)} tensors"
             + (f" (the first: {skipped[0].name}, {skipped[0].reason})." if skipped else "."),
             remedy="Check --include and --exclude, or pass a checkpoint with weights.",
         )
@@ -68,40 +85,30 @@ def read_chain(
         tensors=CheckpointTensors(checkpoint),
         skipped=skipped,
         counters=counters,
-        obstacle=_misfit(layers) or _unknown_maps(layers),
+        tied=frozenset(ties),
+        obstacle=no_chain(layers) or _tied(ties) or _misfit(layers) or _unknown_maps(layers),
     )
 
 
-def _reason_to_skip(info: TensorInfo, include: Sequence[str], exclude: Sequence[str]) -> str | None:
-    if info.numel == 0:
-        return f"has no entries, shape {info.shape}"
-    if not 2 <= len(info.shape) <= 5 or (not info.name.endswith("weight") and len(info.shape) > 2):
-        kind = ("scalar", "vector", "matrix", "tensor")[min(len(info.shape), 3)]
-        sizes = "×".join(map(str, info.shape))
-        return f"{kind} {sizes}".strip() + ": no layer's weight"
-    if include and not any(fnmatchcase(info.name, pattern) for pattern in include):
+def _is_shaped(weight: Weight, checkpoint: Checkpoint) -> bool:
+    info = checkpoint.tensors.get(weight.name)
+    if info is None or weight.recipe.form != "plain":  # made of tensors with other names
+        return 2 <= len(weight.shape) <= 5
+    return is_weight_shaped(info) and refusal(info, checkpoint.tensors) is None
+
+
+def _stored_names(layer: GraphLayer) -> tuple[str, ...]:
+    if layer.recipe is not None:
+        return layer.recipe.names
+    return (layer.weight_name, *([layer.bias_name] if layer.bias_name else []))
+
+
+def _left_out(name: str, include: Sequence[str], exclude: Sequence[str]) -> str | None:
+    if include and not any(fnmatchcase(name, pattern) for pattern in include):
         return "left out by --include"
-    if any(fnmatchcase(info.name, pattern) for pattern in exclude):
+    if any(fnmatchcase(name, pattern) for pattern in exclude):
         return "left out by --exclude"
     return None
-
-
-def _layer(info: TensorInfo, checkpoint: Checkpoint) -> GraphLayer:
-    module = info.name.removesuffix(".weight")
-    bias = checkpoint.tensors.get(f"{module}.bias") if module != info.name else None
-    axes = len(info.shape) - 2
-    return GraphLayer(
-        name=info.name,
-        module=module,
-        kind=f"conv{axes}d" if axes else "linear",
-        weight_shape=info.shape,
-        has_own_bias=bias is not None and bias.is_floating and bias.shape == (info.shape[0],),
-        input_shape=(info.shape[1],),
-        output_shape=(info.shape[0],),
-        stride=(1,) * axes,
-        padding=(0,) * axes,
-        dilation=(1,) * axes,
-    )
 
 
 def _nodes(layers: Sequence[GraphLayer]) -> list[GraphNode]:
@@ -128,10 +135,17 @@ def _nodes(layers: Sequence[GraphLayer]) -> list[GraphNode]:
     return nodes
 
 
+def _tied(ties: dict[str, str]) -> str | None:
+    """A weight with two names, which may be applied twice."""
+    for name, first in ties.items():
+        return f"{name} has the same entries as {first}: where it is applied is not on record."
+    return None
+
+
 def _misfit(layers: Sequence[GraphLayer]) -> str | None:
     """The first pair of layers whose shapes cannot follow each other."""
     for one, two in pairwise(layers):
-        gives, takes = one.weight_shape[0], two.weight_shape[1]
+        gives, takes = one.output_shape[0], two.input_shape[0]
         is_grouped = bool(two.stride) and gives % takes == 0
         is_flattened = bool(one.stride) and not two.stride and takes % gives == 0
         if gives != takes and not is_grouped and not is_flattened:

@@ -7,18 +7,24 @@ rounds: `EffectiveLayer.rounding_upper` says by how much.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dlgen_cli.errors import TensorError
 from dlgen_cli.networks.graph import BatchNorm, GraphLayer, Network
+from dlgen_cli.networks.layouts import Recipe
+from dlgen_cli.networks.layouts.evaluation import evaluate
+from dlgen_cli.networks.reparametrization import (
+    UNIT_ROUNDOFF,
+    resolve_weight_norm,
+    weight_norm_roundings,
+)
+from dlgen_cli.networks.tensors import read_tensor
 from dlgen_cli.records import GraphNode
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_UNIT_ROUNDOFF = 2.0**-53
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,16 +33,20 @@ class EffectiveLayer:
 
     Attributes:
         layer: its facts.
-        weight: float64, of shape ``layer.weight_shape``.
+        weight: float64, of shape ``layer.weight_shape``; without entries where there are
+            ``factors``.
         bias: float64, ``layer.channels`` entries; None without one.
         rounding_upper: every entry of ``weight`` is within this relative error of the exact one;
             an entry of a folded ``bias`` is within it of ``|c - mean| |scale| + |b|``.
+        factors: ``(B, A)`` of a weight ``B A`` that is never formed; None elsewhere. The relative
+            error is then that of the entries of B.
     """
 
     layer: GraphLayer
     weight: Tensor
     bias: Tensor | None
     rounding_upper: float
+    factors: tuple[Tensor, Tensor] | None = None
 
 
 def effective_layer(layer: GraphLayer, tensors: Mapping[str, Tensor]) -> EffectiveLayer:
@@ -51,6 +61,8 @@ def effective_layer(layer: GraphLayer, tensors: Mapping[str, Tensor]) -> Effecti
     Raises:
         TensorError: a tensor is missing or has another shape, or a variance is not positive.
     """
+    if layer.recipe is not None:
+        return _made_layer(layer, layer.recipe, tensors)
     norm = layer.batch_norm
     if norm is not None and layer.kind == "diagonal":
         scale, mean, shift = _normalization(norm, tensors)
@@ -58,7 +70,7 @@ def effective_layer(layer: GraphLayer, tensors: Mapping[str, Tensor]) -> Effecti
             layer=layer,
             weight=scale,
             bias=shift - mean * scale,
-            rounding_upper=8 * _UNIT_ROUNDOFF,
+            rounding_upper=8 * UNIT_ROUNDOFF,
         )
     weight, roundings = _own_weight(layer, tensors)
     _require_shape(layer.weight_name, weight, layer.weight_shape)
@@ -71,7 +83,22 @@ def effective_layer(layer: GraphLayer, tensors: Mapping[str, Tensor]) -> Effecti
         bias = (-mean if bias is None else bias - mean) * scale + shift
         roundings += 8
     return EffectiveLayer(
-        layer=layer, weight=weight, bias=bias, rounding_upper=roundings * _UNIT_ROUNDOFF
+        layer=layer, weight=weight, bias=bias, rounding_upper=roundings * UNIT_ROUNDOFF
+    )
+
+
+def _made_layer(layer: GraphLayer, recipe: Recipe, tensors: Mapping[str, Tensor]) -> EffectiveLayer:
+    made = evaluate(recipe, tensors)
+    if made.factors is None:
+        _require_shape(layer.name, made.weight, layer.weight_shape)
+    if made.bias is not None:
+        _require_shape(f"{layer.module}.bias", made.bias, (layer.channels,))
+    return EffectiveLayer(
+        layer=layer,
+        weight=made.weight,
+        bias=made.bias,
+        rounding_upper=made.rounding_upper,
+        factors=made.factors,
     )
 
 
@@ -139,12 +166,15 @@ def fold(
     return kept, {name: layer for name, layer in folded.items() if name in used}
 
 
-def tensor_names(layer: GraphLayer, stored: Sequence[str]) -> set[str]:
+def tensor_names(layer: GraphLayer, stored: Container[str]) -> set[str]:
     """The tensors among ``stored`` that a layer reads."""
+    if layer.recipe is not None:
+        return {name for name in layer.recipe.names if name in stored}
     wanted = set(layer.batch_norm.tensor_names) if layer.batch_norm else set()
     if layer.kind != "diagonal":
-        wanted |= {f"{layer.module}.{name}" for name in ("weight", "bias", *_G_NAMES, *_V_NAMES)}
-    return wanted & set(stored)
+        wanted |= {f"{layer.module}.{name}" for name in ("bias", *_G_NAMES, *_V_NAMES)}
+        wanted.add(layer.weight_name)
+    return {name for name in wanted if name in stored}
 
 
 _G_NAMES = ("weight_g", "parametrizations.weight.original0")
@@ -154,12 +184,7 @@ _V_NAMES = ("weight_v", "parametrizations.weight.original1")
 def _read(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
     import torch
 
-    if name not in tensors:
-        raise TensorError(
-            f"There is no tensor {name}, which the network reads.",
-            remedy="Give a state dict of the same architecture.",
-        )
-    return tensors[name].detach().to(torch.float64)
+    return read_tensor(name, tensors).to(torch.float64)
 
 
 def _require_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
@@ -176,34 +201,8 @@ def _own_weight(layer: GraphLayer, tensors: Mapping[str, Tensor]) -> tuple[Tenso
         if f"{layer.module}.{g_name}" in tensors:
             g = _read(f"{layer.module}.{g_name}", tensors)
             v = _read(f"{layer.module}.{v_name}", tensors)
-            return resolve_weight_norm(g, v), v.numel() + 8
+            return resolve_weight_norm(g, v), weight_norm_roundings(g, v)
     return _read(layer.weight_name, tensors), 0
-
-
-def resolve_weight_norm(g: Tensor, v: Tensor) -> Tensor:
-    """The weight ``g v / ||v||`` of weight normalization.
-
-    Args:
-        g: the norms; its shape has one entry on every axis that ``||v||`` is taken over.
-        v: the direction.
-
-    Raises:
-        TensorError: ``g`` does not fit, or a direction is zero.
-    """
-    import torch
-
-    over = [axis for axis in range(v.ndim) if g.ndim == 0 or g.shape[axis] == 1]
-    fits = g.ndim in {0, v.ndim}
-    fits = fits and all(
-        g.shape[axis] == v.shape[axis] for axis in range(v.ndim) if axis not in over
-    )
-    norm = torch.linalg.vector_norm(v, dim=over, keepdim=True) if over else v.abs()
-    if not fits or not bool((norm > 0).all()):
-        raise TensorError(
-            f"Weight normalization with g of shape {tuple(g.shape)} and v of shape "
-            f"{tuple(v.shape)} cannot be resolved, or a row of v is zero."
-        )
-    return v * (g / norm)
 
 
 def _normalization(norm: BatchNorm, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:

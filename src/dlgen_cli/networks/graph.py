@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from dlgen_cli.networks.layouts import Recipe
 from dlgen_cli.records import GraphNode
 
 
@@ -43,7 +44,8 @@ class GraphLayer:
         name: key of the layer in the network; the name of its weight, but for further sizes.
         module: path of the module.
         kind: ``linear``, ``conv1d`` to ``conv3d``, ``conv_transpose1d`` to
-            ``conv_transpose3d``, or ``diagonal``.
+            ``conv_transpose3d``, or ``diagonal``; of a bare state dict also ``embedding``,
+            ``recurrent``, ``attention`` and ``lora``.
         weight_shape: of the effective weight; ``(channels,)`` where diagonal.
         has_own_bias: whether the module itself has a bias.
         batch_norm: what is folded in; a diagonal layer consists of it alone.
@@ -57,6 +59,9 @@ class GraphLayer:
         transposed: whether the layer is a transposed convolution.
         output_padding: for each spatial axis of a transposed convolution; 0 elsewhere.
         padding_mode: ``zeros``, ``reflect``, ``replicate`` or ``circular``.
+        recipe: how weight and bias are made of the tensors of a bare state dict; None where they
+            stand under their own names.
+        note: what a reader should know of how the weight was taken.
     """
 
     name: str
@@ -74,6 +79,8 @@ class GraphLayer:
     transposed: bool = False
     output_padding: tuple[int, ...] = ()
     padding_mode: str = "zeros"
+    recipe: Recipe | None = None
+    note: str = ""
 
     @property
     def weight_name(self) -> str:

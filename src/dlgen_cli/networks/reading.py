@@ -26,6 +26,7 @@ class ReadNetwork:
         skipped: what no layer accounts for, with reasons: a bound of the network needs it.
         counters: what the network's evaluation does not read, with reasons.
         obstacle: why no bound can speak of the network as it was read; None where one can.
+        tied: stored tensors that are another one under a second name.
     """
 
     network: Network
@@ -35,3 +36,4 @@ class ReadNetwork:
     skipped: Sequence[SkippedLayer]
     counters: Sequence[SkippedLayer]
     obstacle: str | None
+    tied: frozenset[str] = frozenset()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dlgen_cli.checkpoints import Checkpoint
+from dlgen_cli.errors import TensorError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,3 +55,17 @@ class SelectedTensors(Mapping[str, "Tensor"]):
     def __len__(self) -> int:
         """How many tensors there are."""
         return len(self._names)
+
+
+def read_tensor(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
+    """Read a tensor that the network needs.
+
+    Raises:
+        TensorError: there is none of this name.
+    """
+    if name not in tensors:
+        raise TensorError(
+            f"There is no tensor {name}, which the network reads.",
+            remedy="Give a state dict of the same architecture.",
+        )
+    return tensors[name].detach()

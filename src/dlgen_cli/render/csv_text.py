@@ -73,7 +73,31 @@ def _layer_rows(report: Report) -> list[Row]:
         {"name": tensor.name, "kind": "skipped", "skipped": tensor.reason}
         for tensor in report.skipped
     ]
-    return [*(_layer(layer) for layer in report.layers), *skipped]
+    distances = _distances(report)
+    layers = [{**_layer(layer), **distances.get(layer.name, {})} for layer in report.layers]
+    return [*layers, *skipped]
+
+
+def _distances(report: Report) -> dict[str, Row]:
+    """What a comparison adds to the rows of the layers."""
+    against = (report.results or {}).get("against")
+    if against is None:
+        return {}
+    found: dict[str, Row] = {name: {"against": "missing"} for name in against["only_in_checkpoint"]}
+    found |= {row["name"]: {"against": "other shape"} for row in against["mismatched"]}
+    for row in against["layers"]:
+        relatives = {name: row[f"relative_{name}"] for name in ("spectral", "frobenius")}
+        found[row["name"]] = {
+            "against": "compared",
+            "distance_spectral_lower": row["spectral"].lower,
+            "distance_spectral_upper": row["spectral"].upper,
+            "distance_frobenius": row["frobenius"].upper,
+            **{
+                f"relative_{name}": None if relative is None else relative.upper
+                for name, relative in relatives.items()
+            },
+        }
+    return found
 
 
 def _layer(layer: LayerSpectrum) -> Row:
@@ -93,8 +117,10 @@ def _layer(layer: LayerSpectrum) -> Row:
         "truncation_rank": None if cut is None else cut.rank,
         "truncation_error_upper": None if cut is None else cut.error_upper,
         "truncation_relative_error_upper": None if cut is None else cut.relative_error_upper,
+        "row_norm": None if layer.row_norm is None else layer.row_norm.upper,
         "bias_parameters": layer.bias_parameters,
         "bias_norm_upper": layer.bias_norm_upper,
+        "note": layer.note,
     }
 
 

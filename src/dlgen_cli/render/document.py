@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dlgen_cli.records import Provenance, Report, ReportError
+from dlgen_cli.records import Coverage, Provenance, Report, ReportError
 from dlgen_cli.render import numbers
 from dlgen_cli.render.bounds_section import bounds_section, headline_section
+from dlgen_cli.render.comparison_section import comparison_section
 from dlgen_cli.render.compression_sections import compression_sections
 from dlgen_cli.render.layers_section import layers_section, skipped_section
 from dlgen_cli.render.ledger_section import ledger_section
@@ -56,7 +57,7 @@ def build_document(report: Report, verbosity: int = 0) -> Document:
     """
     sections: list[Section | None] = [
         _errors_section(report.errors),
-        *_results(report.results, verbosity),
+        *_results(report.results or {}, verbosity),
         layers_section(report.layers, verbosity),
         skipped_section(report.skipped, verbosity),
         bounds_section(report.bounds),
@@ -75,8 +76,15 @@ def build_document(report: Report, verbosity: int = 0) -> Document:
     )
 
 
-def _results(results: Mapping[str, Any] | None, verbosity: int) -> Sequence[Section | None]:
-    return postulates_sections(results) or [results_section(results, verbosity)]
+def _results(results: Mapping[str, Any], verbosity: int) -> Sequence[Section | None]:
+    """The results; some have sections of their own."""
+    if "verdicts" in results:
+        return postulates_sections(results)
+    plain = {name: value for name, value in results.items() if name != "against"}
+    return [
+        results_section(plain, verbosity),
+        comparison_section(results.get("against"), verbosity),
+    ]
 
 
 def _provenance(provenance: Provenance | None, verbosity: int) -> list[Fact]:
@@ -100,7 +108,23 @@ def _provenance(provenance: Provenance | None, verbosity: int) -> list[Fact]:
         Fact(label="checkpoint", value=provenance.checkpoint),
         Fact(label="file", value=", ".join(unbroken(part) for part in source)),
         Fact(label="network", value=", ".join(unbroken(part) for part in network)),
+        *_coverage(provenance.coverage),
     ]
+
+
+def _coverage(coverage: Coverage | None) -> list[Fact]:
+    if coverage is None:
+        return []
+    share = numbers.covered(coverage.parameters, coverage.of)
+    covered = f"{numbers.integer(coverage.parameters)} of {numbers.integer(coverage.of)}"
+    matrices = "matrix" if coverage.matrices == 1 else "matrices"
+    tensors = "tensor" if coverage.left_out == 1 else "tensors"
+    parts = (
+        f"{numbers.integer(coverage.matrices)} {matrices}",
+        f"{covered} parameters ({share})",
+        f"{numbers.integer(coverage.left_out) if coverage.left_out else 'no'} {tensors} left out",
+    )
+    return [Fact(label="coverage", value=", ".join(unbroken(part) for part in parts))]
 
 
 def _settings(settings: Mapping[str, Any], verbosity: int) -> list[Fact]:

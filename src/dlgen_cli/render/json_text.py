@@ -92,6 +92,14 @@ def _number(value: object) -> object:
 
 
 def _provenance(provenance: Provenance) -> dict[str, Any]:
+    optional: dict[str, Any] = {}
+    if provenance.coverage is not None:
+        optional["coverage"] = {
+            "matrices": provenance.coverage.matrices,
+            "parameters": provenance.coverage.parameters,
+            "of": provenance.coverage.of,
+            "left_out": provenance.coverage.left_out,
+        }
     return {
         "checkpoint": provenance.checkpoint,
         "format": provenance.format,
@@ -99,6 +107,7 @@ def _provenance(provenance: Provenance) -> dict[str, Any]:
         "architecture": provenance.architecture,
         "structure": provenance.structure,
         "parameters": provenance.parameters,
+        **optional,
     }
 
 
@@ -122,6 +131,10 @@ def _layer(layer: LayerSpectrum) -> dict[str, Any]:
         entry["reshaped_norm"] = layer.reshaped_norm.upper
     if layer.folded_norm is not None:
         entry["folded_norm"] = _interval(layer.folded_norm)
+    if layer.row_norm is not None:
+        entry["row_norm"] = _interval(layer.row_norm)
+    if layer.note:
+        entry["note"] = layer.note
     if layer.truncation is not None:
         entry["truncation"] = {
             "rank": layer.truncation.rank,

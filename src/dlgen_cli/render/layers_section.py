@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from dlgen_cli.records import LayerSpectrum, SkippedLayer, Truncation
 from dlgen_cli.render import numbers
-from dlgen_cli.render.model import Column, Section, Table
+from dlgen_cli.render.model import Column, Paragraph, Section, Table
 
 _MOST_SKIPPED = 8
 
@@ -33,7 +33,7 @@ def layers_section(layers: Sequence[LayerSpectrum], verbosity: int) -> Section |
     )
     weights = numbers.integer(sum(layer.parameters for layer in layers))
     title = f"Layers: {numbers.integer(len(layers))}, with {weights} weights"
-    return Section(title=title, blocks=(table,))
+    return Section(title=title, blocks=(table, *_notes(layers)))
 
 
 def skipped_section(skipped: Sequence[SkippedLayer], verbosity: int) -> Section | None:
@@ -62,6 +62,25 @@ def skipped_section(skipped: Sequence[SkippedLayer], verbosity: int) -> Section 
 def shape(layer: LayerSpectrum) -> str:
     """Write a shape as ``64×32×3×3``."""
     return "×".join(str(size) for size in layer.shape)
+
+
+def _notes(layers: Sequence[LayerSpectrum]) -> list[Paragraph]:
+    """What is said of layers, once for all of which the same is true."""
+    names: dict[str, list[str]] = {}
+    for layer in layers:
+        if layer.note:
+            names.setdefault(layer.note, []).append(layer.name)
+    return [
+        Paragraph(
+            text=f"{named[0]}{_others(len(named) - 1)}: {note}.",
+            tone="muted",
+        )
+        for note, named in names.items()
+    ]
+
+
+def _others(count: int) -> str:
+    return f" and {numbers.integer(count)} more" if count else ""
 
 
 def _columns(layers: Sequence[LayerSpectrum], verbosity: int) -> list[tuple[Column, Cell]]:
@@ -128,6 +147,12 @@ def _cuts(layers: Sequence[LayerSpectrum]) -> list[Truncation | None]:
 
 def _convolution_columns(layers: Sequence[LayerSpectrum]) -> list[tuple[Column, Cell]]:
     columns: list[tuple[Column, Cell]] = []
+    if any(layer.row_norm is not None for layer in layers):
+
+        def largest_row(layer: LayerSpectrum) -> str:
+            return numbers.upper(None if layer.row_norm is None else layer.row_norm.upper)
+
+        columns.append((Column(header="largest row ≤", priority=6), largest_row))
     if any(layer.reshaped_norm is not None for layer in layers):
 
         def reshaped(layer: LayerSpectrum) -> str:
@@ -177,7 +202,7 @@ def _geometry_note(layers: Sequence[LayerSpectrum]) -> str:
         return "Stride, padding and groups of the convolutions are known." + folded
     if geometries == {"assumed"}:
         return (
-            "Stride, padding and groups of the convolutions are assumed: "
-            "their norms are upper bounds for any, and may be loose."
+            "Stride, padding, groups and direction (transposed or not) of the convolutions are "
+            "assumed: their norms are upper bounds for any, and may be loose."
         )
     return ""

@@ -92,6 +92,11 @@ def percent(share: float | None) -> str:
     return f"{100 * share:.1f} %"
 
 
+def covered(part: int, whole: int) -> str:
+    """Show a part of a whole in percent, rounded down: 100 % is all of it."""
+    return "100 %" if part == whole else f"{part * 1000 // whole / 10:.1f} %"
+
+
 def _show(value: float | None, log10_value: float | None, rounding: str) -> str:
     # A logarithm tells more than a value that underflowed to 0 or overflowed.
     told = value is not None and math.isfinite(value) and (value != 0 or log10_value is None)

@@ -18,6 +18,7 @@ _STYLE: Any = figures.STYLE | {"font.size": 10}
 _MOST_NAMES = 16
 _LONGEST_NAME = 28
 _GREY = "#595959"
+_SMALLEST_TAIL = 1e-8
 
 
 def pictures_section(layers: Sequence[LayerSpectrum], bounds: Sequence[Bound]) -> Section | None:
@@ -137,7 +138,7 @@ def truncation_tails(layers: Sequence[LayerSpectrum]) -> Figure:
                 alpha=0.8,
             )
         axes.set_yscale("log")
-        axes.set_ylim(bottom=1e-8)
+        axes.set_ylim(bottom=max(_SMALLEST_TAIL, axes.get_ylim()[0]))
         axes.set_xlabel("share of the full rank")
         _finish(axes, "relative error", None)
     return figure

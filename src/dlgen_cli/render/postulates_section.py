@@ -9,10 +9,8 @@ from dlgen_cli.render import numbers
 from dlgen_cli.render.model import Block, Column, Fact, Facts, Paragraph, Picture, Section, Table
 
 
-def postulates_sections(results: Mapping[str, Any] | None) -> list[Section]:
-    """Arrange the results of ``postulates`` for reading; nothing for other results."""
-    if not results or "verdicts" not in results:
-        return []
+def postulates_sections(results: Mapping[str, Any]) -> list[Section]:
+    """Arrange the results of ``postulates`` for reading."""
     curves = results["curves"]
 
     def draw() -> str:

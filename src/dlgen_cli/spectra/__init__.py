@@ -1,5 +1,6 @@
 """Linear maps to norms and singular-value tails, each with its direction."""
 
+from dlgen_cli.spectra.distances import Norms, distance, norms
 from dlgen_cli.spectra.layers import measure_layer, operator_norm, residual_norm_upper
 from dlgen_cli.spectra.sums import (
     largest_magnitude,
@@ -9,8 +10,11 @@ from dlgen_cli.spectra.sums import (
 )
 
 __all__ = [
+    "Norms",
+    "distance",
     "largest_magnitude",
     "measure_layer",
+    "norms",
     "operator_norm",
     "residual_norm_upper",
     "squared_distance_upper",

@@ -18,6 +18,7 @@ from dlgen_cli.spectra.convolution import (
     patch_factor_upper,
 )
 from dlgen_cli.spectra.dense import singular_value_bounds
+from dlgen_cli.spectra.products import product_norms
 from dlgen_cli.spectra.rounding import SLACK, gamma
 from dlgen_cli.spectra.sums import largest_magnitude, sum_of_squares
 
@@ -31,13 +32,14 @@ def measure_layer(
     rank: int | None = None,
     device: torch.device | None = None,
 ) -> LayerSpectrum:
-    """Measure one layer ``x -> W x + c``: dense, a convolution, or diagonal.
+    """Measure one layer ``x -> W x + c``: dense, a convolution, a product, or diagonal.
 
     A convolution is truncated as the matrix ``(o, i/groups * prod k)``; its truncation errors are
     operator norms: ``c sigma_{r+1}`` with the factor of
     `dlgen_cli.spectra.convolution.patch_factor_upper`, and at ``rank`` the norm of the residual
-    kernel itself. The rounding of folding is added to every
-    upper end.
+    kernel itself. The rounding of folding widens both ends of a norm. Of a product only the
+    singular values that its inner size allows are kept; it is never formed. The largest row of
+    a table of embeddings is the norm that one-hot vectors see.
 
     Args:
         effective: the layer with the tensors that it really applies.
@@ -53,23 +55,21 @@ def measure_layer(
         TensorError: a norm leaves the range of floats; the tensor is named.
     """
     layer, weight, bias = effective.layer, effective.weight, effective.bias
+    if effective.factors is not None:
+        return _measure_product(effective, effective.factors, rank)
     frobenius = _root(sum_of_squares(weight))
     matrix = weight.reshape(weight.shape[0], -1)
     is_diagonal = layer.kind == "diagonal"
     values = () if is_diagonal else singular_value_bounds(matrix.to(device))
     factor = patch_factor_upper(weight, as_geometry(layer)) if layer.stride else 1.0
     folding = effective.rounding_upper * frobenius.upper * factor
-    norm = _operator_norm(effective, values, geometry)
-    norm = Interval(lower=norm.lower, upper=(norm.upper + folding) * SLACK)
+    norm = widened(_operator_norm(effective, values, geometry), folding)
+    frobenius = widened(frobenius, effective.rounding_upper * frobenius.upper)
     bias_norm = 0.0
     if bias is not None:
         squares = sum_of_squares(bias).upper
         bias_norm = math.sqrt(squares * layer.positions) * (1 + effective.rounding_upper) * SLACK
-    if not all(map(math.isfinite, (norm.upper, frobenius.upper, bias_norm))):
-        raise TensorError(
-            f"The norm of {layer.name} exceeds the range of float64.",
-            remedy="Check the checkpoint: weights of this size are no trained network's.",
-        )
+    _require_finite(layer.name, norm.upper, frobenius.upper, bias_norm)
     tails = _tails(values, norm, factor, folding)
     if rank is not None and rank < len(values) and layer.stride:
         sharp = _sharp_tail(effective, rank, geometry)
@@ -90,7 +90,68 @@ def measure_layer(
         bias_norm_upper=bias_norm,
         bias_parameters=bias.numel() if bias is not None else 0,
         geometry=geometry if layer.stride else None,
-        reshaped_norm=values[0] if layer.stride else None,
+        reshaped_norm=widened(values[0], effective.rounding_upper * frobenius.upper)
+        if layer.stride
+        else None,
+        row_norm=_largest_row(effective) if layer.kind == "embedding" else None,
+        note=layer.note,
+    )
+
+
+def _measure_product(
+    effective: EffectiveLayer, factors: tuple[torch.Tensor, torch.Tensor], rank: int | None
+) -> LayerSpectrum:
+    layer = effective.layer
+    left, right = factors
+    found = product_norms(left, right)
+    rounding = 0.0
+    if effective.rounding_upper:
+        magnitude = _root(sum_of_squares(left)).upper * _root(sum_of_squares(right)).upper
+        rounding = effective.rounding_upper * magnitude * SLACK
+    values = tuple(widened(value, rounding) for value in found.singular_values)
+    frobenius = widened(found.frobenius_norm, rounding)
+    _require_finite(layer.name, values[0].upper, frobenius.upper)
+    tails = _tails(values, values[0], 1.0, 0.0)
+    return LayerSpectrum(
+        name=layer.name,
+        kind=layer.kind,
+        shape=layer.weight_shape,
+        parameters=left.numel() + right.numel(),
+        spectral_norm=values[0],
+        frobenius_norm=frobenius,
+        stable_rank=_stable_rank(frobenius, values[0]),
+        truncation_errors_upper=tails,
+        truncation=None if rank is None else _truncation(tails, values[0], rank, None),
+        singular_values=values,
+        note=layer.note,
+    )
+
+
+def _require_finite(name: str, *numbers: float) -> None:
+    if not all(map(math.isfinite, numbers)):
+        raise TensorError(
+            f"The norm of {name} exceeds the range of float64.",
+            remedy="Check the checkpoint: weights of this size are no trained network's.",
+        )
+
+
+def _largest_row(effective: EffectiveLayer) -> Interval:
+    """The largest Euclidean norm of a row, enclosed."""
+    weight = effective.weight
+    chosen = int(torch.linalg.vector_norm(weight, dim=1).argmax())
+    largest = _root(sum_of_squares(weight[chosen]))
+    error = gamma(weight.shape[1] + 4)  # of the norms that chose the row
+    lost = 2.0**-500 if largest.upper else 0.0  # squares of the other rows that underflowed
+    norm = Interval(lower=largest.lower, upper=largest.upper * (1 + 3 * error) * SLACK + lost)
+    return widened(norm, effective.rounding_upper * norm.upper)
+
+
+def widened(norm: Interval, error: float) -> Interval:
+    """A norm that may have moved by up to ``error``; unchanged by none."""
+    if error == 0.0:
+        return norm
+    return Interval(
+        lower=max(0.0, norm.lower - error * SLACK) / SLACK, upper=(norm.upper + error) * SLACK
     )
 
 
@@ -117,8 +178,7 @@ def operator_norm(effective: EffectiveLayer, *, geometry: Geometry) -> Interval:
         norm = convolution_norm(
             matrix, ConvolutionGeometry(stride=(1,), padding=(0,), dilation=(1,), groups=1)
         )
-    folding = effective.rounding_upper * _root(sum_of_squares(weight)).upper * factor
-    return Interval(lower=norm.lower, upper=(norm.upper + folding) * SLACK)
+    return widened(norm, effective.rounding_upper * _root(sum_of_squares(weight)).upper * factor)
 
 
 def as_geometry(layer: GraphLayer) -> ConvolutionGeometry:

@@ -1,0 +1,43 @@
+"""One weight of a bare state dict, before its kind is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dlgen_cli.networks.layouts.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weight:
+    """A weight and how it is made of stored tensors.
+
+    Attributes:
+        name: what the network calls it: ``X.weight`` for ``X.weight_g`` and ``X.weight_v``.
+        shape: of the whole weight, as it is stored; ``(outputs, inputs)`` of a product.
+        recipe: how it is made; its bias is not known yet.
+        kind: where the names alone tell it.
+        note: what a reader should know of how it was taken.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    recipe: Recipe
+    kind: Literal["lora"] | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """Stored tensors that belong together.
+
+    Attributes:
+        weight: what they make; None where that is not known.
+        names: the tensors.
+        reasons: why some of them are left out, by name.
+    """
+
+    weight: Weight | None
+    names: tuple[str, ...]
+    reasons: Mapping[str, str] = field(default_factory=dict)
