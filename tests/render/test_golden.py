@@ -19,6 +19,7 @@ PAGES = [
 ]
 
 
+@pytest.mark.usefixtures("_no_drawing")
 @pytest.mark.parametrize(("kind", "format_name", "width", "verbosity", "file"), PAGES)
 def test_page_equals_its_golden_file(
     request: pytest.FixtureRequest,

@@ -78,7 +78,7 @@ def build_document(report: Report, verbosity: int = 0) -> Document:
 
 def _results(results: Mapping[str, Any], verbosity: int) -> Sequence[Section | None]:
     """The results; some have sections of their own."""
-    if "verdicts" in results:
+    if "verdicts" in results and "curves" in results:
         return postulates_sections(results)
     plain = {name: value for name, value in results.items() if name != "against"}
     return [
