@@ -11,6 +11,8 @@ from dlgen_cli.errors import DataError
 
 #: Pixels as bytes stand for this many equal steps from 0 to 1.
 _BYTE_STEPS = 255
+#: Just below the largest block (32 MiB) that glibc learns to keep when it is freed.
+_LARGEST_KEPT_BYTES = 32 * 1024 * 1024 - 65536
 
 
 @torch.no_grad()
@@ -42,6 +44,7 @@ def count_errors(
         DataError: images and labels do not fit each other or the logits.
     """
     require_labelled(images, labels)
+    keep_freed_memory()
     errors = 0
     for start in range(0, len(labels), batch):
         part = slice(start, start + batch)
@@ -111,3 +114,14 @@ def require_labelled(images: Tensor, labels: Tensor) -> None:
         )
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise DataError(f"Images are {images.dtype}; uint8 or floating point was expected.")
+
+
+def keep_freed_memory() -> None:
+    """Let the process keep the memory of freed activations instead of asking for it anew.
+
+    glibc returns a freed block to the system until it has seen one of that size freed
+    (mallopt(3), M_MMAP_THRESHOLD); fresh pages then cost several times the work of a layer:
+    measured 616 against 95 microseconds for a depthwise convolution of 144 channels of 32 x 32.
+    One large block, never touched, teaches it. Other allocators are not affected.
+    """
+    torch.empty(_LARGEST_KEPT_BYTES, dtype=torch.uint8)

@@ -150,8 +150,8 @@ def fold_network(
     unsupported = network.unsupported
     if unsupported is not None:
         raise UsageError(
-            "The network cannot be evaluated at perturbed weights: "
-            f"{unsupported.name}: {unsupported.reason}.",
+            "The network cannot be folded and evaluated: there is no rule for "
+            f"{unsupported.operation} ({unsupported.reason}).",
             remedy="Leave out --data.",
         )
     slot = _SamplerSlot()
