@@ -113,9 +113,11 @@ class WeightSampler:
         return result.add_(along_channels(moved, result))
 
 
-def own_weight_entries(layer: GraphLayer) -> int:
-    """Entries that one example occupies where its weights are drawn themselves."""
+def own_weight_entries(layer: GraphLayer, *, is_shared: bool) -> int:
+    """Entries that the weights of one example occupy, or the covariance of its noise."""
     entries = math.prod(layer.weight_shape)
+    if is_shared:
+        return entries
     if layer.kind != "linear" and not (layer.kind == "conv2d" and layer.groups == 1):
         return entries
     channels = layer.weight_shape[0]
@@ -209,7 +211,7 @@ def gram_root(patches: Tensor) -> Tensor:
 
     In float64, so that squaring costs no digit of float32. Patches of zeros or equal ones make
     the product singular: ``8 P 2^-53`` of its largest diagonal entry is added to the diagonal,
-    which moves the noise by less than float32 rounds. Where no root is found (the activations
+    which moves the noise by about what float32 rounds. Where no root is found (the activations
     are not finite) it is NaN, and the example counts as an error.
     """
     rows = patches.to(torch.float64)
