@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "verification": {"bounds"},
     "training": {"architectures", "checkpoints", "datasets", "devices", "__init__"},
     "datasets": set(),
+    "risk": {"architectures", "checkpoints", "datasets", "devices", "networks"},
     "checkpoints": {"factors", "__init__"},
     "architectures": set(),
     "factors": set(),

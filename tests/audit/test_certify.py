@@ -153,9 +153,7 @@ def test_a_training_example_in_the_holdout_withholds_the_certificate(copy: Path)
     assert report["headline"]["theorem"] != HOLDOUT
 
 
-def test_an_anchor_trained_on_the_sample_withholds_the_certificate(
-    copy: Path, directory: Path, tmp_path: Path
-):
+def test_an_anchor_trained_on_the_sample_withholds_the_certificate(directory: Path, tmp_path: Path):
     recipe = training.make_recipe({"source": "digits", "holdout": 200, "seed": 2, "epochs": 3})
     training.run(recipe, tmp_path / "anchor")
     report = certify(directory, "--anchors", str(tmp_path / "anchor"), "--sigma", "0.3")

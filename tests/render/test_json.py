@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -118,6 +119,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.usefixtures("_no_drawing")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(terms=st.dictionaries(st.sampled_from("abc"), values), value=st.floats())
 def test_no_format_ever_writes_nan_or_infinity(

@@ -68,9 +68,7 @@ def test_equal_reports_give_equal_pages(small_report: Report):
     assert render_text(small_report, "html") == render_text(small_report, "html")
 
 
-def test_without_matplotlib_the_page_says_so(
-    audit_report: Report, monkeypatch: pytest.MonkeyPatch
-):
+def test_without_matplotlib_the_page_says_so(audit_report: Report, monkeypatch: pytest.MonkeyPatch):
     def missing(*_: object):
         raise DependencyError("Plots need matplotlib.", remedy="Install it.")
 

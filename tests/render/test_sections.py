@@ -28,7 +28,9 @@ def test_a_report_with_nothing_is_a_title():
 
 
 def test_sections_stand_in_order(audit_report: Report):
-    titles = [section.title for section in build_document(audit_report).sections]
+    document = build_document(audit_report)
+    titles = [section.title for section in document.written]
+    assert [section.title for section in document.sections] == [*titles, "Plots"]
     assert titles == [
         "Layers: 53, with 731,648 weights",
         "Skipped: 30",

@@ -45,4 +45,4 @@ def scaled(images: Tensor, scale: float) -> Tensor:
     """
     if images.dtype == torch.uint8:
         return (images.float() / LEVELS) * scale
-    return images * scale
+    return images.to(torch.float32) * scale

@@ -104,7 +104,10 @@ def save(figure: Figure, path: Path) -> None:
         ".svg": {"Date": None, "Creator": None},
         ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     }[suffix]
+    import matplotlib as mpl
+
     try:
-        figure.savefig(path, format=suffix[1:], metadata=metadata)
+        with mpl.rc_context(STYLE):
+            figure.savefig(path, format=suffix[1:], metadata=metadata)
     except OSError as error:
         raise cannot_write(path, error) from error

@@ -113,9 +113,13 @@ def _block(block: Block) -> Iterator[str]:
             yield from _picture(block)
 
 
+def _drawn(picture: Picture) -> str:
+    return picture.draw()
+
+
 def _picture(picture: Picture) -> Iterator[str]:
     try:
-        drawing = picture.draw()
+        drawing = _drawn(picture)
     except DependencyError as error:
         yield f'<p class="muted">{_escape(str(error))}</p>'
         return

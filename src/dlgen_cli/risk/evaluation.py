@@ -7,10 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from dlgen_cli.datasets import scaled
+from dlgen_cli.devices import keep_freed_memory
 from dlgen_cli.errors import DataError
-
-#: Pixels as bytes stand for this many equal steps from 0 to 1.
-_BYTE_STEPS = 255
 
 
 @torch.no_grad()
@@ -42,6 +41,7 @@ def count_errors(
         DataError: images and labels do not fit each other or the logits.
     """
     require_labelled(images, labels)
+    keep_freed_memory()
     errors = 0
     for start in range(0, len(labels), batch):
         part = slice(start, start + batch)
@@ -58,10 +58,7 @@ def as_inputs(images: Tensor, device: torch.device, scale: float) -> Tensor:
         device: where to compute.
         scale: multiplies every pixel.
     """
-    moved = images.to(device)
-    if moved.dtype == torch.uint8:
-        return moved.to(torch.float32).div_(_BYTE_STEPS).mul_(scale)
-    return moved.to(torch.float32) * scale
+    return scaled(images.to(device), scale)
 
 
 def wrong_answers(logits: Tensor, labels: Tensor) -> Tensor:

@@ -111,7 +111,11 @@ class FoldedNetwork:
         """
         sizes = [math.prod(node.shape) for node in self.network.nodes]
         if own_weights:
-            sizes += [own_weight_entries(layer) for layer in self.network.layers.values()]
+            shared = _shared_modules(self.network)
+            sizes += [
+                own_weight_entries(layer, is_shared=layer.module in shared)
+                for layer in self.network.layers.values()
+            ]
         room = _ENTRIES_ON_CPU if self.device.type == "cpu" else _ENTRIES_ON_DEVICE
         return max(1, min(_LARGEST_BATCH, room // max(1, *sizes)))
 
@@ -150,8 +154,8 @@ def fold_network(
     unsupported = network.unsupported
     if unsupported is not None:
         raise UsageError(
-            "The network cannot be evaluated at perturbed weights: "
-            f"{unsupported.name}: {unsupported.reason}.",
+            "The network cannot be folded and evaluated: there is no rule for "
+            f"{unsupported.operation} ({unsupported.reason}).",
             remedy="Leave out --data.",
         )
     slot = _SamplerSlot()
@@ -234,9 +238,7 @@ def _folded_module(module: nn.Module, network: Network, slot: _SamplerSlot) -> n
     """The calls of a module with its layers replaced and its folded normalizations left out."""
     graph = record(module)
     records = {node.name: node for node in network.nodes}
-    calls = Counter(
-        network.layers[node.layer].module for node in network.nodes if node.layer is not None
-    )
+    shared = _shared_modules(network)
     folded = {
         layer.batch_norm.module
         for layer in network.layers.values()
@@ -250,14 +252,21 @@ def _folded_module(module: nn.Module, network: Network, slot: _SamplerSlot) -> n
         known = records.get(node.name)
         if known is not None and known.layer is not None:
             layer = network.layers[known.layer]
-            shared = calls[layer.module] > 1
-            targets.setdefault(path, _FoldedLayer(layer, slot, is_shared=shared))
+            replacement = _FoldedLayer(layer, slot, is_shared=layer.module in shared)
+            targets.setdefault(path, replacement)
         elif known is None and path in folded:
             node.replace_all_uses_with(node.all_input_nodes[0])
             graph.erase_node(node)
         else:
             targets[path] = _attribute(module, path)
     return fx.GraphModule(targets, graph).eval()
+
+
+def _shared_modules(network: Network) -> set[str]:
+    """The modules that the network calls more than once."""
+    layers = [network.layers[node.layer] for node in network.nodes if node.layer is not None]
+    calls = Counter(layer.module for layer in layers)
+    return {module for module, count in calls.items() if count > 1}
 
 
 def _attribute(module: nn.Module, path: str) -> Any:

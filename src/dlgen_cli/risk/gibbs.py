@@ -30,9 +30,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlgen_cli.devices import threads_for
+from dlgen_cli.devices import keep_freed_memory, threads_for
 from dlgen_cli.errors import UsageError
-from dlgen_cli.risk.evaluation import as_inputs, require_labelled, wrong_answers
+from dlgen_cli.risk.evaluation import (
+    as_inputs,
+    require_labelled,
+    wrong_answers,
+)
 from dlgen_cli.risk.folded_network import FoldedNetwork
 from dlgen_cli.risk.monte_carlo_state import MonteCarlo, resume, start
 from dlgen_cli.risk.sampling import Noise, WeightSampler
@@ -148,6 +152,7 @@ def gibbs_errors(
         DataError: images and labels do not fit each other or the network.
     """
     require_labelled(images, labels)
+    keep_freed_memory()
     _require_deviations(network, deviations, count)
     size = batch or network.batch_size(own_weights=kind == "trials")
     run = start(kind, len(deviations), count, seed, network.device)

@@ -60,7 +60,7 @@ class MonteCarlo:
         }
         digest = hashlib.sha256(json.dumps(facts).encode())
         for tensor in (*parameters.values(), images, labels):
-            digest.update(tensor.cpu().contiguous().numpy())
+            digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         self.fingerprint = digest.hexdigest()
 
     def saved(self) -> dict[str, Any]:

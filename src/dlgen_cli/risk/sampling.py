@@ -33,6 +33,9 @@ from dlgen_cli.risk.maps import along_channels, apply_map, convolve, pad
 _NORMAL_COST = 100
 _FLOAT64_COST = 2
 
+#: Entries of the inputs that one convolution with weights for each example takes on the CPU.
+_ENTRIES_SIDE_BY_SIDE = 1 << 18
+
 _Draw = Callable[[str, tuple[int, ...]], Tensor]
 
 
@@ -110,9 +113,11 @@ class WeightSampler:
         return result.add_(along_channels(moved, result))
 
 
-def own_weight_entries(layer: GraphLayer) -> int:
-    """Entries that one example occupies where its weights are drawn themselves."""
+def own_weight_entries(layer: GraphLayer, *, is_shared: bool) -> int:
+    """Entries that the weights of one example occupy, or the covariance of its noise."""
     entries = math.prod(layer.weight_shape)
+    if is_shared:
+        return entries
     if layer.kind != "linear" and not (layer.kind == "conv2d" and layer.groups == 1):
         return entries
     channels = layer.weight_shape[0]
@@ -148,19 +153,24 @@ def _by_positions(
     is_shared: bool,
 ) -> Tensor:
     """A matrix that is applied to one patch for each position; without the bias."""
+    if layer.stride:
+        x = x.contiguous(memory_format=torch.channels_last)
     patches = _patches(layer, x)
     count, positions, entries = patches.shape
     channels = weight.shape[0]
     by_output = not is_shared and x.device.type != "mps"
     if by_output and _output_is_cheaper(channels, entries, positions):
-        root = _gram_root(patches)
-        noise = torch.bmm(root, draw("output", (count, positions, channels)))
+        noise = draw("output", (count, positions, channels))
         mean = apply_map(layer, x, weight, None)
-        return mean.add_(_at_positions(layer, x, mean.shape, noise), alpha=of_weight)
-    own = _own(weight.flatten(1), of_weight, count, draw, "weight")
-    result = torch.bmm(patches, own.mT)
-    shape = (*x.shape[:-1], channels) if layer.kind == "linear" else _output_shape(layer, x)
-    return _at_positions(layer, x, shape, result)
+        mean = mean.permute(0, 2, 3, 1) if layer.stride else mean
+        mean = mean.reshape(count, positions, channels)
+        result = torch.baddbmm(mean, gram_root(patches), noise, alpha=of_weight)
+    else:
+        own = _own(weight.flatten(1), of_weight, count, draw, "weight")
+        result = torch.bmm(patches, own.mT)
+    if layer.kind == "linear":
+        return result.reshape(*x.shape[:-1], channels)
+    return result.reshape(count, *_output_size(layer, x), channels).permute(0, 3, 1, 2)
 
 
 def _output_is_cheaper(channels: int, entries: int, positions: int) -> bool:
@@ -182,8 +192,8 @@ def _patches(layer: GraphLayer, x: Tensor) -> Tensor:
     return functional.unfold(x, kernel, layer.dilation, padding, layer.stride).mT
 
 
-def _output_shape(layer: GraphLayer, x: Tensor) -> tuple[int, ...]:
-    sizes = [
+def _output_size(layer: GraphLayer, x: Tensor) -> list[int]:
+    return [
         (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
         for size, padding, dilation, kernel, stride in zip(
             x.shape[2:],
@@ -194,24 +204,14 @@ def _output_shape(layer: GraphLayer, x: Tensor) -> tuple[int, ...]:
             strict=True,
         )
     ]
-    return (len(x), layer.channels, *sizes)
 
 
-def _at_positions(
-    layer: GraphLayer, x: Tensor, shape: tuple[int, ...] | torch.Size, values: Tensor
-) -> Tensor:
-    """Values of shape ``(n, positions, channels)`` in the shape of the layer's output."""
-    if layer.kind == "linear":
-        return values.reshape(shape)
-    return values.reshape(len(x), *shape[2:], shape[1]).permute(0, 3, 1, 2)
-
-
-def _gram_root(patches: Tensor) -> Tensor:
+def gram_root(patches: Tensor) -> Tensor:
     """L with ``L L^T = X X^T`` for the rows X of each example, lower triangular.
 
     In float64, so that squaring costs no digit of float32. Patches of zeros or equal ones make
     the product singular: ``8 P 2^-53`` of its largest diagonal entry is added to the diagonal,
-    which moves the noise by less than float32 rounds. Where no root is found (the activations
+    which moves the noise by about what float32 rounds. Where no root is found (the activations
     are not finite) it is NaN, and the example counts as an error.
     """
     rows = patches.to(torch.float64)
@@ -219,8 +219,8 @@ def _gram_root(patches: Tensor) -> Tensor:
     diagonal = gram.diagonal(dim1=1, dim2=2)
     shift = diagonal.amax(dim=1, keepdim=True) * (patches.shape[1] * 2.0**-50)
     diagonal.add_(shift + torch.finfo(torch.float64).tiny)
-    root, failed = torch.linalg.cholesky_ex(gram)
-    root = root.to(patches.dtype)
+    found, failed = torch.linalg.cholesky_ex(gram)
+    root: Tensor = found.to(patches.dtype)
     return root.masked_fill_((failed != 0)[:, None, None], math.nan)
 
 
@@ -233,11 +233,29 @@ def _apply_own(layer: GraphLayer, x: Tensor, own: Tensor) -> Tensor:
     """A diagonal map or any convolution with weights for each example; without the bias."""
     if layer.kind == "diagonal":
         return x * along_channels(own, x)
-    # All examples side by side are the groups of one convolution on an input of many channels.
+    together = len(x)
+    if x.device.type == "cpu":  # a few at a time keep to its cache
+        together = max(1, _ENTRIES_SIDE_BY_SIDE // max(1, x[0].numel()))
+    first = _side_by_side(layer, x[:together], own[:together])
+    if together >= len(x):
+        return first
+    result = first.new_empty((len(x), *first.shape[1:]))
+    if x.ndim == 4:
+        result = torch.empty_like(result, memory_format=torch.channels_last)
+    result[:together] = first
+    for start in range(together, len(x), together):
+        part = slice(start, start + together)
+        result[part] = _side_by_side(layer, x[part], own[part])
+    return result
+
+
+def _side_by_side(layer: GraphLayer, x: Tensor, own: Tensor) -> Tensor:
+    """Examples as the groups of one convolution on an input of many channels."""
     count = len(x)
     if x.ndim == 4:
-        x = x.permute(2, 3, 0, 1).flatten(2).permute(2, 0, 1)[None]  # channels last in memory
+        # channels last in memory, where such convolutions are fast
+        joined = x.permute(2, 3, 0, 1).flatten(2)[None].permute(0, 3, 1, 2)
     else:
-        x = x.flatten(0, 1)[None]
-    result = convolve(layer, x, own.flatten(0, 1), None, copies=count)[0]
-    return result.unflatten(0, (count, layer.channels))
+        joined = x.flatten(0, 1)[None]
+    result = convolve(layer, joined, own.flatten(0, 1), None, copies=count)[0]
+    return result.view(count, layer.channels, *result.shape[1:])

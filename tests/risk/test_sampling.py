@@ -1,0 +1,150 @@
+"""The law of a layer under fresh weights: its exact mean and covariance, and whole networks.
+
+One layer's output is jointly Gaussian over channels and positions. Its covariance is exact from a
+dense operator: that of ``sum_j theta_j f_j`` with ``f_j`` the layer's output at the j-th unit
+weight is ``sum_j s_j^2 f_j f_j^T``.
+"""
+
+import pytest
+import torch
+from torch import nn
+
+from dlgen_cli.networks.tracing import trace
+from dlgen_cli.risk import sampling
+from dlgen_cli.risk.maps import apply_map
+from dlgen_cli.risk.sampling import Noise, WeightSampler
+
+DRAWS = 40_000
+LAYERS = {
+    "dense": (nn.Linear(5, 4), (5,)),
+    "dense without bias": (nn.Linear(5, 4, bias=False), (5,)),
+    "dense at positions": (nn.Linear(9, 3), (2, 9)),
+    "wide dense at positions": (nn.Linear(3, 4), (6, 3)),
+    "stride and padding": (nn.Conv2d(2, 3, 3, stride=2, padding=1), (2, 4, 4)),
+    "pointwise": (nn.Conv2d(12, 3, 1), (12, 2, 2)),
+    "pointwise with stride": (nn.Conv2d(3, 4, 1, stride=2, bias=False), (3, 4, 4)),
+    "dilation": (nn.Conv2d(2, 2, 2, dilation=2), (2, 4, 3)),
+    "reflection": (nn.Conv2d(2, 3, 3, padding=1, padding_mode="reflect"), (2, 3, 2)),
+    "groups": (nn.Conv2d(4, 6, 2, groups=2), (4, 3, 3)),
+    "depthwise": (nn.Conv2d(3, 3, 3, padding=1, groups=3), (3, 3, 3)),
+    "one axis": (nn.Conv1d(2, 3, 3, padding=1), (2, 5)),
+    "transposed": (nn.ConvTranspose2d(2, 4, 2, stride=2, groups=2), (2, 2, 2)),
+    "normalization": (nn.BatchNorm2d(3), (3, 2, 2)),
+}
+
+
+def sampler_of(layer, of_weight, of_bias, seed=0):
+    noise = Noise(generator=torch.Generator().manual_seed(seed), keeps_all=False)
+    deviations = {layer.weight_name: of_weight}
+    if layer.bias_name is not None:
+        deviations[layer.bias_name] = of_bias
+    return WeightSampler(deviations=deviations, noise=noise)
+
+
+def covariance_of(layer, x, parameters, deviations):
+    """Exact, from the layer's outputs at unit parameters."""
+    total = 0
+    zeros = {
+        name: torch.zeros(tensor.shape, dtype=torch.float64) for name, tensor in parameters.items()
+    }
+    for name, tensor in zeros.items():
+        for entry in range(tensor.numel()):
+            unit = tensor.clone()
+            unit.view(-1)[entry] = 1
+            at = {**zeros, name: unit}
+            bias = at.get(layer.bias_name)
+            output = apply_map(layer, x.double(), at[layer.weight_name], bias).flatten()
+            total = total + deviations[name] ** 2 * torch.outer(output, output)
+    return total
+
+
+def check_law(module, shape, tools, monkeypatch, cheaper):
+    tools.fill(module)
+    network = trace(nn.Sequential(module), shape)
+    (layer,) = network.layers.values()
+    parameters = tools.folded(nn.Sequential(module), shape).parameters
+    monkeypatch.setattr(sampling, "_output_is_cheaper", lambda *_: cheaper)
+    x = torch.relu(torch.randn(1, *shape, generator=torch.Generator().manual_seed(5)))
+    sampler = sampler_of(layer, 0.5, 0.25)
+    weight, bias = parameters[layer.weight_name], parameters.get(layer.bias_name)
+    found = sampler.apply(layer, x.expand(DRAWS, *shape), weight, bias, is_shared=False)
+    found = found.flatten(1).double()
+    mean = apply_map(layer, x, weight, bias).flatten().double()
+    exact = covariance_of(layer, x, parameters, sampler.deviations)
+    spread = exact.diagonal().sqrt()
+    # entries of the sample mean and covariance are within five standard deviations of theirs
+    tolerance = 5 / DRAWS**0.5
+    assert ((found.mean(0) - mean).abs() <= tolerance * spread + 1e-5).all()
+    error = (found.T.cov() - exact).abs()
+    assert (error <= tolerance * 2**0.5 * torch.outer(spread, spread) + 1e-5).all()
+
+
+@pytest.mark.parametrize("cheaper", [False, True], ids=["own weights", "by the output"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_has_the_law_of_gaussian_weights(name, cheaper, tools, monkeypatch):
+    check_law(*LAYERS[name], tools, monkeypatch, cheaper)
+
+
+def test_independence_over_positions_is_caught(tools, monkeypatch):
+    def independent(patches):
+        return patches.norm(dim=2).diag_embed()
+
+    monkeypatch.setattr(sampling, "gram_root", independent)
+    with pytest.raises(AssertionError):
+        check_law(*LAYERS["stride and padding"], tools, monkeypatch, cheaper=True)
+
+
+def test_a_root_of_a_singular_product_is_exact_in_float32():
+    rows = torch.randn(3, 6, 2, generator=torch.Generator().manual_seed(0))
+    rows[1, :3] = 0
+    rows[2] = 0
+    root = sampling.gram_root(rows)
+    torch.testing.assert_close(root @ root.mT, rows @ rows.mT, rtol=1e-5, atol=1e-6)
+    assert root[1, :3].abs().max() < 1e-6
+    assert root[2].abs().max() < 1e-30
+
+
+def test_activations_that_are_not_finite_give_no_root():
+    rows = torch.ones(2, 3, 4)
+    rows[0, 1, 2] = float("nan")
+    root = sampling.gram_root(rows)
+    assert root[0].isnan().all()
+    assert root[1].isfinite().all()
+
+
+class Residual(nn.Module):
+    """A residual connection, a layer that is called twice, and a depthwise one."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(2, 4, 3, bias=False)
+        self.norm = nn.BatchNorm2d(4)
+        self.depthwise = nn.Conv2d(4, 4, 3, padding=1, groups=4)
+        self.shared = nn.Conv2d(4, 4, 1)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = torch.relu(self.norm(self.stem(x)))
+        x = x + self.depthwise(x)
+        x = self.shared(torch.relu(self.shared(x)))
+        return self.head(x.mean((2, 3)))
+
+
+def test_a_network_has_the_law_of_explicit_weight_draws(tools):
+    network = tools.folded(tools.fill(Residual()), (2, 5, 5))
+    deviations = dict.fromkeys(network.parameters, 0.3)
+    x, _ = tools.sample(1, (2, 5, 5), 2)
+    count = 20_000
+    noise = Noise(generator=torch.Generator().manual_seed(1), keeps_all=False)
+    sampler = WeightSampler(deviations=deviations, noise=noise)
+    found = network.sampled_logits(sampler, x.expand(count, -1, -1, -1)).double()
+    source = torch.Generator().manual_seed(2)
+    drawn = {
+        name: mean + 0.3 * torch.randn(count, *mean.shape, generator=source)
+        for name, mean in network.parameters.items()
+    }
+    expected = torch.func.vmap(lambda these: network.logits(these, x)[0])(drawn).double()
+    for moment in (lambda y: y, lambda y: y**2, lambda y: y[:, :1] * y[:, 1:], lambda y: y > 0):
+        one, two = moment(found).double(), moment(expected).double()
+        error = ((one.var(0) + two.var(0)) / count).sqrt()
+        assert ((one.mean(0) - two.mean(0)).abs() <= 5 * error).all()
