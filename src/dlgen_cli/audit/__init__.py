@@ -20,9 +20,18 @@ from dlgen_cli.records import Bound, Headline, Provenance, Report, SkippedLayer
 if TYPE_CHECKING:
     from dlgen_cli.networks import ReadNetwork
 
-__all__ = ["AuditOptions", "DataOptions", "Family", "Progress", "audit", "report_of"]
+__all__ = [
+    "PLANNERS",
+    "AuditOptions",
+    "DataOptions",
+    "Family",
+    "Progress",
+    "audit",
+    "report_of",
+]
 
-_PLANNERS: Mapping[Family, Callable[[Inputs], Plan]] = {
+#: What evaluates the bounds of a family.
+PLANNERS: Mapping[Family, Callable[[Inputs], Plan]] = {
     "compression": plan_compression,
     "pac_bayes": plan_pac_bayes,
     "rademacher": plan_rademacher,
@@ -65,7 +74,7 @@ def audit(
     settings: dict[str, Any] = {"m": inputs.m, "delta": options.delta}
     if inputs.layers:
         settings["r"] = options.r
-    plans = {family: _PLANNERS[family](inputs) for family in families}
+    plans = {family: PLANNERS[family](inputs) for family in families}
     if data is not None:
         plans = with_data(plans, inputs, data)
     for plan in plans.values():

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dlgen_cli import bounds
-from dlgen_cli.audit import report_of
-from dlgen_cli.audit.compression import plan_compression
+from dlgen_cli.audit import PLANNERS, report_of
 from dlgen_cli.audit.gathering import gather
 from dlgen_cli.audit.gibbs import THEOREM as GIBBS
 from dlgen_cli.audit.gibbs import DrawProgress, prepare_gibbs
@@ -16,8 +15,8 @@ from dlgen_cli.audit.measuring import Progress
 from dlgen_cli.audit.occam import THEOREM as OCCAM
 from dlgen_cli.audit.occam import prepare_occam
 from dlgen_cli.audit.options import AuditOptions, DataOptions
-from dlgen_cli.audit.pac_bayes import anchor_paths, plan_pac_bayes
-from dlgen_cli.audit.plan import Inputs
+from dlgen_cli.audit.pac_bayes import anchor_paths
+from dlgen_cli.audit.plan import Family, Inputs
 from dlgen_cli.audit.samples import Samples, find_samples
 from dlgen_cli.errors import UsageError
 from dlgen_cli.records import Bound, Headline, Report
@@ -31,6 +30,8 @@ def certify(
     options: AuditOptions,
     data: DataOptions,
     *,
+    command: str = "certify",
+    families: Sequence[Family] = ("compression", "pac_bayes"),
     measured: Progress,
     drawn: DrawProgress | None = None,
 ) -> Report:
@@ -43,6 +44,9 @@ def certify(
     Args:
         options: checkpoint and the numbers of the bounds.
         data: the examples, the draws.
+        command: name in the report.
+        families: whose bounds on the gap stand beside the certificates; PAC-Bayes only where
+            there is an anchor.
         measured: called before each layer.
         drawn: told how many draws of weights are done.
 
@@ -64,18 +68,19 @@ def certify(
     if has_anchor:
         evaluators[GIBBS] = prepare_gibbs(inputs, samples, data, drawn).evaluate
     certificates = [evaluators[theorem](share) for theorem in theorems]
-    plans = [plan_compression(inputs), *([plan_pac_bayes(inputs)] if has_anchor else [])]
+    plans = [PLANNERS[family](inputs) for family in families if has_anchor or family != "pac_bayes"]
     gaps = [bound for plan in plans for bound in plan.evaluate(options.delta)]
     settings = {
         "m": inputs.m,
         "delta": options.delta,
+        "r": options.r,
         **{name: value for plan in plans for name, value in plan.settings.items()},
         **_data_settings(data),
     }
     headline = _headline(certificates, share)
     return report_of(
         inputs,
-        command="certify",
+        command=command,
         settings=settings,
         bounds=[*certificates, *gaps],
         headline=headline,

@@ -11,6 +11,8 @@ from dlgen_cli.verification.reading import Fields, read_assumptions
 from dlgen_cli.verification.theorems import THEOREMS
 
 _ROUNDING = 1e-12
+#: Commands whose certificates divide delta among them.
+SHARING = frozenset({"certify", "demo"})
 
 
 def check_headline(report: Fields, recomputed: Mapping[str, Bound]) -> Iterator[Mismatch]:
@@ -30,7 +32,7 @@ def check_headline(report: Fields, recomputed: Mapping[str, Bound]) -> Iterator[
     delta = headline.number("delta")
     whole = report.fields("settings").number("delta")
     spent = delta * len(candidates)
-    is_less = spent < whole * (1 - _ROUNDING) and report.get("command") != "certify"
+    is_less = spent < whole * (1 - _ROUNDING) and report.get("command") not in SHARING
     if spent > whole * (1 + _ROUNDING) or is_less:
         expected = f"{whole} in {len(candidates)} shares"
         yield Mismatch(where=headline.path("delta"), recorded=delta, recomputed=expected)

@@ -19,7 +19,7 @@ from dlgen_cli.verification.agreement import (
     check_theorems,
 )
 from dlgen_cli.verification.comparing import Comparison, Mismatch
-from dlgen_cli.verification.headline import check_headline
+from dlgen_cli.verification.headline import SHARING, check_headline
 from dlgen_cli.verification.reading import Fields, UnusableField, read_assumptions
 from dlgen_cli.verification.theorems import THEOREMS
 
@@ -148,5 +148,5 @@ def _check_shared(report: Fields, rows: list[Fields]) -> Iterator[Mismatch]:
             row,
             settings,
             int((widths or [1])[0] or 1),
-            may_share=report.get("command") == "certify",
+            may_share=report.get("command") in SHARING,
         )
