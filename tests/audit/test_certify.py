@@ -138,6 +138,11 @@ def test_the_report_verifies(report: dict, tmp_path: Path):
     bound_of(tampered, GIBBS)["terms"]["errors"] -= 1
     path.write_text(json.dumps(tampered))
     assert invoke("verify", path).exit_code == 1
+    for name in ("risk_upper", "examples"):
+        tampered = json.loads(json.dumps(report))
+        tampered["results"]["certificates"][0][name] *= 0.5
+        path.write_text(json.dumps(tampered))
+        assert invoke("verify", path).exit_code == 1
 
 
 def test_a_training_example_in_the_holdout_withholds_the_certificate(copy: Path):

@@ -23,6 +23,9 @@ from dlgen_cli.verification.reading import Fields
 #: checkpoint has beside those of its layers, and the sizes of the files of `dlgen compress`.
 INFORMATIONAL = {
     ("provenance", "parameters"),
+    ("provenance", "coverage", "parameters"),
+    ("provenance", "coverage", "of"),
+    ("provenance", "coverage", "left_out"),
     ("results", "bytes_before"),
     ("results", "bytes_after"),
 }

@@ -221,6 +221,38 @@ def check_parameters(report: Fields) -> Iterator[Mismatch]:
     weights = sum(row.count("parameters") for row in report.rows("layers"))
     if provenance.count("parameters") < weights:
         yield _odd(provenance, "parameters", f"at least {weights}, those of the layers")
+    count = len(list(report.rows("layers")))
+    if provenance.get("coverage") is not None and count:
+        coverage = provenance.fields("coverage")
+        yield from _equal(coverage, "matrices", count)
+        if coverage.count("parameters") > coverage.count("of"):
+            yield _odd(coverage, "parameters", "at most those of all tensors")
+
+
+def check_certificates(report: Fields) -> Iterator[Mismatch]:
+    """What `dlgen certify` shows side by side is what its bounds say."""
+    if report.get("results") is None or "certificates" not in report.fields("results").values:
+        return
+    results = report.fields("results")
+    bounds = {row.text("theorem"): row for row in report.rows("bounds")}
+    for row in results.rows("certificates"):
+        bound = bounds.get(row.text("theorem"))
+        if bound is None:
+            yield _odd(row, "theorem", "one of the report's bounds")
+            continue
+        terms = bound.fields("terms")
+        for name, expected in (
+            ("risk_upper", bound.get("value")),
+            ("status", bound.get("status")),
+            ("empirical_risk", terms.get("empirical_risk")),
+            ("examples", terms.get("examples")),
+        ):
+            if row.get(name) != expected:
+                yield Mismatch(where=row.path(name), recorded=row.get(name), recomputed=expected)
+    headline = report.get("headline")
+    best = None if headline is None else report.fields("headline").get("theorem")
+    if results.get("best") != best:
+        yield Mismatch(where=results.path("best"), recorded=results.get("best"), recomputed=best)
 
 
 def check_results(report: Fields) -> Iterator[Mismatch]:

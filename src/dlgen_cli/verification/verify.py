@@ -10,6 +10,7 @@ from dlgen_cli.errors import DlgenError
 from dlgen_cli.records import Bound
 from dlgen_cli.verification.agreement import (
     check_anchors,
+    check_certificates,
     check_delta,
     check_layers,
     check_margin,
@@ -73,6 +74,7 @@ def verify(report: Fields) -> Verification:
         partial(check_parameters, report),
         partial(check_results, report),
         partial(check_headline, report, recomputed),
+        partial(check_certificates, report),
     ):
         mismatches += _guarded(check, report)
     unique = {one.where: one for one in reversed(mismatches)}
