@@ -91,13 +91,14 @@ def report_of(
         layer.stored if options.singular_values else replace(layer.stored, singular_values=())
         for layer in inputs.layers
     ]
+    left = inputs.checkpoint.left_aside
     return Report(
         dlgen_version=__version__,
         command=command,
         provenance=_provenance(options, inputs.checkpoint, read),
         settings={**settings, **_selection(options)},
         layers=shown,
-        skipped=[*(read.skipped if shown else _unreadable(read)), *read.counters],
+        skipped=[*(read.skipped if shown else _unreadable(read)), *read.counters, *left],
         bounds=bounds,
         headline=headline,
         results=results,
@@ -110,8 +111,10 @@ def _unreadable(read: ReadNetwork) -> list[SkippedLayer]:
 
 
 def _provenance(options: AuditOptions, checkpoint: Checkpoint, read: ReadNetwork) -> Provenance:
+    from dlgen_cli.checkpoints.hub import shown
+
     return Provenance(
-        checkpoint=str(options.checkpoint),
+        checkpoint=shown(options.checkpoint),
         format=checkpoint.format,
         sha256=checkpoint.sha256,
         architecture=read.architecture,
