@@ -7,6 +7,7 @@ The number of instructions is bounded, and so are memory and time.
 
 from __future__ import annotations
 
+import gc
 import io
 import pickletools
 from collections.abc import Callable, Iterable, Mapping
@@ -16,8 +17,8 @@ from dlgen_cli.checkpoints.stored import brief
 
 #: Bytes of pickles at the start of a file, and of one entry of an archive.
 MOST_BYTES = 1 << 26
-_MOST_INSTRUCTIONS = 2_000_000
-_MOST_NUMBER_BYTES = 256
+_MOST_INSTRUCTIONS = 1_500_000
+_MOST_BITS = 2048  # of a number
 
 #: Finds what a name stands for; raises `UnknownNameError`.
 FindName = Callable[[str, str], Callable[..., Any]]
@@ -62,6 +63,8 @@ def read_pickle(
         ValueError: it is damaged or too long.
     """
     machine = _Machine(find_name, read_reference)
+    collects = gc.isenabled()
+    gc.disable()  # a million nested lists are looked through again and again
     try:
         for opcode, argument, _ in pickletools.genops(stream):
             machine.step(opcode.name, argument)
@@ -71,6 +74,9 @@ def read_pickle(
     except Exception as error:  # a damaged pickle fails in any way
         reason = " ".join(str(error).split())[:200]
         raise ValueError(reason or type(error).__name__) from error
+    finally:
+        if collects:
+            gc.enable()
 
 
 class _Machine:
@@ -86,17 +92,13 @@ class _Machine:
 
     def step(self, name: str, argument: Any) -> None:
         """Do one instruction."""
-        self._spend(1)
-        if name in _VALUES:
-            if isinstance(argument, int) and argument.bit_length() > 8 * _MOST_NUMBER_BYTES:
-                raise ValueError(f"a number of {argument.bit_length():,} bits")
-            self._stack.append(argument)
-        elif name in _CONSTANTS:
-            self._stack.append(_CONSTANTS[name]())
-        elif name in _ACTIONS:
-            _ACTIONS[name](self, argument)
-        elif name not in _IGNORED:
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError(f"more than {_MOST_INSTRUCTIONS:,} instructions")
+        action = _ACTIONS.get(name)
+        if action is None:
             raise ValueError(f"the instruction {name} is not allowed")
+        action(self, argument)
 
     def pop(self) -> Any:
         """Take the value on top of the stack."""
@@ -104,10 +106,9 @@ class _Machine:
             raise ValueError("a value is missing")
         return self._stack.pop()
 
-    def _spend(self, count: int) -> None:
-        self._left -= count
-        if self._left < 0:
-            raise ValueError(f"more than {_MOST_INSTRUCTIONS:,} instructions")
+    def _spend(self, copied: Any) -> None:
+        """Count what is copied as instructions: a short pickle must not ask for much."""
+        self._left -= len(copied) if isinstance(copied, list | tuple | dict) else 0
 
     def _top(self) -> Any:
         if not self._stack:
@@ -119,6 +120,17 @@ class _Machine:
         values = self._stack[mark:]
         del self._stack[mark:]
         return values
+
+    def push(self, value: Any) -> None:
+        self._stack.append(value)
+
+    def push_number(self, value: int) -> None:
+        if value.bit_length() > _MOST_BITS:
+            raise ValueError(f"a number of {value.bit_length():,} bits")
+        self._stack.append(value)
+
+    def go_on(self, _argument: Any) -> None:
+        pass
 
     def mark(self, _argument: Any) -> None:
         self._marks.append(len(self._stack))
@@ -201,7 +213,8 @@ class _Machine:
         arguments, function = self.pop(), self.pop()
         if not callable(function) or not isinstance(arguments, tuple):
             raise TypeError(f"{brief(function)} cannot be called")
-        self._spend(sum(len(each) for each in arguments if isinstance(each, list | tuple | dict)))
+        for each in arguments:
+            self._spend(each)
         self._stack.append(function(*arguments))
 
     def call_with_names(self, _argument: Any) -> None:
@@ -212,7 +225,7 @@ class _Machine:
         state, target = self.pop(), self._top()
         if not isinstance(target, Bag):
             return  # attributes of a dictionary or a tensor
-        self._spend(len(state) if isinstance(state, dict | tuple | list) else 0)
+        self._spend(state)
         if isinstance(state, dict):
             target.update(state)
         else:
@@ -239,41 +252,22 @@ def _as_key(key: Any) -> Any:
     return Inert()
 
 
-_VALUES = frozenset(
-    [
-        "INT",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG",
-        "LONG1",
-        "LONG4",
-        "FLOAT",
-        "BINFLOAT",
-        "STRING",
-        "BINSTRING",
-        "SHORT_BINSTRING",
-        "BINBYTES",
-        "SHORT_BINBYTES",
-        "BINBYTES8",
-        "BYTEARRAY8",
-        "UNICODE",
-        "SHORT_BINUNICODE",
-        "BINUNICODE",
-        "BINUNICODE8",
-    ]
+_TEXTS = (
+    "FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 "
+    "UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8"
 )
-_CONSTANTS: Mapping[str, Callable[[], Any]] = {
-    "NONE": lambda: None,
-    "NEWTRUE": lambda: True,
-    "NEWFALSE": lambda: False,
-    "EMPTY_LIST": list,
-    "EMPTY_TUPLE": tuple,
-    "EMPTY_DICT": dict,
-    "EMPTY_SET": Inert,
-}
-_IGNORED = frozenset({"PROTO", "FRAME", "STOP"})
 _ACTIONS: Mapping[str, Callable[[_Machine, Any], None]] = {
+    **dict.fromkeys(_TEXTS.split(), _Machine.push),
+    **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2"), _Machine.push_number),
+    **dict.fromkeys(("LONG", "LONG1", "LONG4"), _Machine.push_number),
+    **dict.fromkeys(("PROTO", "FRAME", "STOP"), _Machine.go_on),
+    "NONE": lambda machine, _: machine.push(None),
+    "NEWTRUE": lambda machine, _: machine.push(value=True),
+    "NEWFALSE": lambda machine, _: machine.push(value=False),
+    "EMPTY_LIST": lambda machine, _: machine.push([]),
+    "EMPTY_TUPLE": lambda machine, _: machine.push(()),
+    "EMPTY_DICT": lambda machine, _: machine.push({}),
+    "EMPTY_SET": lambda machine, _: machine.push(Inert()),
     "MARK": _Machine.mark,
     "POP": _Machine.drop,
     "POP_MARK": _Machine.drop_to_mark,

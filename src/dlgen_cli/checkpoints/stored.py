@@ -115,6 +115,8 @@ class SourceFile:
 
     def read(self, offset: int, count: int) -> bytes:
         """Read bytes; fewer where the file ends."""
+        if offset >= self.size:
+            return b""
         with self.path.open("rb") as file:
             file.seek(offset)
             return file.read(count)
@@ -282,7 +284,7 @@ def _extent(sizes: tuple[int, ...], strides: Sequence[int]) -> int:
 
 
 def brief(value: object) -> str:
-    """What was found, short enough for a message."""
+    """What was found, short enough for a message and on one line."""
     if isinstance(value, int) and value.bit_length() > 128:
         return f"a number of {value.bit_length()} bits"
     if isinstance(value, list | tuple):
@@ -292,4 +294,10 @@ def brief(value: object) -> str:
     if value is not None and not isinstance(value, str | int | float):
         return f"a {type(value).__name__}"
     text = str(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return "".join(
+        character
+        if character.isprintable()
+        else character.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for character in text
+    )

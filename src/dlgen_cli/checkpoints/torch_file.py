@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors
 from dlgen_cli.checkpoints.pickle_machine import MOST_BYTES, UnknownNameError
 from dlgen_cli.checkpoints.state_dicts import find_network
-from dlgen_cli.checkpoints.stored import SourceFile, brief, sha256_of
+from dlgen_cli.checkpoints.stored import SourceFile, as_counts, brief, sha256_of
 from dlgen_cli.checkpoints.torch_pickle import (
     Storage,
     TypeName,
@@ -170,8 +169,9 @@ def _place_storages(file: SourceFile, storages: dict[str, Storage], keys: Any, a
     """Each storage is a count of entries in eight bytes, then the entries; returns the end."""
     for key in keys:
         storage = storages[key]
-        order = ">q" if storage.swapped else "<q"
-        (count,) = struct.unpack(order, file.read(at, 8))
+        is_big = storage.swapped != (sys.byteorder == "big")
+        found = int.from_bytes(file.read(at, 8), "big" if is_big else "little")
+        (count,) = as_counts([found])
         if count * storage.kind.width < storage.size:
             raise ValueError(f"storage {brief(key)} has {count:,} entries, fewer than its tensors")
         storage.offset = at + 8
