@@ -194,8 +194,24 @@ def change_pickle(data: bytes, dice: random.Random) -> bytes:
     end = starts[-1] + 1
     parts = [data[a:b] for a, b in zip(starts, [*starts[1:], end], strict=True)]
     hostile = (b"cos\nsystem\n", b"X\x02\x00\x00\x00id", b"\x85R", b"r\xff\xff\xff\x7f", b"(", b"2")
-    hostile += (b"\x8d" + b"\xff" * 8, b"}", b"]", b"t", b"u", b"e", b"b", b"Q", b"0", b"1", b"\x94")
-    hostile += (b"ctorch.storage\nUntypedStorage\n", b"cbuiltins\nbytearray\n", b"J\xff\xff\xff\xff")
+    hostile += (
+        b"\x8d" + b"\xff" * 8,
+        b"}",
+        b"]",
+        b"t",
+        b"u",
+        b"e",
+        b"b",
+        b"Q",
+        b"0",
+        b"1",
+        b"\x94",
+    )
+    hostile += (
+        b"ctorch.storage\nUntypedStorage\n",
+        b"cbuiltins\nbytearray\n",
+        b"J\xff\xff\xff\xff",
+    )
     for _ in range(dice.choice((1, 1, 2, 5))):
         at, other = dice.randrange(len(parts)), dice.randrange(len(parts))
         kind = dice.randrange(6)
@@ -405,7 +421,16 @@ def run_kind(kind: str, seed: int, inputs: int, keep: Path) -> str:
     slowest, peak, left = 0.0, 0, inputs
     while left:
         count = min(left, CHUNK)
-        child = [sys.executable, __file__, "--keep", str(keep), "--child", kind, str(seed), str(count)]
+        child = [
+            sys.executable,
+            __file__,
+            "--keep",
+            str(keep),
+            "--child",
+            kind,
+            str(seed),
+            str(count),
+        ]
         done = subprocess.run(child, capture_output=True, text=True, check=False)
         if done.returncode:
             problem = f"exit code {done.returncode}: {done.stderr.strip()[-300:]}"
@@ -418,7 +443,9 @@ def run_kind(kind: str, seed: int, inputs: int, keep: Path) -> str:
                 failures[problem] = failures.get(problem, 0) + times
             slowest, peak = max(slowest, found["slowest"]), max(peak, found["peak"])
         left, seed = left - count, seed + 1
-    row = f"{kind:<14}{inputs:>9,}{total['opened']:>9,}{total['refused']:>9,}{total['compared']:>9,}"
+    row = (
+        f"{kind:<14}{inputs:>9,}{total['opened']:>9,}{total['refused']:>9,}{total['compared']:>9,}"
+    )
     row += f"{slowest:>8.2f} s{peak / 2**20:>9,.0f} MiB  {sum(failures.values())}"
     for problem, times in failures.items():
         sys.stderr.write(f"{kind}: {times} × {problem}\n")

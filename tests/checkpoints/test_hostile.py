@@ -78,7 +78,9 @@ def test_a_header_of_empty_lists_is_not_built(tmp_path):
 
 
 def test_zero_size_and_0_d_tensors_are_read(tmp_path):
-    save_file({"none": torch.empty(0, 3), "one": torch.tensor(2.0), "w": torch.eye(2)}, tmp_path / "x")
+    save_file(
+        {"none": torch.empty(0, 3), "one": torch.tensor(2.0), "w": torch.eye(2)}, tmp_path / "x"
+    )
     checkpoint = open_checkpoint(tmp_path / "x")
     assert checkpoint.read("none").shape == (0, 3)
     assert checkpoint.read("one").item() == 2
@@ -123,7 +125,8 @@ def test_a_call_is_never_made(tmp_path, protocol):
     evil = pickle.dumps({"w": Call(os.system, f"touch {target}")}, protocol=protocol)
     refuse(a_torch_zip(tmp_path / "x.pt", evil), r"needs (posix|nt)\.system.* never runs code")
     torch_legacy = b"".join(
-        pickle.dumps(part, protocol=2) for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
+        pickle.dumps(part, protocol=2)
+        for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
     )
     (tmp_path / "y.pt").write_bytes(torch_legacy + evil)
     refuse(tmp_path / "y.pt", "never runs code")
@@ -154,8 +157,11 @@ BOMBS = {
     "an unknown instruction": b"\x80\x02\xff.",
     "an empty stack": b"\x80\x02R.",
     "a mark without end": b"\x80\x02((((((.",
-    "copies of copies": b"\x80\x02ccollections\nOrderedDict\nq\0](" + b"NN\x86" * 9_000
-    + b"eq\x01" + b"h\0h\x01\x85R0" * 9_000 + b".",
+    "copies of copies": b"\x80\x02ccollections\nOrderedDict\nq\0]("
+    + b"NN\x86" * 9_000
+    + b"eq\x01"
+    + b"h\0h\x01\x85R0" * 9_000
+    + b".",
 }
 
 

@@ -117,7 +117,7 @@ def _find_record(module: str, name: str) -> Callable[..., Any]:
     """Records become bags; what else the metadata mention is of no interest."""
     if module.startswith("torch.distributed.checkpoint."):
         return lambda *_arguments: Bag()
-    if module in {"pathlib", "pathlib._local"} or (module, name) == ("torch", "strided"):
+    if module in {"pathlib", "pathlib._local"}:
         return inert
     raise UnknownNameError(f"{module}.{name}")
 

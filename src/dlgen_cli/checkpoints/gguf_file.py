@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 #: Bytes of a header, and values in it that are read one by one.
 _MOST_HEADER = 1 << 26
-_MOST_VALUES = 2_000_000
+_MOST_VALUES = 1_500_000
+_ARRAY_COST = 100
 _MOST_LEVELS = 4
 _VERSIONS = {2, 3}
 _ALIGNMENT = 32
@@ -82,8 +83,8 @@ class _Header:
         (value,) = struct.unpack(f"<{code}", self.take(struct.calcsize(code)))
         return value
 
-    def spend(self) -> None:
-        self.values += 1
+    def spend(self, cost: int = 1) -> None:
+        self.values += cost
         if self.values > _MOST_VALUES:
             raise ValueError(f"more than {_MOST_VALUES:,} values")
 
@@ -100,6 +101,7 @@ class _Header:
         if kind != _ARRAY or level == _MOST_LEVELS:
             raise ValueError(f"a value of kind {kind}")
         inner, count = self.number("I"), self.number("Q")
+        self.spend(_ARRAY_COST)
         if inner in _SCALARS:
             self.take(count * struct.calcsize(_SCALARS[inner]))
             return None

@@ -59,10 +59,10 @@ def parse_address(path: Path) -> Address:
     where = next((at for at, part in enumerate(parts[:2]) if "@" in part), min(len(parts), 2) - 1)
     repository, file = parts[: where + 1], parts[where + 1 :]
     revision = None
-    if repository:
+    if repository and "@" in repository[-1]:
         repository[-1], _, revision = repository[-1].partition("@")
-    revision = revision.replace("%2F", "/") if revision else None
-    words = [*repository, *file, *(revision.split("/") if revision else ())]
+        revision = revision.replace("%2F", "/")
+    words = [*repository, *file, *([] if revision is None else revision.split("/"))]
     if not repository or not all(_PART.fullmatch(word) and word.strip(".") for word in words):
         raise CheckpointError(
             f"{shown(path)} is no address on the Hub.",

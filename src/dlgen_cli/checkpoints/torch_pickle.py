@@ -266,6 +266,15 @@ def inert(*_arguments: Any) -> Inert:
 #: Names of values that hold no tensor.
 _OF_NO_INTEREST = (
     ("torch", "device"),
+    ("torch", "per_tensor_affine"),
+    ("torch", "per_tensor_symmetric"),
+    ("torch", "per_channel_affine"),
+    ("torch", "per_channel_symmetric"),
+    ("torch", "per_channel_affine_float_qparams"),
+    ("torch", "strided"),
+    ("torch", "contiguous_format"),
+    ("torch", "preserve_format"),
+    ("torch", "channels_last"),
     ("torch", "Tensor"),
     ("torch.nn.parameter", "Parameter"),
     ("torch.nn.parameter", "Buffer"),
