@@ -403,11 +403,13 @@ def main() -> None:
         return
     kinds = [given.only] if given.only else list(STRUCTURE)
     each = -(-given.inputs // len(kinds))
-    lines = [run_kind(kind, given.seed, each, given.keep) for kind in kinds]
-    table = "\n".join([HEADING, *lines]) + "\n"
-    print(table)
+    lines = [HEADING]
+    print(HEADING)
+    for kind in kinds:
+        lines.append(run_kind(kind, given.seed, each, given.keep))
+        print(lines[-1], flush=True)
     if given.output:
-        given.output.write_text(table)
+        given.output.write_text("\n".join(lines) + "\n")
 
 
 HEADING = f"{'format':<14}{'inputs':>9}{'opened':>9}{'refused':>9}{'compared':>9}"

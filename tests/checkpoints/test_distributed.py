@@ -83,7 +83,7 @@ def test_chunks_that_do_not_fill_the_tensor(tmp_path):
     with pytest.raises(CheckpointError, match="does not lie in it"):
         open_checkpoint(write_chunks(tmp_path / "out", [((1, 0), WHOLE)]))
     twice = [((0, 0), WHOLE[:2].clone()), ((1, 0), WHOLE[:2].clone())]
-    with pytest.raises(TensorError, match="w in .* 3 NaN"):
+    with pytest.raises(TensorError, match=r"w in .* 3 NaN"):
         open_checkpoint(write_chunks(tmp_path / "twice", twice)).read("w")
 
 
@@ -111,7 +111,7 @@ def test_a_chunk_that_is_another_tensor(tmp_path):
     content = second.read_bytes()
     second.write_bytes(first.read_bytes().ljust(size, b"\0"))
     first.write_bytes(content.ljust(size, b"\0"))
-    with pytest.raises(CheckpointError, match="w of .* cannot be read"):
+    with pytest.raises(CheckpointError, match=r"w of .* cannot be read"):
         open_checkpoint(folder).read("w")
 
 

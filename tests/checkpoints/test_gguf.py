@@ -150,12 +150,14 @@ def a_fact(kind, value):
         (a_file(a_tensor() + a_tensor(b"v", offset=8), count=2), "overlap"),
     ],
 )
-def test_headers_that_lie(gguf, tmp_path, content, reason):
+@pytest.mark.usefixtures("gguf")
+def test_headers_that_lie(tmp_path, content, reason):
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(CheckpointError, match=reason):
         open_checkpoint(tmp_path / "x")
 
 
-def test_the_header_of_the_previous_test_is_read_where_it_tells_the_truth(gguf, tmp_path):
+@pytest.mark.usefixtures("gguf")
+def test_the_header_of_the_previous_test_is_read_where_it_tells_the_truth(tmp_path):
     (tmp_path / "x").write_bytes(a_file(a_tensor(), data=struct.pack("<4f", 1, 2, 3, 4)))
     assert open_checkpoint(tmp_path / "x").read("w").tolist() == [1, 2, 3, 4]

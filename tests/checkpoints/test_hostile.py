@@ -96,7 +96,7 @@ def test_nan_is_found_in_every_type(tmp_path, kind):
     save_file({"w": spoilt}, tmp_path / "x")
     torch.save({"w": spoilt}, tmp_path / "y")
     for name in "xy":
-        with pytest.raises(TensorError, match="w in .* 1 NaN"):
+        with pytest.raises(TensorError, match=r"w in .* 1 NaN"):
             open_checkpoint(tmp_path / name).read("w")
 
 
@@ -184,13 +184,13 @@ def test_dictionaries_repeated_without_end(tmp_path):
     refuse(tmp_path / "y.pt", "deep")
 
 
-def a_storage_pickle(shape, strides, count, start=0):
+def a_storage_pickle(shape, strides, count, start=0, name="w"):
     """A state dict of one tensor, written instruction by instruction."""
     reference = f"(Vstorage\nctorch\nFloatStorage\nV0\nVcpu\nL{count}L\ntQ"
     sizes = "".join(f"L{size}L\n" for size in shape)
     steps = "".join(f"L{step}L\n" for step in strides)
     call = f"ctorch._utils\n_rebuild_tensor_v2\n({reference}L{start}L\n({sizes}t({steps}tI00\nNtR"
-    return f"(Vw\n{call}d.".encode()
+    return f"(V{name}\n{call}d.".encode()
 
 
 @pytest.mark.parametrize(
@@ -267,6 +267,34 @@ def test_an_entry_that_is_there_twice(tmp_path):
         archive.writestr("archive/data.pkl", b"x")
         archive.writestr("archive/data.pkl", b"y")
     refuse(tmp_path / "x", "twice")
+
+
+def test_an_entry_that_is_marked_as_a_folder(tmp_path):
+    """torch.load then returns memory that was never written."""
+    a_torch_zip(tmp_path / "x", a_storage_pickle((2, 2), (2, 1), 4), **{"data/0": bytes(16)})
+    content = bytearray((tmp_path / "x").read_bytes())
+    content[content.rfind(b"PK\x01\x02") + 38] |= 0x10  # attributes of the last entry
+    (tmp_path / "x").write_bytes(content)
+    refuse(tmp_path / "x", "a folder")
+
+
+def test_a_legacy_file_that_ends_before_its_storages(tmp_path):
+    torch.save({"w": torch.eye(2)}, tmp_path / "x", _use_new_zipfile_serialization=False)
+    content = (tmp_path / "x").read_bytes()
+    for left in (1, 16, 20, 24):
+        (tmp_path / "x").write_bytes(content[:-left])
+        refuse(tmp_path / "x", "cannot be read as a torch file")
+
+
+def test_names_that_are_no_text(tmp_path):
+    (tmp_path / "y").write_bytes(
+        a_torch_zip(
+            tmp_path / "x",
+            a_storage_pickle((2, 2), (2, 1), 4, name="\\ud800"),
+            **{"data/0": bytes(16)},
+        ).read_bytes()
+    )
+    refuse(tmp_path / "y", "no Unicode text")
 
 
 def test_other_kinds_of_files(tmp_path):

@@ -6,10 +6,11 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
-from safetensors.torch import save, save_file
+from safetensors.torch import save
 
 from dlgen_cli.checkpoints import hub, open_checkpoint
 from dlgen_cli.errors import CheckpointError, DependencyError
@@ -120,21 +121,24 @@ def offline(monkeypatch):
 
 @pytest.mark.parametrize("files", [{"model.safetensors": save(STATE)}, sharded()])
 @pytest.mark.parametrize("revision", ["", f"@{COMMIT}", "@main"])
-def test_what_the_cache_holds_needs_no_connection(cache, offline, files, revision):
+@pytest.mark.usefixtures("offline")
+def test_what_the_cache_holds_needs_no_connection(cache, files, revision):
     fill(cache, "org/name", files | {"config.json": b"{}"})
     checkpoint = open_checkpoint(Path(f"hf://org/name{revision}"))
     for name, tensor in STATE.items():
         assert torch.equal(checkpoint.read(name), tensor)
 
 
-def test_a_file_by_its_name(cache, offline):
+@pytest.mark.usefixtures("offline")
+def test_a_file_by_its_name(cache):
     fill(cache, "org/name", {"one.safetensors": save(STATE), "two.safetensors": save(STATE)})
     assert open_checkpoint(Path("hf://org/name/two.safetensors")).parameters == 10
     with pytest.raises(CheckpointError, match="not in the cache and cannot be downloaded"):
         open_checkpoint(Path("hf://org/name"))
 
 
-def test_what_the_cache_lacks_is_said_in_one_line(cache, offline):
+@pytest.mark.usefixtures("offline")
+def test_what_the_cache_lacks_is_said_in_one_line(cache):
     files = sharded()
     del files["model-00002-of-00002.safetensors"]
     fill(cache, "org/name", files)
@@ -152,7 +156,7 @@ FILES = sharded() | {"modeling_evil.py": b"raise SystemExit", "config.json": b"{
 class Server(BaseHTTPRequestHandler):
     """As much of the Hub as a download asks for."""
 
-    asked = []
+    asked: ClassVar[list[str]] = []
 
     def do_GET(self):
         self.answer()
@@ -191,7 +195,7 @@ class Server(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(monkeypatch):
+def server():
     Server.asked.clear()
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
@@ -199,7 +203,8 @@ def server(monkeypatch):
         running.shutdown()
 
 
-def test_weights_are_downloaded_and_nothing_else(cache, server, monkeypatch):
+@pytest.mark.usefixtures("cache")
+def test_weights_are_downloaded_and_nothing_else(server, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server)
     monkeypatch.setattr(
         "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE",

@@ -79,7 +79,7 @@ def test_a_shard_that_was_cut(tmp_path):
     index = write(tmp_path / "m")
     shard = tmp_path / "m" / "model-00002-of-00002.safetensors"
     shard.write_bytes(shard.read_bytes()[:-4])
-    with pytest.raises(CheckpointError, match="00002-of-00002.*not a whole"):
+    with pytest.raises(CheckpointError, match=r"00002-of-00002.*not a whole"):
         open_checkpoint(index)
 
 

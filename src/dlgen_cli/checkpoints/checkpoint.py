@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from dlgen_cli.checkpoints.stored import MOST_TENSORS, OTHERS, StoredTensor, brief
+from dlgen_cli.checkpoints.stored import MOST_TENSORS, OTHERS, StoredTensor, brief, is_text
 from dlgen_cli.errors import CheckpointError, TensorError
 from dlgen_cli.records import SkippedLayer
 
@@ -171,6 +171,11 @@ def index_tensors(tensors: Mapping[str, StoredTensor], path: Path) -> dict[str, 
             remedy="Pass the weights of one network.",
         )
     names = list(tensors)
+    if not all(is_text(name) for name in names):
+        raise CheckpointError(
+            f"{path} has tensors whose names are no Unicode text.",
+            remedy="Take the checkpoint from a source that you trust.",
+        )
     stripped = True
     while stripped:
         stripped = False

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dlgen_cli.checkpoints import hub, run_directory
 from dlgen_cli.checkpoints.checkpoint import Checkpoint
+from dlgen_cli.checkpoints.collecting import uncollected
 from dlgen_cli.checkpoints.sniffing import sniff
 from dlgen_cli.errors import CheckpointError
 
@@ -33,9 +34,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
     try:
         if hub.is_address(path):
             path = hub.fetch(path)
-        if path.is_dir():
-            return _open_directory(path)
-        return _open_file(path)
+        with uncollected():
+            return _open_directory(path) if path.is_dir() else _open_file(path)
     except OSError as error:
         reason = "a symbolic link in a circle" if error.errno == errno.ELOOP else error.strerror
         raise CheckpointError(

@@ -7,12 +7,12 @@ The number of instructions is bounded, and so are memory and time.
 
 from __future__ import annotations
 
-import gc
 import io
 import pickletools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from dlgen_cli.checkpoints.collecting import uncollected
 from dlgen_cli.checkpoints.stored import brief
 
 #: Bytes of pickles at the start of a file, and of one entry of an archive.
@@ -63,20 +63,16 @@ def read_pickle(
         ValueError: it is damaged or too long.
     """
     machine = _Machine(find_name, read_reference)
-    collects = gc.isenabled()
-    gc.disable()  # a million nested lists are looked through again and again
     try:
-        for opcode, argument, _ in pickletools.genops(stream):
-            machine.step(opcode.name, argument)
-        return machine.pop()
+        with uncollected():
+            for opcode, argument, _ in pickletools.genops(stream):
+                machine.step(opcode.name, argument)
+            return machine.pop()
     except UnknownNameError:
         raise
     except Exception as error:  # a damaged pickle fails in any way
         reason = " ".join(str(error).split())[:200]
         raise ValueError(reason or type(error).__name__) from error
-    finally:
-        if collects:
-            gc.enable()
 
 
 class _Machine:

@@ -20,6 +20,7 @@ from dlgen_cli.checkpoints.stored import (
     as_counts,
     brief,
     dense,
+    is_text,
     itemsize,
     sha256_of,
     unread,
@@ -125,12 +126,13 @@ def _parse_header(file: SourceFile, size: int) -> tuple[dict[str, StoredTensor],
     start = 8 + size
     header = parse_object(text)
     metadata = header.pop(_METADATA, {})
-    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise ValueError("its metadata are no strings by name")
+    if not isinstance(metadata, dict) or not all(map(is_text, metadata.values())):
+        raise ValueError("its metadata are no texts by name")
     ranges = []
     tensors = {}
     for name, entry in header.items():
-        _require_text(name)
+        if not is_text(name):
+            raise ValueError("a name is no Unicode text")
         begin, end = _range_of(name, entry)
         ranges.append((begin, end))
         tensors[name] = _tensor(name, entry, file, start + begin, end - begin)
@@ -142,13 +144,6 @@ def _parse_header(file: SourceFile, size: int) -> tuple[dict[str, StoredTensor],
     if start + at != file.size:
         raise ValueError(f"tensors end at byte {start + at:,} of {file.size:,}")
     return tensors, metadata
-
-
-def _require_text(name: str) -> None:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise ValueError("a name is no Unicode text") from None
 
 
 def _range_of(name: str, entry: Any) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from dlgen_cli.checkpoints.json_text import MOST_BYTES, parse_object
 from dlgen_cli.checkpoints.safetensors_file import read_header
 from dlgen_cli.checkpoints.sniffing import sniff
 from dlgen_cli.checkpoints.state_dicts import StateDict, find_network
-from dlgen_cli.checkpoints.stored import SourceFile, brief, sha256_of
+from dlgen_cli.checkpoints.stored import SourceFile, brief, is_text, sha256_of
 from dlgen_cli.checkpoints.torch_file import guarded, load_tree
 from dlgen_cli.errors import CheckpointError
 from dlgen_cli.records import SkippedLayer
@@ -88,8 +88,8 @@ def _parse_index(file: SourceFile) -> dict[str, str]:
     shards = set(found.values())
     if len(shards) > _MOST_SHARDS:
         raise ValueError(f"it names more than {_MOST_SHARDS:,} shards")
-    for name in (*found, *shards):
-        name.encode()  # a lone surrogate is no text
+    if not all(map(is_text, (*found, *shards))):
+        raise ValueError("a name is no Unicode text")
     return found
 
 

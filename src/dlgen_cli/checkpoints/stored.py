@@ -283,6 +283,14 @@ def _extent(sizes: tuple[int, ...], strides: Sequence[int]) -> int:
     return 1 + sum((size - 1) * step for size, step in zip(sizes, strides, strict=True))
 
 
+def is_text(value: object) -> bool:
+    """Whether a value is Unicode text: a lone surrogate cannot be printed."""
+    try:
+        return isinstance(value, str) and bool(value.encode() or not value)
+    except UnicodeEncodeError:
+        return False
+
+
 def brief(value: object) -> str:
     """What was found, short enough for a message and on one line."""
     if isinstance(value, int) and value.bit_length() > 128:

@@ -18,6 +18,7 @@ _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _MOST_COMMENT = 65_535
 _MOST_DIRECTORY = 25_000_000  # bytes
+_FOLDER = 0x10  # of the attributes
 _NONE32 = 0xFFFFFFFF
 
 
@@ -29,7 +30,7 @@ class ZipEntry:
         name: as the archive has it.
         header: offset of its local header, in bytes from the start of the archive.
         size: of its contents, in bytes.
-        is_plain: stored as it is: neither compressed nor encrypted.
+        is_plain: stored as it is: not compressed, encrypted or marked as a folder.
     """
 
     name: str
@@ -81,7 +82,7 @@ class ZipDirectory:
         if entry is None:
             raise ValueError(f"there is no entry {brief(name)}")
         if not entry.is_plain:
-            raise ValueError(f"the entry {brief(name)} is compressed or encrypted")
+            raise ValueError(f"the entry {brief(name)} is compressed, encrypted or a folder")
         header = self._bytes(entry.header, _LOCAL.size)
         magic, *_, name_size, extra_size = _LOCAL.unpack(header)
         begin = entry.header + _LOCAL.size + name_size + extra_size
@@ -135,7 +136,8 @@ def _read_entry(directory: bytes, at: int) -> tuple[ZipEntry, int]:
     name = directory[names : names + name_size].decode("utf-8", "backslashreplace")
     extra = directory[names + name_size : names + name_size + extra_size]
     size, packed, header = _widened(extra, size, packed, header)
-    is_plain = method == 0 and not flags & 1 and packed == size
+    is_folder = bool(fields[15] & _FOLDER)
+    is_plain = method == 0 and not flags & 1 and packed == size and not is_folder
     return ZipEntry(name=name, header=header, size=size, is_plain=is_plain), end
 
 
