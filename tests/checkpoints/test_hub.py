@@ -114,7 +114,7 @@ def sharded():
 
 
 @pytest.fixture
-def offline(monkeypatch):
+def offline(cache, monkeypatch):
     """No connection: every request fails."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 

@@ -90,6 +90,14 @@ def test_a_tensor_that_the_index_promises(tmp_path):
         open_checkpoint(index)
 
 
+def test_a_name_of_two_lines_is_said_in_one(tmp_path):
+    index = write(tmp_path / "m")
+    rewrite(index, **{"a\nb": "model-00002-of-00002.safetensors"})
+    with pytest.raises(CheckpointError, match=r"promises the tensor a\\nb") as caught:
+        open_checkpoint(index)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_tensor_that_the_index_does_not_know_is_left_aside(tmp_path):
     index = write(tmp_path / "m")
     found = json.loads(index.read_text())
