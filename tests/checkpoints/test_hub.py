@@ -117,6 +117,7 @@ def sharded():
 def offline(cache, monkeypatch):
     """No connection: every request fails."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return cache
 
 
 @pytest.mark.parametrize("files", [{"model.safetensors": save(STATE)}, sharded()])

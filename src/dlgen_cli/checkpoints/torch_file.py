@@ -30,17 +30,17 @@ def load_tree(path: Path) -> Any:
     """Read what a torch file holds; entries of tensors stay on disk.
 
     Returns:
-        A tree of dictionaries and lists with a `torch_pickle.Leaf` for each tensor.
+        A tree of dictionaries and lists with a `torch_pickle.Leaf` for each tensor; a TorchScript
+        archive is the tree of its modules.
 
     Raises:
-        CheckpointError: the file is damaged, is a TorchScript archive, or needs code to load.
+        CheckpointError: the file is damaged or needs code to load.
     """
     file = SourceFile.at(path)
 
     def read() -> Any:
-        if file.read(0, 4) == b"PK\x03\x04":
-            return read_archive(ZipDirectory(file), file)
-        return _read_legacy(file)
+        archive = _archive_of(file)
+        return _read_legacy(file) if archive is None else read_archive(archive, file)
 
     return guarded(path, read)
 
@@ -52,11 +52,11 @@ def open_torch(path: Path) -> Checkpoint:
         CheckpointError: it is damaged or needs code to load, or there is no state dict in it.
     """
     file = SourceFile.at(path)
-    is_zip = file.read(0, 4) == b"PK\x03\x04"
-    if is_zip and guarded(path, lambda: _is_script(ZipDirectory(file))):
+    archive = guarded(path, lambda: _archive_of(file))
+    if archive is not None and _is_script(archive):
         from dlgen_cli.checkpoints.torchscript import open_script
 
-        return open_script(file)
+        return open_script(file, archive)
     tree = load_tree(path)
     if not isinstance(tree, Mapping):
         raise CheckpointError(
@@ -129,6 +129,11 @@ def read_archive(archive: ZipDirectory, file: SourceFile, entry: str = "data.pkl
     find_other = find_script_class if _is_script(archive) else None
     stream = io.BytesIO(archive.read(name, MOST_BYTES))
     return read_tree(stream, find_storage, find_other=find_other)
+
+
+def _archive_of(file: SourceFile) -> ZipDirectory | None:
+    """The directory of a zip file; None for a legacy file."""
+    return ZipDirectory(file) if file.read(0, 4) == b"PK\x03\x04" else None
 
 
 def _is_script(archive: ZipDirectory) -> bool:

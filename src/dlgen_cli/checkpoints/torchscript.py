@@ -17,18 +17,22 @@ from dlgen_cli.checkpoints.zip_directory import ZipDirectory
 from dlgen_cli.records import SkippedLayer
 
 
-def open_script(file: SourceFile) -> Checkpoint:
+def open_script(file: SourceFile, archive: ZipDirectory) -> Checkpoint:
     """Open a TorchScript archive.
 
     Parameters and buffers have the names that ``torch.jit.load(...).state_dict()`` gives them.
-    Constants of the program are the network only where a frozen module has nothing else.
+    Tensors that are plain attributes stand among them. Constants of the program are the network
+    only where a frozen module has nothing else.
+
+    Args:
+        file: the archive.
+        archive: its directory.
 
     Raises:
         CheckpointError: it is damaged, or there is no tensor in it.
     """
 
     def read() -> tuple[StateDict, StateDict]:
-        archive = ZipDirectory(file)
         module = flatten(_as_mapping(read_archive(archive, file)))
         constants = read_archive(archive, file, "constants.pkl")
         return module, flatten({f"c{at}": one for at, one in enumerate(constants)}, "CONSTANTS.")
