@@ -28,7 +28,7 @@ from fuzz_inputs import STRUCTURE, change_bytes, seeds
 
 SECONDS = 5
 MEMORY = 1 << 30
-CHUNK = 2_500
+CHUNK = 15_000
 
 # ---- the child ---------------------------------------------------------------------------------
 
