@@ -184,6 +184,13 @@ def test_dictionaries_repeated_without_end(tmp_path):
     refuse(tmp_path / "y.pt", "deep")
 
 
+def test_a_long_name_before_many_others(tmp_path):
+    inside = {str(number): torch.empty(0) for number in range(2_000)}
+    for length in (1_000_000, 60_000):
+        torch.save({"x" * length: inside}, tmp_path / "x.pt")
+        refuse(tmp_path / "x.pt", "names of .* characters")
+
+
 def a_storage_pickle(shape, strides, count, start=0, name="w"):
     """A state dict of one tensor, written instruction by instruction."""
     reference = f"(Vstorage\nctorch\nFloatStorage\nV0\nVcpu\nL{count}L\ntQ"

@@ -28,6 +28,8 @@ _NETWORK_KEYS = (
 _OTHER_KEYS = re.compile(r"optim|sched|scaler|rng|ema|loss|amp|history", re.IGNORECASE)
 _MOST_LEVELS = 32
 _MOST_VALUES = 4 * MOST_TENSORS
+_MOST_NAME = 1 << 16  # characters of one name, and of all together
+_MOST_NAMES = 50_000_000
 
 
 def flatten(tree: Mapping[Any, Any], prefix: str = "") -> StateDict:
@@ -47,7 +49,7 @@ def flatten(tree: Mapping[Any, Any], prefix: str = "") -> StateDict:
 
 def _walk(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Each tensor of nested dictionaries, as the pickle describes it, in order."""
-    seen = 0
+    seen = letters = 0
     levels = [(prefix, iter(tree.items()))]
     while levels:
         prefix, items = levels[-1]
@@ -55,12 +57,18 @@ def _walk(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             seen += 1
             if seen > _MOST_VALUES:
                 raise ValueError(f"more than {_MOST_VALUES:,} values")
+            if not (is_tensor(value) or isinstance(value, Mapping)):
+                continue
+            name = f"{prefix}{key}"
+            letters += len(name)
+            if len(name) > _MOST_NAME or letters > _MOST_NAMES:
+                raise ValueError(f"names of {letters:,} characters")
             if is_tensor(value):
-                yield f"{prefix}{key}", value
-            elif isinstance(value, Mapping):
+                yield name, value
+            else:
                 if len(levels) >= _MOST_LEVELS:
                     raise ValueError(f"dictionaries nested more than {_MOST_LEVELS} deep")
-                levels.append((f"{prefix}{key}.", iter(value.items())))
+                levels.append((f"{name}.", iter(value.items())))
                 break
         else:
             levels.pop()
