@@ -231,7 +231,8 @@ class Provenance:
 
     Attributes:
         checkpoint: the path as the user gave it.
-        format: ``safetensors``, ``torch``, ``run`` or ``sharded``.
+        format: ``safetensors``, ``torch``, ``torchscript``, ``run``, ``sharded``, ``distributed``
+            or ``gguf``.
         sha256: digest of the file that holds the tensors.
         architecture: what the checkpoint records or the user declared; None where unknown.
         structure: ``graph`` where the network was traced, ``chain`` where the matrices are
@@ -241,7 +242,9 @@ class Provenance:
     """
 
     checkpoint: str
-    format: Literal["safetensors", "torch", "run", "sharded"]
+    format: Literal[
+        "safetensors", "torch", "torchscript", "run", "sharded", "distributed", "gguf"
+    ]
     sha256: str
     architecture: str | None
     structure: Literal["graph", "chain"]

@@ -104,13 +104,14 @@ def report_of(
         layer.stored if options.singular_values else replace(layer.stored, singular_values=())
         for layer in inputs.layers
     ]
+    left = inputs.checkpoint.left_aside
     return Report(
         dlgen_version=__version__,
         command=command,
         provenance=_provenance(inputs),
         settings={**settings, **_selection(options)},
         layers=shown,
-        skipped=[*(read.skipped if shown else _unreadable(read)), *read.counters],
+        skipped=[*(read.skipped if shown else _unreadable(read)), *read.counters, *left],
         bounds=bounds,
         headline=headline,
         results=results,
@@ -123,12 +124,13 @@ def _unreadable(read: ReadNetwork) -> list[SkippedLayer]:
 
 
 def _provenance(inputs: Inputs) -> Provenance:
+    from dlgen_cli.checkpoints.hub import shown
     from dlgen_cli.networks import coverage_of
 
     checkpoint, read = inputs.checkpoint, inputs.read
     measured = [layer.stored.name for layer in inputs.layers]
     return Provenance(
-        checkpoint=str(inputs.options.checkpoint),
+        checkpoint=shown(inputs.options.checkpoint),
         format=checkpoint.format,
         sha256=checkpoint.sha256,
         architecture=read.architecture,

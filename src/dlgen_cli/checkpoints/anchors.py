@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, TensorInfo, index_tensors
-from dlgen_cli.checkpoints.opening import open_checkpoint, sniff
+from dlgen_cli.checkpoints.opening import open_checkpoint
+from dlgen_cli.checkpoints.sniffing import sniff
 from dlgen_cli.checkpoints.state_dicts import (
-    describe,
     find_network,
     flatten,
     holds_tensors,
     is_other,
+    is_tensor,
 )
+from dlgen_cli.checkpoints.stored import StoredTensor, why_unread
+from dlgen_cli.checkpoints.torch_pickle import TensorView
 from dlgen_cli.errors import AnchorError
+
+if TYPE_CHECKING:
+    import torch
+
+_MOST_LEVELS = 3  # lists of lists
+_MOST_ANCHORS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,27 +69,31 @@ def open_anchors(paths: Sequence[Path], checkpoint: Checkpoint) -> list[AnchorTe
 
 
 def _open(path: Path, checkpoint: Checkpoint) -> list[AnchorTensors]:
-    is_torch = path.is_file() and sniff(path) != "safetensors"
-    if is_torch:
-        from dlgen_cli.checkpoints.torch_file import load_tree
+    if path.is_file() and sniff(path) == "torch":
+        from dlgen_cli.checkpoints.torch_file import guarded, load_tree
 
-        tree = load_tree(path, is_zip=sniff(path) == "torch-zip")
-        return _from_tree(path.name, tree, path, checkpoint)
+        tree = load_tree(path)
+        return list(guarded(path, lambda: _from_tree(path.name, tree, path, checkpoint)))
     opened = open_checkpoint(path)
     only = next(iter(opened.tensors.values()))
     if len(opened.tensors) == 1 and _is_stack(only.shape, checkpoint):
-        return _from_stack(path.name, opened.read(only.name), path, checkpoint)
+        return _from_stack(path.name, _held(opened.read(only.name)), path, checkpoint)
     return [AnchorTensors(name=path.name, source=opened)]
 
 
-def _from_tree(name: str, tree: Any, path: Path, checkpoint: Checkpoint) -> list[AnchorTensors]:
-    if isinstance(tree, torch.Tensor):
-        return _from_stack(name, tree, path, checkpoint)
-    if isinstance(tree, list | tuple) and tree:
+def _from_tree(
+    name: str, tree: Any, path: Path, checkpoint: Checkpoint, level: int = 0
+) -> list[AnchorTensors]:
+    if is_tensor(tree):
+        one = tree.place() if isinstance(tree, TensorView) else tree
+        return _from_stack(name, one, path, checkpoint)
+    if isinstance(tree, list | tuple) and tree and level < _MOST_LEVELS:
+        if len(tree) > _MOST_ANCHORS:
+            raise AnchorError(f"{name} holds {len(tree):,} items; at most {_MOST_ANCHORS:,} are.")
         return [
             anchor
             for index, item in enumerate(tree)
-            for anchor in _from_tree(f"{name}[{index}]", item, path, checkpoint)
+            for anchor in _from_tree(f"{name}[{index}]", item, path, checkpoint, level + 1)
         ]
     if not isinstance(tree, Mapping) or not holds_tensors(tree):
         raise AnchorError(
@@ -92,11 +103,11 @@ def _from_tree(name: str, tree: Any, path: Path, checkpoint: Checkpoint) -> list
     tensors = flatten(tree)
     if len(tensors) == 1:
         only = next(iter(tensors.values()))
-        if _is_stack(tuple(only.shape), checkpoint):
+        if _is_stack(only.shape, checkpoint):
             return _from_stack(name, only, path, checkpoint)
-    found, notes = find_network(tree)
-    is_one = set(index_tensors(describe(tensors), path)) == set(checkpoint.tensors)
-    has_top_level = any(isinstance(value, torch.Tensor) for value in tree.values())
+    found, notes, _ = find_network(tree)
+    is_one = set(index_tensors(tensors, path)) == set(checkpoint.tensors)
+    has_top_level = any(is_tensor(value) for value in tree.values())
     if is_one or has_top_level or any("'" in note for note in notes):
         return [_from_state_dict(name, tensors if is_one else found, path)]
     return [
@@ -106,13 +117,13 @@ def _from_tree(name: str, tree: Any, path: Path, checkpoint: Checkpoint) -> list
     ]
 
 
-def _from_state_dict(name: str, tensors: Mapping[str, torch.Tensor], path: Path) -> AnchorTensors:
+def _from_state_dict(name: str, tensors: Mapping[str, StoredTensor], path: Path) -> AnchorTensors:
     source = Checkpoint(
         path=path,
         format="torch",
         sha256="",
-        tensors=index_tensors(describe(tensors), path),
-        reader=tensors.__getitem__,
+        tensors=index_tensors(tensors, path),
+        reader=lambda one: tensors[one].load(),
     )
     return AnchorTensors(name=name, source=source)
 
@@ -124,26 +135,34 @@ def _is_stack(shape: tuple[int, ...], checkpoint: Checkpoint) -> bool:
 
 
 def _from_stack(
-    name: str, stack: torch.Tensor, path: Path, checkpoint: Checkpoint
+    name: str, stack: StoredTensor, path: Path, checkpoint: Checkpoint
 ) -> list[AnchorTensors]:
-    if not _is_stack(tuple(stack.shape), checkpoint):
+    if not _is_stack(stack.shape, checkpoint):
         raise AnchorError(
-            f"{name} holds a tensor of shape {tuple(stack.shape)}; a stack of anchors of shape "
+            f"{name} holds a tensor of shape {stack.shape}; a stack of anchors of shape "
             f"(K, {checkpoint.parameters}) was expected.",
             remedy="Stack all floating-point entries of each state dict, batch statistics too, in "
             "order; or save a list of state dicts.",
         )
-    rows = stack.reshape(-1, stack.shape[-1])
+    rows = stack.load().reshape(-1, stack.shape[-1])
     anchors = []
     for index, row in enumerate(rows):
         parts = row.split([info.numel for info in checkpoint.floating])
         tensors = {
-            info.name: part.reshape(info.shape)
+            info.name: _held(part.reshape(info.shape))
             for info, part in zip(checkpoint.floating, parts, strict=True)
         }
         label = f"{name}[{index}]" if len(rows) > 1 else name
         anchors.append(_from_state_dict(label, tensors, path))
     return anchors
+
+
+def _held(tensor: torch.Tensor) -> StoredTensor:
+    """A tensor in memory as one that can be read."""
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return StoredTensor(
+        shape=tuple(tensor.shape), dtype=dtype, reason=why_unread(dtype), load=lambda: tensor
+    )
 
 
 def _require_match(anchor: AnchorTensors, checkpoint: Checkpoint) -> None:

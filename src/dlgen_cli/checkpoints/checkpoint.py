@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from dlgen_cli.checkpoints.stored import MOST_TENSORS, OTHERS, StoredTensor, brief, is_text
 from dlgen_cli.errors import CheckpointError, TensorError
+from dlgen_cli.records import SkippedLayer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,8 +18,12 @@ if TYPE_CHECKING:
 
     from dlgen_cli.checkpoints.run_config import RunConfig
 
+#: How the bytes of a checkpoint are laid out.
+Format = Literal["safetensors", "torch", "torchscript", "run", "sharded", "distributed", "gguf"]
 #: Wrappers (data parallel, compiled modules) put these before every name.
 _WRAPPERS = ("module.", "_orig_mod.")
+_MOST_NUMBERS = 16  # in a name, for its place in the order
+_PART = 1 << 22  # entries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +34,17 @@ class TensorInfo:
         name: as the audit reports it, wrapper prefixes stripped.
         stored_name: as the file has it.
         shape: sizes of its axes.
-        is_floating: whether its entries are real floating-point numbers.
+        is_floating: whether its entries can be read as real floating-point numbers.
+        dtype: torch's name of the stored type, or the format's own (``Q4_K``).
+        reason: why it cannot be read; empty where it can.
     """
 
     name: str
     stored_name: str
     shape: tuple[int, ...]
     is_floating: bool
+    dtype: str = ""
+    reason: str = ""
 
     @property
     def numel(self) -> int:
@@ -52,17 +62,19 @@ class Checkpoint:
     Attributes:
         path: as the user gave it.
         format: how the bytes are laid out.
-        sha256: hexadecimal digest of the file that holds the tensors.
+        sha256: hexadecimal digest of the file that holds the tensors; where there are several, of
+            what ``sha256sum`` prints for them, in the order of their names.
         tensors: by name, in the order in which a chain takes them.
         reader: reads one tensor by its stored name.
         config: what `dlgen train` recorded; None in a checkpoint of another origin.
         examples: training examples that the checkpoint records; None where it does not.
         architecture: name of the architecture that it records; None where it does not.
         notes: what a reader should know of how the tensors were found.
+        left_aside: what the file holds beside the network, such as an optimizer's state.
     """
 
     path: Path
-    format: Literal["safetensors", "torch", "run", "sharded"]
+    format: Format
     sha256: str
     tensors: Mapping[str, TensorInfo]
     reader: Callable[[str], torch.Tensor]
@@ -70,6 +82,7 @@ class Checkpoint:
     examples: int | None = None
     architecture: str | None = None
     notes: tuple[str, ...] = ()
+    left_aside: tuple[SkippedLayer, ...] = ()
 
     def read(self, name: str) -> torch.Tensor:
         """Read one tensor.
@@ -78,24 +91,31 @@ class Checkpoint:
             A tensor on the CPU, in its stored type.
 
         Raises:
-            TensorError: a floating-point entry is NaN or infinite; the tensor is named.
+            TensorError: it cannot be read as real numbers, or an entry is NaN or infinite; the
+                tensor is named.
+            CheckpointError: the file was changed or cannot be read any more.
         """
-        import torch
-
-        tensor = self.reader(self.tensors[name].stored_name)
-        if tensor.layout != torch.strided or tensor.is_quantized:
-            kind = "quantized" if tensor.is_quantized else str(tensor.layout).split(".")[-1]
+        info = self.tensors[name]
+        shown = brief(name)
+        if info.reason and info.dtype not in OTHERS:
             raise TensorError(
-                f"Tensor {name} in {self.path} is {kind}; a dense tensor was expected.",
+                f"Tensor {shown} in {self.path} cannot be read ({info.reason}); a dense tensor of "
+                "floating-point numbers was expected.",
                 remedy="Save it dense: tensor.to_dense() or tensor.dequantize().",
             )
+        try:
+            tensor = self.reader(info.stored_name)
+        except (OSError, ValueError, RuntimeError, MemoryError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise CheckpointError(
+                f"Tensor {shown} of {self.path} cannot be read ({brief(reason)}).",
+                remedy="Check that the file is whole and that memory is free.",
+            ) from error
         if tensor.is_floating_point():
-            # float8 types lack isfinite; float32 holds them exactly
-            wide = tensor if tensor.dtype.itemsize > 1 else tensor.float()
-            if not bool(torch.isfinite(wide).all()):
-                bad = int((~torch.isfinite(wide)).sum())
+            bad = _not_finite(tensor)
+            if bad:
                 raise TensorError(
-                    f"Tensor {name} in {self.path} holds {bad} NaN or infinite "
+                    f"Tensor {shown} in {self.path} holds {bad} NaN or infinite "
                     f"{'entry' if bad == 1 else 'entries'}; finite numbers were expected.",
                     remedy="Take a checkpoint from before the training diverged.",
                 )
@@ -120,33 +140,42 @@ class Checkpoint:
         return sum(info.numel for info in self.floating)
 
 
-def natural_key(name: str) -> list[tuple[int, int, str]]:
+def natural_key(name: str) -> str:
     """Sort key that puts ``layers.2`` before ``layers.10``."""
-    return [
-        (0, len(part.lstrip("0")), part.lstrip("0")) if part.isdecimal() else (1, 0, part)
-        for part in re.split(r"(\d+)", name)
-        if part
-    ]
+
+    def by_length(match: re.Match[str]) -> str:
+        digits = match.group().lstrip("0")
+        return f"\0{chr(len(digits))}{digits}"
+
+    return re.sub(r"[0-9]+", by_length, name, count=_MOST_NUMBERS)
 
 
-def index_tensors(
-    described: list[tuple[str, tuple[int, ...], bool]], path: Path
-) -> dict[str, TensorInfo]:
+def index_tensors(tensors: Mapping[str, StoredTensor], path: Path) -> dict[str, TensorInfo]:
     """Index tensors by name with the prefixes of wrappers stripped.
 
     Args:
-        described: stored name, shape, and whether it is floating-point, in order.
+        tensors: by stored name, in order.
         path: for the message.
 
     Raises:
-        CheckpointError: there is no tensor at all.
+        CheckpointError: there is no tensor at all, or there are too many.
     """
-    if not described:
+    if not tensors:
         raise CheckpointError(
             f"{path} holds no tensor; a state dict with weights was expected.",
             remedy="Save model.state_dict() and pass that file.",
         )
-    names = [name for name, _, _ in described]
+    if len(tensors) > MOST_TENSORS:
+        raise CheckpointError(
+            f"{path} holds {len(tensors):,} tensors; at most {MOST_TENSORS:,} are read.",
+            remedy="Pass the weights of one network.",
+        )
+    names = list(tensors)
+    if not all(is_text(name) for name in names):
+        raise CheckpointError(
+            f"{path} has tensors whose names are no Unicode text.",
+            remedy="Take the checkpoint from a source that you trust.",
+        )
     stripped = True
     while stripped:
         stripped = False
@@ -155,6 +184,27 @@ def index_tensors(
                 names = [name.removeprefix(wrapper) for name in names]
                 stripped = True
     return {
-        name: TensorInfo(name=name, stored_name=stored, shape=shape, is_floating=is_floating)
-        for name, (stored, shape, is_floating) in zip(names, described, strict=True)
+        name: TensorInfo(
+            name=name,
+            stored_name=stored,
+            shape=one.shape,
+            is_floating=not one.reason,
+            dtype=one.dtype,
+            reason=one.reason,
+        )
+        for name, (stored, one) in zip(names, tensors.items(), strict=True)
     }
+
+
+def _not_finite(tensor: torch.Tensor) -> int:
+    """How many entries are NaN or infinite; a part at a time, in little memory."""
+    import torch
+
+    bad = 0
+    for part in torch.split(tensor.reshape(-1), _PART):
+        # float8 types lack these operations; float32 holds them exactly
+        wide = part if part.dtype.itemsize > 1 else part.float()
+        # NaN makes both extremes NaN; they cost a fortieth of a count
+        if wide.numel() and not all(one.isfinite() for one in torch.aminmax(wide)):
+            bad += wide.numel() - int(torch.isfinite(wide).sum())
+    return bad

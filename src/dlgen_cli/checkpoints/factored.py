@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from dlgen_cli.checkpoints.stored import as_shape
 from dlgen_cli.errors import CheckpointError
 from dlgen_cli.factors import MOST_BITS, Factors, Quantized, Whole
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 METADATA_KEY = "dlgen_factors"
+_MOST_ENTRIES = 1 << 29  # of a weight that small factors stand for
 
 
 def encode(
@@ -63,7 +65,7 @@ class FactoredIndex:
     def __init__(self, metadata: Mapping[str, str], path: str) -> None:
         try:
             self._facts: dict[str, Any] = json.loads(metadata.get(METADATA_KEY, "{}"))
-            self.shapes = {name: tuple(fact["shape"]) for name, fact in self._facts.items()}
+            self.shapes = {name: _shape_of(fact) for name, fact in self._facts.items()}
             self.stored = {
                 f"{name}.{part}" for name, fact in self._facts.items() for part in fact["parts"]
             }
@@ -95,6 +97,13 @@ class FactoredIndex:
         except Exception as error:  # a damaged header fails in any way
             raise _not_understood(f"weight {name}", error) from error
         return Factors(left=left, right=right, shape=shape)
+
+
+def _shape_of(fact: Mapping[str, Any]) -> tuple[int, ...]:
+    shape, count = as_shape(fact["shape"])
+    if not shape or not 0 < count <= _MOST_ENTRIES:
+        raise ValueError(f"a weight of {count:,} entries")
+    return shape
 
 
 def _require_fit(left: Quantized, right: Quantized, shape: tuple[int, ...]) -> None:

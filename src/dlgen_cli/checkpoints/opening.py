@@ -2,119 +2,112 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
+import errno
+import re
 from pathlib import Path
-from typing import Literal
 
-from dlgen_cli.checkpoints import run_directory
+from dlgen_cli.checkpoints import hub, run_directory
 from dlgen_cli.checkpoints.checkpoint import Checkpoint
+from dlgen_cli.checkpoints.collecting import uncollected
+from dlgen_cli.checkpoints.sniffing import sniff
 from dlgen_cli.errors import CheckpointError
 
-_SAFETENSORS_HEADER_LIMIT = 100_000_000  # bytes; the format's own limit
+_DISTRIBUTED = ".metadata"
+_MOST_FILES = 1_000
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """Open a safetensors file, a torch file (zip or legacy) or a checkpoint directory.
+    """Open a checkpoint: a file, a directory, or an address on the Hugging Face Hub.
 
     Args:
-        path: what the user gave.
+        path: what the user gave: safetensors, a torch file (zip or legacy), a TorchScript archive,
+            GGUF or an index of shards; a directory with one of them, of ``dlgen train`` or of
+            ``torch.distributed.checkpoint``; or ``hf://org/name[@revision][/file]``.
 
     Returns:
         A checkpoint whose tensors have not been read yet.
 
     Raises:
         CheckpointError: the path does not exist, cannot be read, or is no checkpoint.
+        DependencyError: the format needs a package that is not installed.
     """
     try:
-        if path.is_dir():
-            return _open_directory(path)
-        return _open_file(path)
+        if hub.is_address(path):
+            path = hub.fetch(path)
+        with uncollected():
+            return _open_directory(path) if path.is_dir() else _open_file(path)
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = "a symbolic link in a circle" if error.errno == errno.ELOOP else error.strerror
         raise CheckpointError(
-            f"{path} cannot be read: {reason}.", remedy="Check the path and its permissions."
+            f"{path} cannot be read: {reason or error}.",
+            remedy="Check the path and its permissions.",
         ) from error
 
 
-def _open_file(path: Path) -> Checkpoint:
+def _open_file(path: Path, *, directory: Path | None = None) -> Checkpoint:
     kind = sniff(path)
-    digest = _sha256(path)
     if kind == "safetensors":
         from dlgen_cli.checkpoints.safetensors_file import open_safetensors
 
-        return open_safetensors(path, digest)
+        return open_safetensors(path)
+    if kind == "gguf":
+        from dlgen_cli.checkpoints.gguf_file import open_gguf
+
+        return open_gguf(path)
+    if kind == "index":
+        from dlgen_cli.checkpoints.sharded import open_sharded
+
+        return open_sharded(path, directory=directory)
     from dlgen_cli.checkpoints.torch_file import open_torch
 
-    return open_torch(path, digest, is_zip=kind == "torch-zip")
+    return open_torch(path)
 
 
 def _open_directory(path: Path) -> Checkpoint:
     if run_directory.is_run_directory(path):
         from dlgen_cli.checkpoints.safetensors_file import open_safetensors
 
-        weights = path / run_directory.MODEL_FILE
         config = run_directory.read_config(path)
-        return open_safetensors(weights, _sha256(weights), directory=path, config=config)
-    candidates = sorted(
-        entry for entry in path.iterdir() if entry.is_file() and _sniff_or_none(entry) is not None
-    )
+        return open_safetensors(path / run_directory.MODEL_FILE, directory=path, config=config)
+    if (path / _DISTRIBUTED).is_file():
+        from dlgen_cli.checkpoints.distributed import open_distributed
+
+        return open_distributed(path)
+    for name in hub.USUAL_FILES:
+        if (path / name).is_file() or (path / name).is_symlink():
+            return _open_file(path / name, directory=path)
+    return _open_file(_only_file(path), directory=path)
+
+
+def _only_file(path: Path) -> Path:
+    entries = []
+    for entry in path.iterdir():
+        entries.append(entry)
+        if len(entries) > _MOST_FILES:
+            raise CheckpointError(
+                f"{path} is a directory with more than {_MOST_FILES:,} entries.",
+                remedy="Name the file.",
+            )
+    kinds = {entry: _sniff_or_none(entry) for entry in sorted(entries) if entry.is_file()}
+    indices = [
+        one for one, kind in kinds.items() if kind == "index" and one.name.endswith(".index.json")
+    ]
+    candidates = indices or [one for one, kind in kinds.items() if kind not in {None, "index"}]
     if len(candidates) == 1:
-        return _open_file(candidates[0])
+        return candidates[0]
     found = ", ".join(entry.name for entry in candidates[:5]) or "none"
+    parts = any(re.search(r"-\d+-of-\d+\.", entry.name) for entry in candidates)
     raise CheckpointError(
         f"{path} is a directory with {len(candidates)} checkpoint files ({found}); "
         "a checkpoint directory of dlgen train, or just one file, was expected.",
-        remedy="Name the file.",
+        remedy="Download the .index.json of the shards too." if parts else "Name the file.",
     )
 
 
 def _sniff_or_none(path: Path) -> str | None:
+    if hub.BESIDE.fullmatch(path.name):
+        return None
     try:
         return sniff(path)
     except (CheckpointError, OSError):
         return None
-
-
-def sniff(path: Path) -> Literal["safetensors", "torch-zip", "torch-legacy"]:
-    """Tell the format of a file by its first bytes.
-
-    Raises:
-        CheckpointError: they are no checkpoint's.
-        OSError: the file cannot be read.
-    """
-    with path.open("rb") as file:
-        head = file.read(16)
-        size = os.fstat(file.fileno()).st_size
-    if not head:
-        raise CheckpointError(f"{path} is empty.", remedy="Check that it was copied in full.")
-    # safetensors first: the length of its header may happen to start like a pickle
-    header = int.from_bytes(head[:8], "little") if head[8:9] == b"{" else None
-    if header is not None and header <= _SAFETENSORS_HEADER_LIMIT:
-        if header > size - 8:
-            raise _truncated(path, header, size)
-        return "safetensors"
-    if head.startswith(b"PK\x03\x04"):
-        return "torch-zip"
-    if head[:1] == b"\x80" and head[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"}:
-        return "torch-legacy"
-    if header is not None:
-        raise _truncated(path, header, size)
-    raise CheckpointError(
-        f"{path} is no checkpoint: it starts with {head[:8]!r}; safetensors, a torch file or a "
-        "checkpoint directory was expected.",
-        remedy="Save the weights with torch.save(model.state_dict(), ...) or safetensors.",
-    )
-
-
-def _truncated(path: Path, header: int, size: int) -> CheckpointError:
-    return CheckpointError(
-        f"{path} looks like safetensors, but its header claims {header:,} bytes of a file "
-        f"of {size:,}.",
-        remedy="Check that it was copied in full.",
-    )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

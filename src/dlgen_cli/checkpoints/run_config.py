@@ -171,7 +171,7 @@ def parse_config(text: str | bytes, where: str) -> RunConfig:
     """
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{where} is not JSON: {error}.", remedy=RETRAIN) from error
     if not isinstance(found, dict) or found.get("schema") != CONFIG_SCHEMA:
         schema = found.get("schema") if isinstance(found, dict) else None

@@ -59,6 +59,7 @@ LABELS_FILE = "labels.safetensors"
 METRICS_FILE = "metrics.jsonl"
 RESUME_FILE = "resume.pt"
 CARD_FILE = "README.md"
+_MOST_CONFIG = 1 << 24  # bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +94,8 @@ def is_run_directory(directory: Path) -> bool:
     """
     config = directory / CONFIG_FILE
     is_whole = config.is_file() and (directory / MODEL_FILE).is_file()
-    return is_whole and SCHEMA_FAMILY in config.read_bytes()
+    is_small = is_whole and config.stat().st_size <= _MOST_CONFIG
+    return is_small and SCHEMA_FAMILY in config.read_bytes()
 
 
 def read_labels(directory: Path) -> dict[str, Tensor]:

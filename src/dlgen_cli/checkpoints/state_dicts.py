@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
-import torch
+from dlgen_cli.checkpoints.stored import MOST_TENSORS, StoredTensor, brief
+from dlgen_cli.checkpoints.torch_pickle import TensorView
+from dlgen_cli.records import SkippedLayer
 
-StateDict = dict[str, torch.Tensor]
+StateDict = dict[str, StoredTensor]
 
 #: Keys under which trainers keep the network, the most usual first.
 _NETWORK_KEYS = (
@@ -24,31 +26,62 @@ _NETWORK_KEYS = (
 )
 #: Keys that hold tensors which are not the network's.
 _OTHER_KEYS = re.compile(r"optim|sched|scaler|rng|ema|loss|amp|history", re.IGNORECASE)
+_MOST_LEVELS = 32
+_MOST_VALUES = 4 * MOST_TENSORS
+_MOST_NAME = 1 << 16  # characters of one name, and of all together
+_MOST_NAMES = 50_000_000
 
 
-def flatten(tree: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> StateDict:
-    """Collect the tensors of nested dictionaries under dotted names."""
+def flatten(tree: Mapping[Any, Any], prefix: str = "") -> StateDict:
+    """Collect the tensors of nested dictionaries under dotted names.
+
+    Raises:
+        ValueError: dictionaries are nested too deep or repeated without end, two tensors have one
+            name, or one is larger than its storage.
+    """
     tensors: StateDict = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, torch.Tensor):
-            tensors[name] = value.detach()
-        elif isinstance(value, Mapping) and depth < 8:
-            tensors.update(flatten(value, f"{name}.", depth + 1))
+    for name, found in _walk(tree, prefix):
+        if name in tensors:
+            raise ValueError(f"two tensors are called {brief(name)}")
+        tensors[name] = found.place() if isinstance(found, TensorView) else found
     return tensors
+
+
+def _walk(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each tensor of nested dictionaries, as the pickle describes it, in order."""
+    seen = letters = 0
+    levels = [(prefix, iter(tree.items()))]
+    while levels:
+        prefix, items = levels[-1]
+        for key, value in items:
+            seen += 1
+            if seen > _MOST_VALUES:
+                raise ValueError(f"more than {_MOST_VALUES:,} values")
+            if not (is_tensor(value) or isinstance(value, Mapping)):
+                continue
+            name = f"{prefix}{key}"
+            letters += len(name)
+            if len(name) > _MOST_NAME or letters > _MOST_NAMES:
+                raise ValueError(f"names of {letters:,} characters")
+            if is_tensor(value):
+                yield name, value
+            else:
+                if len(levels) >= _MOST_LEVELS:
+                    raise ValueError(f"dictionaries nested more than {_MOST_LEVELS} deep")
+                levels.append((f"{name}.", iter(value.items())))
+                break
+        else:
+            levels.pop()
+
+
+def is_tensor(value: object) -> bool:
+    """Whether a value of a tree stands for a tensor."""
+    return isinstance(value, TensorView | StoredTensor)
 
 
 def holds_tensors(value: object) -> TypeGuard[Mapping[Any, Any]]:
     """Whether a value is a dictionary with a tensor somewhere in it."""
-    return isinstance(value, Mapping) and bool(flatten(value))
-
-
-def describe(tensors: Mapping[str, torch.Tensor]) -> list[tuple[str, tuple[int, ...], bool]]:
-    """Name, shape, and whether the entries are dense real floating-point numbers."""
-    return [
-        (name, tuple(one.shape), one.is_floating_point() and one.layout == torch.strided)
-        for name, one in tensors.items()
-    ]
+    return isinstance(value, Mapping) and next(_walk(value), None) is not None
 
 
 def is_other(key: str) -> bool:
@@ -56,7 +89,9 @@ def is_other(key: str) -> bool:
     return _OTHER_KEYS.search(key) is not None
 
 
-def find_network(tree: Mapping[Any, Any]) -> tuple[StateDict, tuple[str, ...]]:
+def find_network(
+    tree: Mapping[Any, Any],
+) -> tuple[StateDict, tuple[str, ...], tuple[SkippedLayer, ...]]:
     """Find the network's state dict.
 
     Tensors at the top level are the network. Otherwise the first usual key is opened, and
@@ -64,24 +99,38 @@ def find_network(tree: Mapping[Any, Any]) -> tuple[StateDict, tuple[str, ...]]:
     (or the like) belongs to the network, under dotted names.
 
     Returns:
-        The tensors by name, and notes on what was opened and what was left.
+        The tensors by name, notes on what was opened, and what was left aside with its reason.
+
+    Raises:
+        ValueError: as `flatten`.
     """
-    if any(isinstance(value, torch.Tensor) for value in tree.values()):
-        return flatten(tree), ()
+    for _ in _walk(tree):  # bounds all that follows
+        pass
+    return _find(tree)
+
+
+def _find(
+    tree: Mapping[Any, Any],
+) -> tuple[StateDict, tuple[str, ...], tuple[SkippedLayer, ...]]:
+    if any(is_tensor(value) for value in tree.values()):
+        return flatten(tree), (), ()
     inside = {str(key): value for key, value in tree.items() if holds_tensors(value)}
     usual = next((key for key in _NETWORK_KEYS if key in inside), None)
-    if usual is not None:
-        tensors, notes = find_network(inside[usual])
-        left = sorted(set(inside) - {usual})
-        return tensors, (_note(f"read from '{usual}'", left), *notes)
-    kept = {key: value for key, value in inside.items() if not is_other(key)}
-    left = sorted(set(inside) - set(kept))
+    others = [key for key in inside if is_other(key)]
+    kept = [usual] if usual is not None else [key for key in inside if key not in others]
+    left = _left_aside({key: value for key, value in inside.items() if key not in kept})
     if len(kept) == 1:
-        key, value = next(iter(kept.items()))
-        tensors, notes = find_network(value)
-        return tensors, (_note(f"read from '{key}'", left), *notes)
-    return flatten(kept), ((_note("read from " + ", ".join(kept), left),) if kept else ())
+        tensors, notes, deeper = _find(inside[kept[0]])
+        return tensors, (f"read from '{kept[0]}'", *notes), (*left, *deeper)
+    notes = (f"read from {', '.join(kept)}",) if kept else ()
+    return flatten({key: inside[key] for key in kept}), notes, left
 
 
-def _note(found: str, left: list[str]) -> str:
-    return found + (f"; left aside: {', '.join(left)}" if left else "")
+def _left_aside(left: Mapping[str, Mapping[Any, Any]]) -> tuple[SkippedLayer, ...]:
+    found = []
+    for key, value in sorted(left.items()):
+        count = sum(1 for _ in _walk(value))
+        held = "1 tensor" if count == 1 else f"{count:,} tensors"
+        kind = "kept for training" if is_other(key) else "beside the network"
+        found.append(SkippedLayer(name=key, reason=f"{held} {kind}"))
+    return tuple(found)

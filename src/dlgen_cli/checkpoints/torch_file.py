@@ -1,97 +1,184 @@
-"""Torch files, zip and legacy, always with ``weights_only=True``: no code runs."""
+"""Torch files, zip and legacy: their pickles are read as data, and no code runs."""
 
 from __future__ import annotations
 
-import pickle
-import re
-import warnings
-import zipfile
-from collections.abc import Mapping
+import io
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors
-from dlgen_cli.checkpoints.state_dicts import describe, find_network
+from dlgen_cli.checkpoints.pickle_machine import MOST_BYTES, UnknownNameError
+from dlgen_cli.checkpoints.state_dicts import find_network
+from dlgen_cli.checkpoints.stored import SourceFile, as_counts, brief, sha256_of
+from dlgen_cli.checkpoints.torch_pickle import (
+    Storage,
+    TypeName,
+    find_script_class,
+    read_tree,
+)
+from dlgen_cli.checkpoints.zip_directory import ZipDirectory
 from dlgen_cli.errors import CheckpointError
 
-
-def load_tree(path: Path, *, is_zip: bool) -> Any:
-    """Load what a torch file holds; storages of zip files stay on disk until they are read.
-
-    Raises:
-        CheckpointError: the file is damaged, is a TorchScript archive, or needs code to load.
-    """
-    if is_zip:
-        _refuse_archives(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks on the pickle protocol
-            if path.suffix == ".safetensors":  # torch would go by the suffix
-                with path.open("rb") as file:
-                    return torch.load(file, map_location="cpu", weights_only=True)
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip or None)
-    except OSError:
-        raise
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} holds more than tensors: {_needed_code(error)}. dlgen never runs code from a "
-            "checkpoint.",
-            remedy="Save only the weights: torch.save(model.state_dict(), ...).",
-        ) from error
-    except Exception as error:  # a damaged pickle fails in any way
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(
-            f"{path} cannot be read as a torch file ({reason}).",
-            remedy="Check that it was copied in full.",
-        ) from error
+_MAGIC = 0x1950A86A20F9469CFC6C
+_PROTOCOL = 1001
+_ORDERS = {b"little": "little", b"big": "big"}
 
 
-def open_torch(path: Path, sha256: str, *, is_zip: bool) -> Checkpoint:
-    """Open a torch file; tensors come in the order in which they were stored.
+def load_tree(path: Path) -> Any:
+    """Read what a torch file holds; entries of tensors stay on disk.
+
+    Returns:
+        A tree of dictionaries and lists with a `torch_pickle.Leaf` for each tensor; a TorchScript
+        archive is the tree of its modules.
 
     Raises:
-        CheckpointError: as `load_tree`, or there is no state dict in it.
+        CheckpointError: the file is damaged or needs code to load.
     """
-    tree = load_tree(path, is_zip=is_zip)
+    file = SourceFile.at(path)
+
+    def read() -> Any:
+        archive = _archive_of(file)
+        return _read_legacy(file) if archive is None else read_archive(archive, file)
+
+    return guarded(path, read)
+
+
+def open_torch(path: Path) -> Checkpoint:
+    """Open a torch file or a TorchScript archive; tensors come in the order in which they lie.
+
+    Raises:
+        CheckpointError: it is damaged or needs code to load, or there is no state dict in it.
+    """
+    file = SourceFile.at(path)
+    archive = guarded(path, lambda: _archive_of(file))
+    if archive is not None and _is_script(archive):
+        from dlgen_cli.checkpoints.torchscript import open_script
+
+        return open_script(file, archive)
+    tree = load_tree(path)
     if not isinstance(tree, Mapping):
         raise CheckpointError(
-            f"{path} holds a {type(tree).__name__}; a state dict was expected.",
+            f"{path} holds {brief(tree)}; a state dict was expected.",
             remedy="Save model.state_dict() and pass that file.",
         )
-    tensors, notes = find_network(tree)
+    tensors, notes, left = guarded(path, lambda: find_network(tree))
     return Checkpoint(
         path=path,
         format="torch",
-        sha256=sha256,
-        tensors=index_tensors(describe(tensors), path),
-        reader=tensors.__getitem__,
+        sha256=sha256_of(path),
+        tensors=index_tensors(tensors, path),
+        reader=lambda name: tensors[name].load(),
         notes=notes,
+        left_aside=left,
     )
 
 
-def _refuse_archives(path: Path) -> None:
+def guarded(path: Path, read: Callable[[], Any]) -> Any:
+    """Run a reader, and say in one line what is wrong with the file.
+
+    Raises:
+        CheckpointError: the reader raised `ValueError` or the like.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile as error:
+        return read()
+    except UnknownNameError as error:
         raise CheckpointError(
-            f"{path} starts like a zip file and is none ({error}).",
+            f"{path} holds more than tensors: it needs {brief(str(error))}. dlgen never runs code "
+            "from a checkpoint.",
+            remedy="Save only the weights: torch.save(model.state_dict(), ...).",
+        ) from error
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise CheckpointError(
+            f"{path} cannot be read as a torch file ({brief(reason)}).",
             remedy="Check that it was copied in full.",
         ) from error
-    if any(name.endswith("constants.pkl") for name in names):
-        raise CheckpointError(
-            f"{path} is a TorchScript archive; this version reads state dicts.",
-            remedy="Save module.state_dict() and pass that file.",
-        )
-    if not any(name.endswith("data.pkl") for name in names):
-        raise CheckpointError(
-            f"{path} is a zip file without data.pkl; a torch file was expected.",
-            remedy="Unpack it and pass the checkpoint inside.",
-        )
 
 
-def _needed_code(error: pickle.UnpicklingError) -> str:
-    match = re.search(r"GLOBAL ([\w.]+)", str(error))
-    return f"it needs {match.group(1)}" if match else "its pickle has an unsafe instruction"
+def read_archive(archive: ZipDirectory, file: SourceFile, entry: str = "data.pkl") -> Any:
+    """Read one pickle of a zip file of torch.
+
+    Args:
+        archive: its directory.
+        file: the file itself.
+        entry: which pickle, without the folder that all entries stand in.
+
+    Raises:
+        ValueError: there is none, or it is damaged.
+        UnknownNameError: it needs a function or class that is not on the list.
+    """
+    name = next((each for each in archive.entries if each.split("/")[-1] == entry), None)
+    if name is None:
+        raise ValueError(f"a zip file without {entry}: unpack it and pass the checkpoint inside")
+    folder = name.removesuffix(entry)
+    orders = archive.entries.get(f"{folder}byteorder")
+    order = archive.read(orders.name, 16) if orders else sys.byteorder.encode()
+    if order not in _ORDERS:
+        raise ValueError(f"the byte order {order!r}")
+    data = entry.removesuffix(".pkl")
+
+    def find_storage(key: str, kind: TypeName, size: int) -> Storage:
+        offset, there = archive.locate(f"{folder}{data}/{key}")
+        if there < size:
+            raise ValueError(f"storage {brief(key)} has {there:,} bytes where {size:,} belong")
+        swapped = _ORDERS[order] != sys.byteorder
+        return Storage(kind=kind, size=size, file=file, offset=offset, swapped=swapped)
+
+    find_other = find_script_class if _is_script(archive) else None
+    stream = io.BytesIO(archive.read(name, MOST_BYTES))
+    return read_tree(stream, find_storage, find_other=find_other)
+
+
+def _archive_of(file: SourceFile) -> ZipDirectory | None:
+    """The directory of a zip file; None for a legacy file."""
+    return ZipDirectory(file) if file.read(0, 4) == b"PK\x03\x04" else None
+
+
+def _is_script(archive: ZipDirectory) -> bool:
+    return any(name.split("/")[-1] == "constants.pkl" for name in archive.entries)
+
+
+def _read_legacy(file: SourceFile) -> Any:
+    """A file of torch before 1.6: five pickles one after another, then the storages."""
+    stream = io.BytesIO(file.read(0, MOST_BYTES))
+    storages: dict[str, Storage] = {}
+
+    def find_storage(key: str, kind: TypeName, size: int) -> Storage:
+        storage = Storage(kind=kind, size=size, file=file, offset=None, swapped=swapped)
+        return storages.setdefault(key, storage)
+
+    swapped = False
+    if _read_plain(stream) != _MAGIC:
+        raise ValueError("a pickle, but none of torch.save")
+    if _read_plain(stream) != _PROTOCOL:
+        raise ValueError("an unknown version of the legacy format")
+    system = _read_plain(stream)
+    swapped = system.get("little_endian", True) != (sys.byteorder == "little")
+    tree = read_tree(stream, find_storage)
+    at = _place_storages(file, storages, _read_plain(stream), stream.tell())
+    if at > file.size:
+        raise ValueError(f"{at:,} bytes of storages in a file of {file.size:,}")
+    return tree
+
+
+def _read_plain(stream: io.BytesIO) -> Any:
+    def find_storage(_key: str, _kind: TypeName, _size: int) -> Storage:
+        raise ValueError("a storage where there is to be none")
+
+    return read_tree(stream, find_storage)
+
+
+def _place_storages(file: SourceFile, storages: dict[str, Storage], keys: Any, at: int) -> int:
+    """Each storage is a count of entries in eight bytes, then the entries; returns the end."""
+    for key in keys:
+        storage = storages[key]
+        is_big = storage.swapped != (sys.byteorder == "big")
+        found = int.from_bytes(file.read(at, 8), "big" if is_big else "little")
+        (count,) = as_counts([found])
+        if count * storage.kind.width < storage.size:
+            raise ValueError(f"storage {brief(key)} has {count:,} entries, fewer than its tensors")
+        storage.offset = at + 8
+        at = storage.offset + count * storage.kind.width
+    return at

@@ -371,6 +371,8 @@ def _checkpoint_target(text: str) -> Target:
     if not Path(text).exists():
         path, _, name = text.rpartition(":")
         path = path or text
+    if name.startswith("//"):  # the colon of an address, hf://org/name
+        path, name = text, ""
     checkpoint = open_checkpoint(Path(path))
     matrices = [info.name for info in checkpoint.floating if len(info.shape) >= 2]
     if not name and len(matrices) == 1:

@@ -54,7 +54,9 @@ class CheckpointOptions(ReportOptions):
     checkpoint: Annotated[
         Path,
         typer.Argument(
-            metavar="CKPT", help="Safetensors or torch file, or a directory of dlgen train."
+            metavar="CKPT",
+            help="Weights: safetensors, torch, TorchScript, GGUF, an index of shards, a directory "
+            "with them, or hf://org/name.",
         ),
     ]
     m: Annotated[

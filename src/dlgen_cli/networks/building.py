@@ -109,6 +109,14 @@ def _mlp_sizes(
     if not matrices:
         return dict(given)
     width = int(matrices[0].shape[0])
+    for size, there in (("width", width), ("depth", len(matrices))):
+        claimed = given.get(size, there)
+        if isinstance(claimed, int) and claimed > there:  # before memory is taken for it
+            raise CheckpointError(
+                f"The checkpoint records an mlp of {size} {claimed:,}; its tensors make one of "
+                f"{size} {there:,}.",
+                remedy="Take the checkpoint from a source that you trust.",
+            )
     return {"width": width, "depth": len(matrices), "classes": min(10, width), **given}
 
 
