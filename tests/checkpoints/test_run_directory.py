@@ -109,10 +109,11 @@ def test_a_run_is_replaced_only_when_asked(tmp_path: Path):
 def test_the_unfinished_state_is_replaced_and_removed(tmp_path: Path):
     directory = tmp_path / "run"
     for epoch in (0, 1):
-        run_directory.write_partial(directory, {"epoch": epoch})
+        run_directory.write_partial(directory, {"epoch": epoch}, [{"epoch": epoch}])
         partial = run_directory.partial_directory(directory)
         assert run_directory.read_resume(partial)["epoch"] == epoch
-        assert [path.name for path in partial.iterdir()] == ["resume.pt"]
+        assert run_directory.read_metrics(partial) == [{"epoch": epoch}]
+        assert {path.name for path in partial.iterdir()} == {"resume.pt", "metrics.jsonl"}
     assert not directory.exists()
     run_directory.write_run_directory(directory, contents())
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
