@@ -73,15 +73,14 @@ def store_network(
 def _store_layer(
     effective: EffectiveLayer, spectrum: LayerSpectrum, rank: int | None, bits: int, structure: str
 ) -> StoredLayer:
+    import torch
+
     from dlgen_cli.factors import store_factors, store_whole
     from dlgen_cli.spectra import residual_norm_upper
 
     whole = rank is None or spectrum.kind == "diagonal"
-    weight = (
-        store_whole(effective.weight, bits)
-        if whole
-        else store_factors(effective.weight, rank or 1, bits)
-    )
+    wide = effective.weight.to(torch.float64)
+    weight = store_whole(wide, bits) if whole else store_factors(wide, rank or 1, bits)
     error = residual_norm_upper(
         effective,
         weight.weight(),

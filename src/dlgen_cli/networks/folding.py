@@ -27,7 +27,8 @@ class EffectiveLayer:
 
     Attributes:
         layer: its facts.
-        weight: float64, of shape ``layer.weight_shape``.
+        weight: of shape ``layer.weight_shape``; in its stored type, not copied, where it is applied
+            as it is stored, else float64.
         bias: float64, ``layer.channels`` entries; None without one.
         rounding_upper: every entry of ``weight`` is within this relative error of the exact one;
             an entry of a folded ``bias`` is within it of ``|c - mean| |scale| + |b|``.
@@ -51,6 +52,8 @@ def effective_layer(layer: GraphLayer, tensors: Mapping[str, Tensor]) -> Effecti
     Raises:
         TensorError: a tensor is missing or has another shape, or a variance is not positive.
     """
+    import torch
+
     norm = layer.batch_norm
     if norm is not None and layer.kind == "diagonal":
         scale, mean, shift = _normalization(norm, tensors)
@@ -67,7 +70,7 @@ def effective_layer(layer: GraphLayer, tensors: Mapping[str, Tensor]) -> Effecti
         _require_shape(f"{layer.module}.bias", bias, (layer.channels,))
     if norm is not None:
         scale, mean, shift = _normalization(norm, tensors)
-        weight = weight * _along_outputs(scale, layer)
+        weight = weight.to(torch.float64) * _along_outputs(scale, layer)
         bias = (-mean if bias is None else bias - mean) * scale + shift
         roundings += 8
     return EffectiveLayer(
@@ -89,12 +92,14 @@ def effective_tensors(network: Network, tensors: Mapping[str, Tensor]) -> dict[s
     Raises:
         TensorError: see `effective_layer`.
     """
+    import torch
+
     found: dict[str, Tensor] = {}
     for layer in network.layers.values():
         if layer.weight_name in found:
             continue
         effective = effective_layer(layer, tensors)
-        found[layer.weight_name] = effective.weight
+        found[layer.weight_name] = effective.weight.to(torch.float64)
         if layer.bias_name is not None and effective.bias is not None:
             found[layer.bias_name] = effective.bias
     return found
@@ -154,12 +159,16 @@ _V_NAMES = ("weight_v", "parametrizations.weight.original1")
 def _read(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
     import torch
 
+    return _stored(name, tensors).to(torch.float64)
+
+
+def _stored(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
     if name not in tensors:
         raise TensorError(
             f"There is no tensor {name}, which the network reads.",
             remedy="Give a state dict of the same architecture.",
         )
-    return tensors[name].detach().to(torch.float64)
+    return tensors[name].detach()
 
 
 def _require_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
@@ -177,7 +186,7 @@ def _own_weight(layer: GraphLayer, tensors: Mapping[str, Tensor]) -> tuple[Tenso
             g = _read(f"{layer.module}.{g_name}", tensors)
             v = _read(f"{layer.module}.{v_name}", tensors)
             return resolve_weight_norm(g, v), v.numel() + 8
-    return _read(layer.weight_name, tensors), 0
+    return _stored(layer.weight_name, tensors), 0
 
 
 def resolve_weight_norm(g: Tensor, v: Tensor) -> Tensor:
