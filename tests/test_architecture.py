@@ -11,7 +11,7 @@ EVERYWHERE = {"records", "errors"}
 #: Who may import whom, beside records and errors.
 MAY_IMPORT = {
     "__main__": {"cli"},
-    "cli": {"audit", "checkpoints", "implicit", "render", "training", "__init__"},
+    "cli": {"audit", "checkpoints", "implicit", "processes", "render", "training", "__init__"},
     "audit": {
         "bounds",
         "checkpoints",
@@ -19,6 +19,7 @@ MAY_IMPORT = {
         "factors",
         "ledger",
         "networks",
+        "processes",
         "spectra",
         "__init__",
     },
@@ -33,6 +34,7 @@ MAY_IMPORT = {
     "implicit": set(),
     "render": set(),
     "devices": set(),
+    "processes": set(),
     "records": set(),
     "errors": set(),
     "__init__": set(),
