@@ -11,7 +11,7 @@ import torch
 from dlgen_cli.spectra import dense, gram, leading
 from dlgen_cli.spectra.dense import singular_value_bounds, spectral_norm_bounds
 from dlgen_cli.spectra.gram import all_eigenvalues, gram_matrix, largest_eigenvalue
-from dlgen_cli.spectra.products import column_tiles, product_error
+from dlgen_cli.spectra.tiles import column_tiles, product_error
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,10 +94,15 @@ def measurement_key(maps: Sequence[EffectiveLayer], **settings: object) -> str:
     digest.update(json.dumps([versions, sorted(settings.items())]).encode())
     for one in maps:
         facts = asdict(replace(one.layer, name="", module="", batch_norm=None))
-        digest.update(json.dumps([facts, one.rounding_upper]).encode())
-        for tensor in (one.weight, one.bias):
-            if tensor is not None:
-                _hash_tensor(tensor, digest)
+        for field in fields(one):
+            value = getattr(one, field.name)
+            tensors = value if isinstance(value, tuple) else (value,)
+            if all(isinstance(tensor, torch.Tensor) for tensor in tensors):
+                for tensor in tensors:
+                    _hash_tensor(tensor, digest)
+            elif field.name != "layer":
+                facts[field.name] = value
+        digest.update(json.dumps(facts, default=str).encode())
     return digest.hexdigest()
 
 
@@ -143,10 +148,13 @@ def _text_digest(key: str, text: str) -> str:
 
 
 def _spectrum(found: dict[str, Any]) -> LayerSpectrum:
-    for field in ("spectral_norm", "frobenius_norm", "reshaped_norm", "folded_norm"):
-        found[field] = found[field] and Interval(**found[field])
-    found["truncation"] = found["truncation"] and Truncation(**found["truncation"])
-    found["shape"] = tuple(found["shape"])
-    found["truncation_errors_upper"] = tuple(found["truncation_errors_upper"])
-    found["singular_values"] = tuple(Interval(**one) for one in found["singular_values"])
-    return LayerSpectrum(**found)
+    return LayerSpectrum(**{name: _record(value) for name, value in found.items()})
+
+
+def _record(value: Any) -> Any:
+    """The records that `dataclasses.asdict` took apart; its lists were tuples."""
+    if isinstance(value, list):
+        return tuple(_record(one) for one in value)
+    if isinstance(value, dict):
+        return Interval(**value) if value.keys() == {"lower", "upper"} else Truncation(**value)
+    return value

@@ -29,7 +29,9 @@ import torch
 
 from dlgen_cli.records import Interval
 from dlgen_cli.spectra.leading import leading_pair
-from dlgen_cli.spectra.products import (
+from dlgen_cli.spectra.rounding import SLACK, UNDERFLOW, UNIT_ROUNDOFF, gamma
+from dlgen_cli.spectra.sums import largest_magnitude
+from dlgen_cli.spectra.tiles import (
     BLOCK,
     add_product,
     column_squares,
@@ -38,8 +40,6 @@ from dlgen_cli.spectra.products import (
     subtract_triangle_product,
     symmetric_norm_upper,
 )
-from dlgen_cli.spectra.rounding import SLACK, UNDERFLOW, UNIT_ROUNDOFF, gamma
-from dlgen_cli.spectra.sums import largest_magnitude
 
 _MODERATE = 200  # entries within 2^-200 and 2^200 are squared and summed as they are
 _MARGIN = 1e-10  # how far above its estimate the largest eigenvalue is tested first, relative
@@ -198,8 +198,9 @@ def _positive_shift(matrix: torch.Tensor) -> tuple[float, torch.Tensor, torch.Te
 
 def _inverse_iteration(factor: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
     """The vector that ``(L L^T)^-1`` magnifies most, approximately."""
-    for _ in range(_INVERSE_STEPS):
-        vector = torch.cholesky_solve(vector[:, None], factor)[:, 0]
+    for _ in range(_INVERSE_STEPS):  # cholesky_solve would copy the factor
+        half = torch.linalg.solve_triangular(factor, vector[:, None], upper=False)
+        vector = torch.linalg.solve_triangular(factor.mT, half, upper=True)[:, 0]
         vector = vector / vector.norm()
     return vector
 
