@@ -249,5 +249,5 @@ def residual_norm_upper(
     elif layer.stride:
         norm = convolution_norm(difference, placed_geometry(layer, geometry)).upper
     else:
-        norm = singular_value_bounds(difference)[0].upper
+        norm = spectral_norm_bounds(difference).upper
     return (norm + rounding * factor) * SLACK
