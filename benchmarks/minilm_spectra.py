@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -49,13 +50,15 @@ print(time.perf_counter() - clock, time.process_time() - busy, peak(), peak() - 
 COLUMNS = ("analysis s", "its processor s", "peak MiB", "above imports", "whole process s")
 
 
-def measure(python: str, code: str, folder: Path) -> tuple[float, ...]:
+def measure(python: str, code: str, folder: Path, threads: int) -> tuple[float, ...]:
+    limits = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     start = time.perf_counter()
     done = subprocess.run(
         [python, "-W", "ignore", "-c", code, str(folder)],
         capture_output=True,
         text=True,
         check=True,
+        env=os.environ | dict.fromkeys(limits, str(threads)),
     )
     return (*map(float, done.stdout.split()[-4:]), time.perf_counter() - start)
 
@@ -81,19 +84,18 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--other", default=sys.executable)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of each side")
     options = parser.parse_args()
+    folder, threads = options.folder, options.threads
+    one, all_ = (OURS.replace("{all}", word) for word in ("False", "True"))
     sides: dict[str, Callable[[], tuple[float, ...]]] = {
-        "weightwatcher": lambda: measure(options.other, THEIRS, options.folder),
-        "dlgen, norms": lambda: measure(
-            sys.executable, OURS.replace("{all}", "False"), options.folder
-        ),
-        "dlgen, all values": lambda: measure(
-            sys.executable, OURS.replace("{all}", "True"), options.folder
-        ),
+        "weightwatcher": lambda: measure(options.other, THEIRS, folder, threads),
+        "dlgen, norms": lambda: measure(sys.executable, one, folder, threads),
+        "dlgen, all values": lambda: measure(sys.executable, all_, folder, threads),
     }
     rounds = [{name: side() for name, side in sides.items()} for _ in range(options.rounds)]
     print(f"MiniLM, 40 matrices, 22,682,112 weights; medians of {options.rounds} rounds in turn")
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    print(f"torch {torch.__version__}, {threads} thread(s) each")
     print(" " * 18, *(f"{name:>15}" for name in COLUMNS))
     for name in sides:
         medians = [statistics.median(one[name][k] for one in rounds) for k in range(5)]
@@ -104,7 +106,7 @@ def main() -> None:
             for k in range(5)
         ]
         print(f"{'ratio, ' + name[7:]:18}", *(f"{value:15.2f}" for value in ratios))
-    print(f"widest bracket of a largest singular value: {widest_bracket(options.folder):.1e}")
+    print(f"widest bracket of a largest singular value: {widest_bracket(folder):.1e}")
 
 
 if __name__ == "__main__":

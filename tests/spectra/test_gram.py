@@ -159,6 +159,13 @@ def test_a_wrong_eigensolver_widens_and_never_breaks(monkeypatch):
         assert mpmath.mpf(bound.lower) <= value <= mpmath.mpf(bound.upper)
 
 
+def test_a_gram_matrix_that_is_computed_twice_gives_the_same(monkeypatch):
+    matrix = drawn(300, 140, seed=6)
+    kept = all_eigenvalues(gram_matrix(matrix), matrix)
+    monkeypatch.setattr(gram, "_KEPT", 0)
+    assert all_eigenvalues(gram_matrix(matrix), matrix) == kept
+
+
 @pytest.mark.usefixtures("through_gram")
 @pytest.mark.parametrize("fault", [0.5, 1.5])
 def test_a_wrong_cholesky_factor_widens_and_never_breaks(monkeypatch, fault):

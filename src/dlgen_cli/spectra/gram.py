@@ -45,6 +45,7 @@ _MODERATE = 200  # entries within 2^-200 and 2^200 are squared and summed as the
 _MARGIN = 1e-10  # how far above its estimate the largest eigenvalue is tested first, relative
 _RETREAT = 16.0  # how much further after a test that failed
 _INVERSE_STEPS = 4
+_KEPT = 1 << 20  # entries of a Gram matrix that is kept beside its decomposition
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +96,27 @@ def _exponent(largest: float) -> int:
 def all_eigenvalues(gram: GramMatrix, weight: torch.Tensor) -> list[Interval]:
     """Enclose all eigenvalues of ``A^T A / 4^exponent``.
 
-    Cost: one decomposition, two products of half a square each, and the Gram matrix once more, so
-    that three matrices of its size are in memory at most.
+    Cost: one decomposition and two products of half a square each. A large Gram matrix is computed
+    once more rather than kept, so that three of its size are in memory at most.
 
     Args:
         gram: of W; its matrix is overwritten.
-        weight: W.
+        weight: W, for the second time.
 
     Returns:
         n intervals, descending.
     """
+    kept = gram.matrix.clone() if gram.matrix.numel() <= _KEPT else None
     vectors = gram.matrix.mT  # column by column, as the library takes it
     values = torch.empty(len(vectors), dtype=torch.float64, device=vectors.device)
     torch.linalg.eigh(vectors, out=(values, vectors))
-    loss = _residual_norm(weight, values, vectors) + gram.error_upper
+    error = gram.error_upper
+    if kept is None:
+        again = gram_matrix(weight, vectors.device)
+        kept, error = again.matrix, again.error_upper
+        del again
+    loss = _residual_norm(kept, values, vectors) + error
+    del kept
     defect = _orthogonality_defect(vectors)
     narrow = max(0.0, 1 - defect * SLACK)
     return [
@@ -120,9 +128,8 @@ def all_eigenvalues(gram: GramMatrix, weight: torch.Tensor) -> list[Interval]:
     ]
 
 
-def _residual_norm(weight: torch.Tensor, values: torch.Tensor, vectors: torch.Tensor) -> float:
-    """Upper bound on ``||G - V L V^T||_2``, G the computed Gram matrix of W."""
-    gram = gram_matrix(weight, vectors.device).matrix
+def _residual_norm(gram: torch.Tensor, values: torch.Tensor, vectors: torch.Tensor) -> float:
+    """Upper bound on ``||G - V L V^T||_2``; G is overwritten."""
     order = len(values)
     magnitude = float((column_squares(vectors) * values.abs()).sum())  # || |V| |L| |V|^T ||
     magnitude += symmetric_norm_upper(gram)
