@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from dlgen_cli.errors import DlgenError
 
 Value = TypeVar("Value")
 
+#: A share may take hours; where a process ends, the others are told at once.
+_PATIENCE = timedelta(days=30)
 _LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -67,7 +70,7 @@ def exchange(compute: Callable[[], Value]) -> list[Value]:
     import torch.distributed as dist
 
     if not dist.is_initialized():
-        dist.init_process_group("gloo")
+        dist.init_process_group("gloo", timeout=_PATIENCE)
     mine: tuple[Value | None, DlgenError | None]
     try:
         mine = (compute(), None)
