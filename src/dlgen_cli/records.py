@@ -69,8 +69,8 @@ class LayerSpectrum:
         stable_rank: ``||W||_F^2 / ||W||_2^2``, an estimate between 1 and the rank; None for a
             zero map.
         truncation_errors_upper: entry ``r`` bounds from above the operator norm of ``W`` minus
-            its rank-``r`` truncation, ``r = 0 .. min(shape)``; the last is 0. Empty where norms alone
-            were measured.
+            its rank-``r`` truncation, ``r = 0 .. min(shape)``; the last is 0. Empty where norms
+            alone were measured.
         truncation: the entry that the user asked for with ``--r``.
         singular_values: enclosures of all singular values, descending; empty where norms alone
             were measured.
