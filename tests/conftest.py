@@ -22,3 +22,9 @@ def digits_mlp():
 def anchors_file():
     """Two anchors for it: its initialization and another seed's."""
     return FIXTURES / "anchors.pt"
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """Commands under test keep their measurements where no user and no other test has any."""
+    monkeypatch.setenv("DLGEN_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class DlgenError(Exception):
     """Base of every failure that ends in one clear line and exit code 2.
@@ -10,18 +12,28 @@ class DlgenError(Exception):
         code: stable identifier for scripts.
         message: what was found and what was expected.
         remedy: what to do next.
+        is_shared: whether every process of an audit that is spread over several has it.
     """
 
     code = "error"
+    is_shared = False
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the remedy, which is no positional argument."""
+        return _remake, (type(self), self.message, self.remedy)
+
     def __str__(self) -> str:
         """The line that the user reads."""
         return f"{self.message} {self.remedy}".strip()
+
+
+def _remake(kind: type[DlgenError], message: str, remedy: str) -> DlgenError:
+    return kind(message, remedy=remedy)
 
 
 class UsageError(DlgenError):

@@ -69,9 +69,11 @@ class LayerSpectrum:
         stable_rank: ``||W||_F^2 / ||W||_2^2``, an estimate between 1 and the rank; None for a
             zero map.
         truncation_errors_upper: entry ``r`` bounds from above the operator norm of ``W`` minus
-            its rank-``r`` truncation, ``r = 0 .. min(shape)``; the last is 0.
+            its rank-``r`` truncation, ``r = 0 .. min(shape)``; the last is 0. Empty where norms
+            alone were measured.
         truncation: the entry that the user asked for with ``--r``.
-        singular_values: enclosures of all singular values, descending.
+        singular_values: enclosures of all singular values, descending; empty where norms alone
+            were measured.
         bias_norm_upper: upper bound on ``||c||_2``; 0 without a bias.
         bias_parameters: entries of the bias.
         geometry: convolutions: whether stride, padding and groups are known or assumed.
@@ -242,9 +244,7 @@ class Provenance:
     """
 
     checkpoint: str
-    format: Literal[
-        "safetensors", "torch", "torchscript", "run", "sharded", "distributed", "gguf"
-    ]
+    format: Literal["safetensors", "torch", "torchscript", "run", "sharded", "distributed", "gguf"]
     sha256: str
     architecture: str | None
     structure: Literal["graph", "chain"]

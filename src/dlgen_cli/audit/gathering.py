@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dlgen_cli import ledger
 from dlgen_cli.audit.measuring import Progress, measure
 from dlgen_cli.audit.options import AuditOptions
 from dlgen_cli.audit.plan import Inputs
 from dlgen_cli.errors import StrictError
+from dlgen_cli.processes import exchange
+
+if TYPE_CHECKING:
+    from dlgen_cli.checkpoints import Checkpoint
+    from dlgen_cli.networks import ReadNetwork
 
 
 def gather(
@@ -23,6 +30,21 @@ def gather(
     Raises:
         DlgenError: bad input; one subclass for each kind.
     """
+    opened: list[tuple[Checkpoint, ReadNetwork]] = []
+    exchange(lambda: opened.append(_open(options)))  # where one process fails, all do
+    checkpoint, read = opened[0]
+    m, sample = ledger.sample_lines(checkpoint, options.m)
+    return Inputs(
+        options=options,
+        checkpoint=checkpoint,
+        read=read,
+        layers=measure(options, read, progress, for_bounds=for_bounds) if with_layers else [],
+        m=m,
+        sample=sample,
+    )
+
+
+def _open(options: AuditOptions) -> tuple[Checkpoint, ReadNetwork]:
     from dlgen_cli.checkpoints import open_checkpoint
     from dlgen_cli.networks import read_network
 
@@ -40,12 +62,4 @@ def gather(
             f"--strict: {len(read.skipped)} skipped ({listed}).",
             remedy="Exclude nothing, or drop --strict to see them in the report.",
         )
-    m, sample = ledger.sample_lines(checkpoint, options.m)
-    return Inputs(
-        options=options,
-        checkpoint=checkpoint,
-        read=read,
-        layers=measure(options, read, progress, for_bounds=for_bounds) if with_layers else [],
-        m=m,
-        sample=sample,
-    )
+    return checkpoint, read

@@ -36,6 +36,7 @@ class AuditOptions:
         device: where matrices are measured.
         strict: a skipped tensor is an error.
         singular_values: report all of them.
+        cache: keep measurements of large layers on disk, and take them from there.
     """
 
     checkpoint: Path
@@ -57,6 +58,7 @@ class AuditOptions:
     device: str = "auto"
     strict: bool = False
     singular_values: bool = False
+    cache: bool = False
 
 
 #: Draws of weights for the risk of a Gaussian predictor, where nothing else is asked for.

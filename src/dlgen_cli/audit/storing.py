@@ -109,14 +109,13 @@ def encode(
         rank: of the factors; None stores the weight whole, as a diagonal map always is.
         bits: b, from 1 to 32.
     """
+    import torch
+
     from dlgen_cli.factors import store_factors, store_whole
 
+    wide = effective.weight.to(torch.float64)
     is_whole = rank is None or effective.layer.kind == "diagonal"
-    weight = (
-        store_whole(effective.weight, bits)
-        if is_whole
-        else store_factors(effective.weight, rank or 1, bits)
-    )
+    weight = store_whole(wide, bits) if is_whole else store_factors(wide, rank or 1, bits)
     return weight, store_whole(effective.bias, bits) if effective.bias is not None else None
 
 

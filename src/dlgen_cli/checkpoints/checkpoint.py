@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -37,6 +37,7 @@ class TensorInfo:
         is_floating: whether its entries can be read as real floating-point numbers.
         dtype: torch's name of the stored type, or the format's own (``Q4_K``).
         reason: why it cannot be read; empty where it can.
+        place: where its entries lie; equal for tensors that share them, None where not known.
     """
 
     name: str
@@ -45,6 +46,7 @@ class TensorInfo:
     is_floating: bool
     dtype: str = ""
     reason: str = ""
+    place: Hashable = None
 
     @property
     def numel(self) -> int:
@@ -191,6 +193,7 @@ def index_tensors(tensors: Mapping[str, StoredTensor], path: Path) -> dict[str, 
             is_floating=not one.reason,
             dtype=one.dtype,
             reason=one.reason,
+            place=one.place,
         )
         for name, (stored, one) in zip(names, tensors.items(), strict=True)
     }

@@ -11,7 +11,7 @@ import math
 import mmap
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,12 +66,14 @@ class StoredTensor:
         dtype: torch's name of its type, or the format's own where torch has none.
         reason: why it cannot be read as real floating-point numbers; empty where it can.
         load: reads it, on the CPU and in its stored type.
+        place: where its entries lie; equal for tensors that share them, None where not known.
     """
 
     shape: tuple[int, ...]
     dtype: str
     reason: str
     load: Callable[[], torch.Tensor]
+    place: Hashable = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,8 @@ def dense(
         flat = raw.view(kind)
         return flat.view(sizes) if strides is None else flat.as_strided(sizes, tuple(strides))
 
-    return StoredTensor(shape=sizes, dtype=dtype, reason=reason, load=load)
+    place = (str(file.path), offset, dtype, None if strides is None else tuple(strides))
+    return StoredTensor(shape=sizes, dtype=dtype, reason=reason, load=load, place=place)
 
 
 def unread(shape: Sequence[int], dtype: str, reason: str) -> StoredTensor:

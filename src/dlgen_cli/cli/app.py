@@ -15,6 +15,7 @@ from dlgen_cli.cli import audits, certify, compress, console, demo, postulates, 
 from dlgen_cli.cli.implicit import implicit_app
 from dlgen_cli.cli.options import as_command
 from dlgen_cli.errors import DlgenError, UsageError
+from dlgen_cli.processes import leave, settle
 
 # Typer carries its own copy of click or depends on it, by version: ask the class itself.
 _ClickError: type[Exception] = next(
@@ -36,32 +37,40 @@ class DlgenGroup(TyperGroup):
     ) -> Any:
         """Run, and leave with the exit code of the contract."""
         words = list(sys.argv[1:] if args is None else args)
+        code, failure = 0, None
         try:
             code = super().main(words, prog_name, complete_var, False, windows_expand_args, **extra)
         except (DlgenError, _ClickError) as error:
-            code = _report_failure(error, words)
+            failure = _as_own(error, words)
         except BrokenPipeError:
             sys.stderr.close()  # the reader has left: nothing to say
-            code = 0
         except Exception as error:  # the last line of defence keeps it to one line
             if "--debug" in words:
                 raise
-            unexpected = DlgenError(
+            failure = DlgenError(
                 f"Unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}.",
                 remedy="This is a fault of dlgen; --debug shows where.",
             )
-            code = _report_failure(unexpected, words)
+        failure = settle(failure)
+        if failure is not None:
+            code = _report_failure(failure, words)
+        leave()
         if not standalone_mode:
             return code
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _report_failure(error: Exception, words: Sequence[str]) -> int:
+def _as_own(error: Exception, words: Sequence[str]) -> DlgenError:
+    """The error, what Typer found wrong as a `UsageError`."""
     if "--debug" in words:
         traceback.print_exc()
-    if not isinstance(error, DlgenError):
-        message = " ".join(str(getattr(error, "format_message", error.__str__)()).split())
-        error = UsageError(message.rstrip(".") + ".", remedy="See dlgen COMMAND --help.")
+    if isinstance(error, DlgenError):
+        return error
+    message = " ".join(str(getattr(error, "format_message", error.__str__)()).split())
+    return UsageError(message.rstrip(".") + ".", remedy="See dlgen COMMAND --help.")
+
+
+def _report_failure(error: DlgenError, words: Sequence[str]) -> int:
     named = [word for word in words if not word.startswith("-")]
     command = " ".join(named[: 2 if named[:1] == ["implicit"] else 1])
     console.fail(error, as_json=_asks_for_json(words), command=command)

@@ -23,6 +23,7 @@ from dlgen_cli.cli.options import (
     SpectraOptions,
 )
 from dlgen_cli.errors import UsageError
+from dlgen_cli.processes import process_rank
 
 if TYPE_CHECKING:
     from dlgen_cli.audit import AuditOptions, DataOptions, Family
@@ -128,7 +129,7 @@ def _run(
             progress=progress,
         )
     plot: Path | None = getattr(options, "plot", None)
-    if plot is not None:
+    if plot is not None and process_rank() == 0:
         _draw_sweep(report, plot)
     console.emit(report, options)
     if console.gate(report.headline, getattr(options, "fail_above", None)):
@@ -147,7 +148,8 @@ def audit_options(options: CheckpointOptions) -> AuditOptions:
     chosen = {one.name: getattr(options, one.name) for one in fields(options) if one.name in known}
     if "b" in chosen:
         chosen["b"] = parse_bits(chosen["b"])
-    return AuditOptions(**chosen | {"input_shape": parse_shape(options.input_shape)})
+    shape = parse_shape(options.input_shape)
+    return AuditOptions(**chosen | {"input_shape": shape, "cache": not options.no_cache})
 
 
 def data_options(options: CheckpointOptions) -> DataOptions | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dlgen_cli.cli.options import CheckpointOptions, Format, ReportOptions
 from dlgen_cli.errors import DlgenError, OutputError, UsageError
+from dlgen_cli.processes import process_rank
 from dlgen_cli.records import Headline, Report, ReportError
 
 if TYPE_CHECKING:
@@ -99,11 +100,13 @@ def check_gate(limit: float | None) -> None:
 
 
 def emit(report: Report, options: ReportOptions) -> None:
-    """Write a report to stdout, or to ``--output`` in one step.
+    """Write a report to stdout, or to ``--output`` in one step; the first process alone does.
 
     Raises:
         OutputError: the file cannot be written.
     """
+    if process_rank() > 0:
+        return
     from dlgen_cli.render import print_table, render_text
 
     format_ = chosen_format(options)
@@ -122,9 +125,13 @@ def emit(report: Report, options: ReportOptions) -> None:
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file under a temporary name and rename it: it is whole or not there.
 
+    Of several processes the first one writes.
+
     Raises:
         OutputError: the folder is missing or cannot be written to.
     """
+    if process_rank() > 0:
+        return
     path = path.resolve()  # a link stays a link
     content = content.encode() if isinstance(content, str) else content
     try:
@@ -148,7 +155,12 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def fail(error: DlgenError, *, as_json: bool, command: str) -> None:
-    """Say in one line what was wrong, and as an envelope where JSON was asked for."""
+    """Say in one line what was wrong, and as an envelope where JSON was asked for.
+
+    Of several processes the first one speaks.
+    """
+    if process_rank() > 0:
+        return
     if as_json:
         from dlgen_cli import __version__
         from dlgen_cli.render import render_text
@@ -173,23 +185,34 @@ def gate(headline: Headline | None, limit: float | None) -> int:
     if headline is not None and headline.value is not None and headline.value <= limit:
         return 0
     found = "none applies" if headline is None else f"{headline.theorem} is above it"
-    stderr().print(f"--fail-above {limit:g}: {found}.", markup=False)
+    if process_rank() == 0:
+        stderr().print(f"--fail-above {limit:g}: {found}.", markup=False)
     return 1
 
 
 @contextmanager
 def layer_progress(options: ReportOptions) -> Iterator[Progress]:
-    """Progress over layers on stderr: a bar in a terminal, nothing in a pipe or with -q."""
+    """Progress on stderr with the time left: a bar in a terminal, nothing in a pipe or with -q.
+
+    What is counted is up to the caller: the bar shows the share that is done.
+    """
     console = stderr()
-    if options.quiet or not console.is_terminal:
+    if options.quiet or not console.is_terminal or process_rank() > 0:
         yield lambda _what, _done, _total: None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("measuring"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=console, transient=True) as bar:

@@ -88,6 +88,9 @@ class CheckpointOptions(ReportOptions):
         list[str], typer.Option("--exclude", help="Glob of matrices to leave out; repeatable.")
     ] = field(default_factory=list)
     strict: Annotated[bool, typer.Option("--strict", help="A skipped tensor is an error.")] = False
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Measure again what was measured before.")
+    ] = False
 
 
 @dataclass(kw_only=True)

@@ -33,8 +33,8 @@ class EffectiveLayer:
 
     Attributes:
         layer: its facts.
-        weight: float64, of shape ``layer.weight_shape``; without entries where there are
-            ``factors``.
+        weight: of shape ``layer.weight_shape``; in its stored type, not copied, where it is applied
+            as it is stored, else float64; without entries where there are ``factors``.
         bias: float64, ``layer.channels`` entries; None without one.
         rounding_upper: every entry of ``weight`` is within this relative error of the exact one;
             an entry of a folded ``bias`` is within it of ``|c - mean| |scale| + |b|``.
@@ -63,6 +63,8 @@ def effective_layer(layer: GraphLayer, tensors: Mapping[str, Tensor]) -> Effecti
     """
     if layer.recipe is not None:
         return _made_layer(layer, layer.recipe, tensors)
+    import torch
+
     norm = layer.batch_norm
     if norm is not None and layer.kind == "diagonal":
         scale, mean, shift = _normalization(norm, tensors)
@@ -79,7 +81,7 @@ def effective_layer(layer: GraphLayer, tensors: Mapping[str, Tensor]) -> Effecti
         _require_shape(f"{layer.module}.bias", bias, (layer.channels,))
     if norm is not None:
         scale, mean, shift = _normalization(norm, tensors)
-        weight = weight * _along_outputs(scale, layer)
+        weight = weight.to(torch.float64) * _along_outputs(scale, layer)
         bias = (-mean if bias is None else bias - mean) * scale + shift
         roundings += 8
     return EffectiveLayer(
@@ -116,12 +118,14 @@ def effective_tensors(network: Network, tensors: Mapping[str, Tensor]) -> dict[s
     Raises:
         TensorError: see `effective_layer`.
     """
+    import torch
+
     found: dict[str, Tensor] = {}
     for layer in network.layers.values():
         if layer.weight_name in found:
             continue
         effective = effective_layer(layer, tensors)
-        found[layer.weight_name] = effective.weight
+        found[layer.weight_name] = effective.weight.to(torch.float64)
         if layer.bias_name is not None and effective.bias is not None:
             found[layer.bias_name] = effective.bias
     return found
@@ -202,7 +206,7 @@ def _own_weight(layer: GraphLayer, tensors: Mapping[str, Tensor]) -> tuple[Tenso
             g = _read(f"{layer.module}.{g_name}", tensors)
             v = _read(f"{layer.module}.{v_name}", tensors)
             return resolve_weight_norm(g, v), weight_norm_roundings(g, v)
-    return _read(layer.weight_name, tensors), 0
+    return read_tensor(layer.weight_name, tensors), 0
 
 
 def _normalization(norm: BatchNorm, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:

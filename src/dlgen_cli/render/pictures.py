@@ -32,7 +32,7 @@ def pictures_section(layers: Sequence[LayerSpectrum], bounds: Sequence[Bound]) -
         Pictures that are drawn only when a page is written.
     """
     drawn = [
-        *_layer_pictures([layer for layer in layers if layer.truncation_errors_upper]),
+        *_layer_pictures(layers),
         *_rank_pictures(bounds),
         *_sigma_pictures(bounds),
     ]
@@ -44,18 +44,24 @@ def _picture(caption: str, figure: Callable[[], Figure]) -> Picture:
 
 
 def _layer_pictures(layers: Sequence[LayerSpectrum]) -> list[Picture]:
-    if not layers:
-        return []
-    return [
-        _picture(
-            "Norms of every layer, in the order of the network.", lambda: norms_by_layer(layers)
-        ),
-        _picture(
-            "What a truncation to a share of the full rank cuts off, relative to the layer's "
-            "norm; one line for each layer, the later the darker.",
-            lambda: truncation_tails(layers),
-        ),
-    ]
+    cut = [layer for layer in layers if layer.truncation_errors_upper]
+    found = []
+    if layers:
+        found.append(
+            _picture(
+                "Norms of every layer, in the order of the network.",
+                lambda: norms_by_layer(layers),
+            )
+        )
+    if cut:
+        found.append(
+            _picture(
+                "What a truncation to a share of the full rank cuts off, relative to the layer's "
+                "norm; one line for each layer, the later the darker.",
+                lambda: truncation_tails(cut),
+            )
+        )
+    return found
 
 
 def _rank_pictures(bounds: Sequence[Bound]) -> list[Picture]:

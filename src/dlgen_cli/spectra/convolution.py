@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import torch
 
 from dlgen_cli.records import Interval
-from dlgen_cli.spectra.dense import singular_value_bounds
+from dlgen_cli.spectra.dense import singular_value_bounds, spectral_norm_bounds
 from dlgen_cli.spectra.finite_maps import (
     block_shape,
     dense_blocks,
@@ -224,7 +224,7 @@ def reshaped_norm(kernel: torch.Tensor) -> Interval:
     Args:
         kernel: shape ``(o, i/groups, *k)``, floating point, finite.
     """
-    return singular_value_bounds(kernel.detach().reshape(kernel.shape[0], -1))[0]
+    return spectral_norm_bounds(kernel.detach().reshape(kernel.shape[0], -1))
 
 
 def truncation_errors_upper(

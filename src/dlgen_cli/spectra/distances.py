@@ -74,7 +74,7 @@ def distance(
             if each.factors is not None and each.rounding_upper
         )
         return _product(left, right, error)
-    difference = one.weight - two.weight
+    difference = one.weight.double() - two.weight.double()
     error = UNIT_ROUNDOFF * _size(difference)
     error += sum(
         each.rounding_upper * _size(each.weight) for each in (one, two) if each.rounding_upper

@@ -17,7 +17,7 @@ from dlgen_cli.spectra.convolution import (
     convolution_norm,
     patch_factor_upper,
 )
-from dlgen_cli.spectra.dense import singular_value_bounds
+from dlgen_cli.spectra.dense import singular_value_bounds, spectral_norm_bounds
 from dlgen_cli.spectra.products import product_norms
 from dlgen_cli.spectra.rounding import SLACK, gamma
 from dlgen_cli.spectra.sums import largest_magnitude, sum_of_squares
@@ -30,6 +30,7 @@ def measure_layer(
     *,
     geometry: Geometry,
     rank: int | None = None,
+    norms_only: bool = False,
     device: torch.device | None = None,
 ) -> LayerSpectrum:
     """Measure one layer ``x -> W x + c``: dense, a convolution, a product, or diagonal.
@@ -46,6 +47,8 @@ def measure_layer(
         geometry: whether stride, padding and groups of a convolution are known. Where they are
             assumed, the norm is that of the largest map.
         rank: report the truncation error at this rank too.
+        norms_only: leave out singular values and truncation errors, which cost several times as
+            much for a large matrix; ``rank`` must be None then.
         device: where singular values are computed; convolutions stay on the CPU.
 
     Returns:
@@ -60,7 +63,13 @@ def measure_layer(
     frobenius = _root(sum_of_squares(weight))
     matrix = weight.reshape(weight.shape[0], -1)
     is_diagonal = layer.kind == "diagonal"
-    values = () if is_diagonal else singular_value_bounds(matrix.to(device))
+    values: Sequence[Interval] = ()
+    if not is_diagonal:
+        values = (
+            (spectral_norm_bounds(matrix, device),)
+            if norms_only
+            else singular_value_bounds(matrix, device)
+        )
     factor = patch_factor_upper(weight, as_geometry(layer)) if layer.stride else 1.0
     folding = effective.rounding_upper * frobenius.upper * factor
     norm = widened(_operator_norm(effective, values, geometry), folding)
@@ -70,7 +79,7 @@ def measure_layer(
         squares = sum_of_squares(bias).upper
         bias_norm = math.sqrt(squares * layer.positions) * (1 + effective.rounding_upper) * SLACK
     _require_finite(layer.name, norm.upper, frobenius.upper, bias_norm)
-    tails = _tails(values, norm, factor, folding)
+    tails = () if norms_only else _tails(values, norm, factor, folding)
     if rank is not None and rank < len(values) and layer.stride:
         sharp = _sharp_tail(effective, rank, geometry)
         tails = (*tails[:rank], min(tails[rank], sharp), *tails[rank + 1 :])
@@ -86,7 +95,7 @@ def measure_layer(
         truncation=_truncation(tails, norm, rank, values if layer.stride else None)
         if rank is not None and tails
         else None,
-        singular_values=tuple(values),
+        singular_values=() if norms_only else tuple(values),
         bias_norm_upper=bias_norm,
         bias_parameters=bias.numel() if bias is not None else 0,
         geometry=geometry if layer.stride else None,
@@ -138,7 +147,7 @@ def _require_finite(name: str, *numbers: float) -> None:
 def _largest_row(effective: EffectiveLayer) -> Interval:
     """The largest Euclidean norm of a row, enclosed."""
     weight = effective.weight
-    chosen = int(torch.linalg.vector_norm(weight, dim=1).argmax())
+    chosen = int(torch.linalg.vector_norm(weight, dim=1, dtype=torch.float64).argmax())
     largest = _root(sum_of_squares(weight[chosen]))
     error = gamma(weight.shape[1] + 4)  # of the norms that chose the row
     lost = 2.0**-500 if largest.upper else 0.0  # squares of the other rows that underflowed
@@ -244,7 +253,7 @@ def _stable_rank(frobenius: Interval, norm: Interval) -> float | None:
 
 def _sharp_tail(effective: EffectiveLayer, rank: int, geometry: Geometry) -> float:
     """Operator norm, upper, of a kernel minus a kernel of rank r: the computed truncation."""
-    weight = effective.weight
+    weight = effective.weight.to(torch.float64)
     left, values, right_t = torch.linalg.svd(weight.flatten(start_dim=1), full_matrices=False)
     scaled, rows = left[:, :rank] * values[:rank], right_t[:rank]
     return residual_norm_upper(
@@ -290,7 +299,7 @@ def residual_norm_upper(
     Returns:
         Includes the rounding of W', of folding, and of the difference.
     """
-    layer, weight = effective.layer, effective.weight
+    layer, weight = effective.layer, effective.weight.to(torch.float64)
     difference = weight - moved
     factor = patch_factor_upper(weight, as_geometry(layer)) if layer.stride else 1.0
     rounding = gamma(products + 8) * _root(sum_of_squares(magnitude)).upper
@@ -300,5 +309,5 @@ def residual_norm_upper(
     elif layer.stride:
         norm = convolution_norm(difference, placed_geometry(layer, geometry)).upper
     else:
-        norm = singular_value_bounds(difference)[0].upper
+        norm = spectral_norm_bounds(difference).upper
     return (norm + rounding * factor) * SLACK

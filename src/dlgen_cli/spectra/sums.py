@@ -11,6 +11,7 @@ from dlgen_cli.records import Interval
 from dlgen_cli.spectra.rounding import SLACK, gamma
 
 _BLOCK = 1 << 14  # entries for each partial sum; their error is gamma(_BLOCK), about 2e-12
+_CHUNK = 1 << 20  # entries that are widened at once; a multiple of _BLOCK
 
 
 def _partial_sums(flat: torch.Tensor) -> list[float]:
@@ -32,10 +33,12 @@ def sum_of_squares(tensor: torch.Tensor) -> Interval:
         Bounds within 1e-11 relative; exactly 0 only for the zero tensor. Squares that overflow
         give an infinite upper end.
     """
-    flat = tensor.reshape(-1).to(torch.float64)
-    total = math.fsum(_partial_sums(flat))
+    flat = tensor.reshape(-1)
+    total = math.fsum(
+        part for some in torch.split(flat, _CHUNK) for part in _partial_sums(some.to(torch.float64))
+    )
     error = gamma(_BLOCK + 4) * SLACK
-    lost = math.ulp(0.0) * flat.numel() if bool(flat.any()) else 0.0  # squares that underflowed
+    lost = math.ulp(0.0) * flat.numel() if largest_magnitude(flat) else 0.0  # underflow
     return Interval(lower=total * (1 - error), upper=total * (1 + error) + lost)
 
 
@@ -54,7 +57,12 @@ def largest_magnitude(tensor: torch.Tensor) -> float:
     """``max |x_i|``, exact; 0 for an empty tensor."""
     if tensor.numel() == 0:
         return 0.0
-    return float(tensor.to(torch.float64).abs().max())
+    largest = 0.0
+    for some in torch.split(tensor.reshape(-1), _CHUNK):
+        # float8 types have no order of their own; float32 holds them exactly
+        least, most = (some.float() if some.dtype.itemsize == 1 else some).aminmax()
+        largest = max(largest, -float(least), float(most))
+    return largest
 
 
 def sum_up(parts: Sequence[float]) -> float:

@@ -28,7 +28,8 @@ class Evaluated:
     """What a recipe gives, in float64.
 
     Attributes:
-        weight: the weight; without entries where there are ``factors``.
+        weight: the weight, in its stored type where it is applied as it is stored, else float64;
+            without entries where there are ``factors``.
         factors: ``(B, A)`` of a product ``B A``; None elsewhere.
         bias: None without one.
         rounding_upper: every entry of ``weight``, or of B, is within this relative error.
@@ -65,9 +66,9 @@ def evaluate(recipe: Recipe, tensors: Mapping[str, Tensor]) -> Evaluated:
             rounding_upper=UNIT_ROUNDOFF if scaled else 0.0,
         )
     axis = 1 if recipe.is_transposed else 0
-    if recipe.form == "plain":  # cut before it is widened
-        stored = _taken(read_tensor(recipe.sources[0], tensors), recipe.rows, axis=axis)
-        weight, rounding = stored.double(), 0.0
+    if recipe.form == "plain":  # in its stored type, not copied
+        weight = _taken(read_tensor(recipe.sources[0], tensors), recipe.rows, axis=axis)
+        rounding = 0.0
     else:
         weight, rounding = _made(recipe, tensors)
         weight = _taken(weight, recipe.rows, axis=axis)

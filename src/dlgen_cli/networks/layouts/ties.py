@@ -17,7 +17,7 @@ _MOST_COMPARED = 8  # tensors of one shape; a model ties no more
 def find_ties(weights: Sequence[Weight], checkpoint: Checkpoint) -> dict[str, str]:
     """Find weights that are the same tensor under another name.
 
-    In a torch file tied tensors share their memory. Formats that store them twice are asked only
+    In a torch file tied tensors share their entries. Formats that store them twice are asked only
     where the names are usual for tying: a table of embeddings and a head of the same shape,
     whose entries are compared.
 
@@ -36,20 +36,20 @@ def find_ties(weights: Sequence[Weight], checkpoint: Checkpoint) -> dict[str, st
     for names in groups.values():
         if len(names) < 2:
             continue
-        if checkpoint.format == "torch":
-            tied |= _sharing_memory(names, checkpoint)
+        tied |= _sharing_entries(names, checkpoint)
         usual = [name for name in names if is_table(name) or _HEAD.fullmatch(name)]
         if any(map(is_table, usual)):
             tied |= _equal([name for name in usual if name not in tied], checkpoint)
     return tied
 
 
-def _sharing_memory(names: Sequence[str], checkpoint: Checkpoint) -> dict[str, str]:
-    first: dict[tuple[object, ...], str] = {}
+def _sharing_entries(names: Sequence[str], checkpoint: Checkpoint) -> dict[str, str]:
+    first: dict[object, str] = {}
     tied = {}
     for name in names:
-        tensor = checkpoint.reader(checkpoint.tensors[name].stored_name)
-        place = (tensor.data_ptr(), tensor.stride(), tensor.dtype)
+        place = checkpoint.tensors[name].place
+        if place is None:
+            continue
         if place in first:
             tied[name] = first[place]
         else:

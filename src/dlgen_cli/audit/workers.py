@@ -1,0 +1,62 @@
+"""Independent pieces of work, several at once within a budget of memory.
+
+Every piece runs on one thread of the linear algebra library. Its sums are then taken in one order,
+so its result is the same to the bit, however many pieces run beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+def run_within(
+    budget: int,
+    needs: Sequence[int],
+    work: Callable[[int], Result],
+    *,
+    workers: int,
+) -> Iterator[tuple[int, Result]]:
+    """Run ``work(0)``, ``work(1)``, ..., started in this order.
+
+    Args:
+        budget: bytes that running pieces may need together; a piece alone may need more.
+        needs: bytes of each piece.
+        work: called with the number of the piece, on some thread.
+        workers: pieces at once, at least 1.
+
+    Yields:
+        Number and result of each piece as it finishes.
+
+    Raises:
+        Exception: what the first failing piece raised, in their order, after those that had been
+            started; no other is started then.
+    """
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        running: dict[Future[Result], int] = {}
+        following = 0
+        try:
+            while following < len(needs) or running:
+                taken = sum(needs[index] for index in running.values())
+                while following < len(needs) and len(running) < workers:
+                    if running and taken + needs[following] > budget:
+                        break
+                    running[pool.submit(work, following)] = following
+                    taken += needs[following]
+                    following += 1
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                if any(future.exception() for future in done):
+                    _raise_first(running)
+                for future in sorted(done, key=running.__getitem__):
+                    yield running.pop(future), future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _raise_first(running: dict[Future[Result], int]) -> None:
+    wait(running)
+    for future in sorted(running, key=running.__getitem__):
+        future.result()

@@ -1,0 +1,101 @@
+"""Work spread over processes: shares, and one report from two real processes."""
+
+import itertools
+import json
+import os
+import pickle
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from dlgen_cli.errors import DlgenError, TensorError
+from dlgen_cli.processes import exchange, process_count, process_rank, settle, shares
+
+
+def test_every_piece_is_in_one_share_and_the_largest_go_first():
+    costs = [3.0, 1.0, 7.0, 2.0, 2.0, 5.0]
+    assert shares(costs, 1) == [[0, 1, 2, 3, 4, 5]]
+    assert shares(costs, 2) == [[1, 2, 3], [0, 4, 5]]
+    assert shares([], 3) == [[], [], []]
+    assert shares([1.0], 3) == [[0], [], []]
+
+
+@pytest.mark.parametrize("costs", [(5, 4, 3, 3, 3), (7, 6, 5, 4, 3, 2, 1), (9, 9, 1, 1, 1, 1)])
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_longest_share_is_within_four_thirds_of_the_best(costs, count):
+    longest = max(sum(costs[one] for one in part) for part in shares(costs, count))
+    best = min(
+        max(sum(c for c, p in zip(costs, places, strict=True) if p == one) for one in range(count))
+        for places in itertools.product(range(count), repeat=len(costs))
+    )
+    assert longest <= 4 / 3 * best
+
+
+def test_one_process_needs_no_others(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert (process_count(), process_rank()) == (1, 0)
+    assert exchange(lambda: 7) == [7]
+    error = DlgenError("x")
+    assert settle(error) is error
+    assert settle(None) is None
+
+
+def test_an_error_travels_whole():
+    found = pickle.loads(pickle.dumps(TensorError("what", remedy="what to do")))
+    assert (type(found), found.message, found.remedy) == (TensorError, "what", "what to do")
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def in_two_processes(*words):
+    """What ``torchrun`` sets up, without its own start: standard output, error and exit codes."""
+    port = str(free_port())
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "dlgen_cli", *map(str, words)],
+            env=os.environ
+            | {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+            | {"MASTER_PORT": port, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    return [(*one.communicate(timeout=120), one.returncode) for one in started]
+
+
+def test_two_processes_give_the_report_of_one(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    sizes = [(150, 200), (140, 140), (9, 7), (300, 130)]
+    tensors = {
+        f"l.{n}.weight": torch.randn(size, generator=generator) for n, size in enumerate(sizes)
+    }
+    path = tmp_path / "x.safetensors"
+    save_file(tensors, path)
+    words = ("spectra", path, "--json", "--r", 3, "--no-cache")
+    alone = subprocess.run(
+        [sys.executable, "-m", "dlgen_cli", *map(str, words)], capture_output=True, check=True
+    )
+    first, second = in_two_processes(*words)
+    assert first[0].encode() == alone.stdout
+    assert (first[1:], second) == (("", 0), ("", "", 0))
+
+
+def test_what_fails_in_one_process_fails_in_all_with_one_line(tmp_path):
+    broken = torch.full((4, 4), 1e308, dtype=torch.float64)
+    tensors = {"a.weight": torch.ones(200, 200), "b.weight": broken}  # b is the second one's share
+    save_file(tensors, tmp_path / "x.safetensors")
+    first, second = in_two_processes("spectra", tmp_path / "x.safetensors", "--json", "--no-cache")
+    assert (first[2], second[2]) == (2, 2)
+    assert json.loads(first[0])["errors"][0]["code"] == "tensor"
+    assert first[1].count("\n") == 1
+    assert second[:2] == ("", "")
