@@ -58,7 +58,7 @@ class SelectedTensors(Mapping[str, "Tensor"]):
 
 
 def read_tensor(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
-    """Read a tensor that the network needs.
+    """Read a tensor that the network needs; float8 comes as float32.
 
     Raises:
         TensorError: there is none of this name.
@@ -68,4 +68,7 @@ def read_tensor(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
             f"There is no tensor {name}, which the network reads.",
             remedy="Give a state dict of the same architecture.",
         )
-    return tensors[name].detach()
+    tensor = tensors[name].detach()
+    if tensor.is_floating_point() and tensor.itemsize == 1:
+        return tensor.float()  # float8 has no arithmetic; float32 holds it exactly
+    return tensor

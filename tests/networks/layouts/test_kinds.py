@@ -39,7 +39,7 @@ def test_the_gates_compute_what_the_lstm_computes(read):
     def preactivation(gate):
         layers = (f"lstm.weight_{which}_l0[{gate}]" for which in ("ih", "hh"))
         inside, outside = (found.effective(name) for name in layers)
-        return inside.weight @ x + inside.bias + outside.bias
+        return inside.weight.double() @ x + inside.bias + outside.bias
 
     i, _, g, o = (preactivation(gate) for gate in "ifgo")
     expected = o.sigmoid() * (i.sigmoid() * g.tanh()).tanh()
