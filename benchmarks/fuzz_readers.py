@@ -3,7 +3,8 @@
 Each input is a small valid file of one format, damaged at random by `fuzz_inputs.py`. A child
 process opens it and reads every tensor. It has 1 GiB more address space than it needs to start,
 and 5 s for each input. Anything that is neither a checkpoint nor a `DlgenError` is a failure; so is
-a tensor that safetensors or torch read from the same file with other entries.
+a tensor that safetensors or torch read from the same file with other entries. The valid file itself
+counts among the opened ones.
 
     python benchmarks/fuzz_readers.py --inputs 100000 --output benchmarks/results/fuzz_readers.txt
 """

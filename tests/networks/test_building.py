@@ -108,3 +108,10 @@ def test_an_integer_in_place_of_a_weight_is_refused_by_name(tmp_path):
     torch.save(state, tmp_path / "x.pt")
     with pytest.raises(CheckpointError, match=r"layers\.1\.weight holds int8"):
         build_for(open_checkpoint(tmp_path / "x.pt"), "mlp")
+
+
+@pytest.mark.parametrize("size", ["width", "depth"])
+def test_sizes_that_the_tensors_do_not_have_take_no_memory(tmp_path, size):
+    checkpoint = saved(tmp_path, {"layers.0.weight": torch.eye(3)})
+    with pytest.raises(CheckpointError, match=f"an mlp of {size} 10,000,000,000"):
+        build_for(checkpoint, "mlp", {size: 10**10})
