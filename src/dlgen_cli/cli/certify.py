@@ -33,8 +33,8 @@ class CertifyCommand(
 def certify(options: CertifyCommand) -> None:
     """Certify the risk of a checkpoint on labelled examples, in every way that applies.
 
-    The holdout, Occam's bound of the compressed network and PAC-Bayes in kl form share delta;
-    the best is named. Bounds on the gap stand beside them.
+    The holdout, Occam's bound and PAC-Bayes in kl form share delta; the best
+    is named. Bounds on the gap stand beside them.
     """
     from dlgen_cli.audit.certify import certify as run
 
