@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors, natural_key
 from dlgen_cli.checkpoints.factored import FactoredIndex
-from dlgen_cli.checkpoints.run_config import HEADER_KEY, RunConfig, parse_config
+from dlgen_cli.checkpoints.run_config import HEADER_KEY, RETRAIN, RunConfig, parse_config
 from dlgen_cli.errors import CheckpointError
 
 _MOST_DIGITS = 18  # of a sample count
@@ -36,7 +36,8 @@ def open_safetensors(
         config: what that directory records; without one, the header's metadata is asked.
 
     Raises:
-        CheckpointError: the file is truncated or malformed.
+        CheckpointError: the file is truncated or malformed, or records another run than its
+            directory.
     """
     try:
         handle: Any = safe_open(path, framework="pt")
@@ -60,8 +61,13 @@ def open_safetensors(
         tensor: torch.Tensor = handle.get_tensor(stored_name)
         return tensor
 
-    if config is None:
-        config = _recorded_config(metadata, path)
+    recorded = _recorded_config(metadata, path)
+    if config is not None and recorded not in (None, config):
+        raise CheckpointError(
+            f"{path} records another run than the config.json beside it.",
+            remedy=f"Put back the weights of that run. {RETRAIN}",
+        )
+    config = config or recorded
     return Checkpoint(
         path=directory or path,
         format="run" if directory else "safetensors",
@@ -71,6 +77,7 @@ def open_safetensors(
         config=config,
         examples=config["examples"] if config else _recorded_examples(metadata),
         architecture=config["architecture"] if config else metadata.get("architecture"),
+        is_initial=config is not None and metadata.get("tensors") == "initial",
     )
 
 
