@@ -234,7 +234,8 @@ def _labelled(
     if synthetic:
         raise DataError(
             f"{synthetic} of the {len(recorded['indices'])} examples that trained this run were "
-            f"drawn at random; they are not in {data}, so its risk on its sample cannot be evaluated.",
+            f"drawn at random; they are not in {data}, so its risk on its sample cannot be "
+            "evaluated.",
             remedy="Leave out --data, or take a run on standard or mixed-adversarial.",
         )
     places = _places(source, pool, recorded["image_hashes"], recorded["indices"], data)
