@@ -325,12 +325,13 @@ def gibbs_lines(draws: int, frozen: Sequence[str], *, relative: bool) -> list[As
         ),
     ]
     if frozen:
-        lines.append(
+        lines += [
             verified(
                 "Frozen parameters cost nothing.",
                 f"{len(frozen)} tensors equal every anchor's, entry by entry, first {frozen[0]}.",
-            )
-        )
+            ),
+            declared("What is frozen was fixed before the sample.", "As given with --freeze."),
+        ]
     if relative:
         lines.append(
             verified(

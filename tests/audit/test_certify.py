@@ -212,6 +212,7 @@ def test_frozen_parameters_cost_nothing_and_must_equal_the_anchor(copy: Path):
     assert refused.exit_code == 2
     assert "layers.1.weight differs from the anchor" in refused.stderr
     report = certify(copy, "--freeze", "layers.2.*", "--sigma", "0.3")
+    assert line_of(bound_of(report, GIBBS), "What is frozen")["status"] == "declared"
     terms = bound_of(report, GIBBS)["terms"]
     assert all("layers.2" not in str(row) for row in terms["anchors"][0].get("contributions", []))
     whole = certify(copy, "--sigma", "0.3")
