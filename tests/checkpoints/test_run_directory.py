@@ -112,7 +112,8 @@ def test_the_unfinished_state_is_replaced_and_removed(tmp_path: Path):
         run_directory.write_partial(directory, {"epoch": epoch})
         partial = run_directory.partial_directory(directory)
         assert run_directory.read_resume(partial)["epoch"] == epoch
-        assert [path.name for path in partial.iterdir()] == ["resume.pt"]
+        names = sorted(path.name for path in partial.iterdir())
+        assert names == ["metrics.jsonl", "resume.pt"]
     assert not directory.exists()
     run_directory.write_run_directory(directory, contents())
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
