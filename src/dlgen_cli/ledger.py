@@ -255,6 +255,23 @@ def spent_line(why: str, gone: int, left: int, *, enough: bool) -> Assumption:
     return violated(statement, f"{gone:,} examples trained it; {left:,} would be left.")
 
 
+def untraced_anchor_line(name: str, source: str) -> Assumption:
+    """An anchor that was trained on nobody knows which examples of the sample's source."""
+    return violated(
+        f"No example of the bound's sample trained the anchor {name}.",
+        f"It records training on examples of {source}, but not on which; name it inside its run's "
+        "directory.",
+    )
+
+
+def shared_anchor_line(name: str, shared: int) -> Assumption:
+    """An anchor that was trained on examples that m counts."""
+    return violated(
+        f"No example of the bound's sample trained the anchor {name}.",
+        f"{shared:,} examples trained both; with --data they leave the sample of pac_bayes.kl.",
+    )
+
+
 def holdout_lines(
     origin: str, count: int, overlap: int, *, recorded: bool
 ) -> tuple[Assumption, ...]:
@@ -308,12 +325,13 @@ def gibbs_lines(draws: int, frozen: Sequence[str], *, relative: bool) -> list[As
         ),
     ]
     if frozen:
-        lines.append(
+        lines += [
             verified(
                 "Frozen parameters cost nothing.",
                 f"{len(frozen)} tensors equal every anchor's, entry by entry, first {frozen[0]}.",
-            )
-        )
+            ),
+            declared("What is frozen was fixed before the sample.", "As given with --freeze."),
+        ]
     if relative:
         lines.append(
             verified(

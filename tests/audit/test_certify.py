@@ -1,5 +1,6 @@
 """Certificates of a run on digits: what is counted, and what is found to be violated."""
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -7,10 +8,13 @@ from pathlib import Path
 import pytest
 import scipy.stats
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from dlgen_cli import training
+from dlgen_cli.audit.samples import find_samples
+from dlgen_cli.checkpoints import open_checkpoint
 from dlgen_cli.cli.app import app
 from dlgen_cli.datasets import load_source
 
@@ -199,7 +203,8 @@ def test_frozen_parameters_cost_nothing_and_must_equal_the_anchor(copy: Path):
     init = load_file(copy / "init.safetensors")
     model = load_file(copy / "model.safetensors")
     moved = {**init, "layers.2.weight": model["layers.2.weight"]}
-    metadata = {}
+    with safe_open(copy / "init.safetensors", framework="pt") as file:
+        metadata = file.metadata()
     save_file(moved, copy / "init.safetensors", metadata)
     refused = invoke(
         "certify", copy, "--data", "digits", "--freeze", "layers.1.*", "--draws", "10", "--b", "8"
@@ -207,6 +212,7 @@ def test_frozen_parameters_cost_nothing_and_must_equal_the_anchor(copy: Path):
     assert refused.exit_code == 2
     assert "layers.1.weight differs from the anchor" in refused.stderr
     report = certify(copy, "--freeze", "layers.2.*", "--sigma", "0.3")
+    assert line_of(bound_of(report, GIBBS), "What is frozen")["status"] == "declared"
     terms = bound_of(report, GIBBS)["terms"]
     assert all("layers.2" not in str(row) for row in terms["anchors"][0].get("contributions", []))
     whole = certify(copy, "--sigma", "0.3")
@@ -277,3 +283,78 @@ def test_saved_draws_are_taken_up(directory: Path, tmp_path: Path):
     result = invoke("certify", directory, "--data", "digits", *words)
     assert result.exit_code == 2
     assert "holds no saved draws" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def trained_anchor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("anchors") / "run"
+    training.run(training.make_recipe({"source": "digits", "seed": 5, "epochs": 1}), path)
+    return path
+
+
+@pytest.mark.parametrize("how", ["copied", "renamed", "linked", "in place"])
+def test_a_trained_anchor_is_known_wherever_it_lies(
+    directory: Path, trained_anchor: Path, tmp_path: Path, how: str
+):
+    weights = trained_anchor / "model.safetensors"
+    anchor = tmp_path / ("init.safetensors" if how == "renamed" else "anchor.safetensors")
+    if how == "linked":
+        anchor.symlink_to(weights)
+    elif how == "in place":
+        anchor = weights
+    else:
+        shutil.copy(weights, anchor)
+    report = certify(directory, "--anchors", str(anchor), "--sigma", "0.3")
+    for theorem in (GIBBS, "pac_bayes.anchors", "pac_bayes.mixture", "pac_bayes.pinsker"):
+        bound = bound_of(report, theorem)
+        assert (bound["status"], bound["value"]) == ("not_applicable", None)
+        assert line_of(bound, "trained the anchor")["status"] == "violated"
+
+
+def test_an_initialization_of_another_run_is_an_anchor(directory: Path, trained_anchor: Path):
+    anchor = trained_anchor / "init.safetensors"
+    bound = bound_of(certify(directory, "--anchors", str(anchor), "--sigma", "0.3"), GIBBS)
+    assert bound["value"] is not None
+
+
+def test_weights_of_another_run_are_refused(copy: Path, trained_anchor: Path):
+    shutil.copy(trained_anchor / "model.safetensors", copy / "model.safetensors")
+    result = invoke("certify", copy, "--data", "digits")
+    assert result.exit_code == 2
+    assert "records another run than the config.json beside it" in result.stderr
+
+
+def test_examples_that_the_weights_do_not_record_are_refused(copy: Path):
+    labels = load_file(copy / "labels.safetensors")
+    swapped = labels["image_hashes"][0].clone()
+    labels["image_hashes"][0] = labels["holdout_hashes"][0]
+    labels["holdout_hashes"][0] = swapped
+    save_file(labels, copy / "labels.safetensors")
+    result = invoke("certify", copy, "--data", "digits")
+    assert result.exit_code == 2
+    assert "are not those that its weights record" in result.stderr
+
+
+def test_a_file_outside_its_run_keeps_its_scale(directory: Path, tmp_path: Path):
+    path = tmp_path / "lone.safetensors"
+    shutil.copy(directory / "model.safetensors", path)
+    samples = find_samples(open_checkpoint(path), "digits", None)
+    assert samples.scale == find_samples(open_checkpoint(directory), "digits", None).scale == 0.125
+
+
+def test_equal_images_in_the_holdout_keep_their_own_labels(tmp_path: Path):
+    from PIL import Image
+
+    for split, name in itertools.product(("train", "test"), "ab"):
+        (tmp_path / "data" / split / name).mkdir(parents=True)
+        for level in range(10):
+            path = tmp_path / "data" / split / name / f"{level}.png"
+            Image.new("L", (8, 8), level).save(path)
+    source = str(tmp_path / "data")
+    recipe = training.make_recipe(
+        {"source": source, "architecture": "mlp", "epochs": 0, "holdout": 14, "m": 2}
+    )
+    training.run(recipe, tmp_path / "run")
+    held = load_file(tmp_path / "run" / "labels.safetensors")["holdout_indices"]
+    samples = find_samples(open_checkpoint(tmp_path / "run"), source, None)
+    assert samples.holdout.labels.tolist() == (held // 10).tolist()

@@ -123,3 +123,11 @@ def test_a_source_is_a_name_or_a_directory(folder: Path):
     assert len(load_source(str(folder)).train) == 9
     with pytest.raises(UsageError, match="neither a known source nor a directory"):
         load_source("imagenet")
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_more_than_8_bits_are_refused_and_not_clipped(folder: Path, kind: type):
+    path = next((folder / "train").rglob("*.png")).with_suffix(".tif")
+    Image.fromarray(np.full((6, 5), 300).astype(kind)).save(path)
+    with pytest.raises(DataError, match=f"{path.name} has more than 8 bits"):
+        load_image_folder(folder)

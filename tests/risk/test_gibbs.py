@@ -143,6 +143,9 @@ def test_a_resumed_run_is_the_uninterrupted_one(network, sample, kind, tmp_path)
     for change in ({"seed": 8}, {"count": 51}, {"batch": 8}, {"scale": 0.5}):
         with pytest.raises(UsageError, match="other settings"):
             gibbs_errors(network, several, *sample, **{**settings, **change}, state=state)
+    for change in ({"done": -3}, {"done": 51}, {"errors": [[0]]}):
+        with pytest.raises(UsageError, match="damaged"):
+            gibbs_errors(network, several, *sample, **settings, state={**state, **change})
     with pytest.raises(UsageError, match="damaged"):
         gibbs_errors(network, several, *sample, **settings, state={**state, "noise": None})
 

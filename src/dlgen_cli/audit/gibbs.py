@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlgen_cli import bounds, ledger
+from dlgen_cli.audit.anchors import spend
 from dlgen_cli.audit.options import DataOptions
 from dlgen_cli.audit.pac_bayes import anchor_paths
 from dlgen_cli.audit.plan import Inputs
-from dlgen_cli.audit.samples import Samples, training_hashes
+from dlgen_cli.audit.samples import Samples
 from dlgen_cli.bounds.arithmetic import to_float, upward
 from dlgen_cli.errors import UsageError
 from dlgen_cli.records import Assumption, Bound
@@ -92,8 +93,8 @@ def prepare_gibbs(
 
     paths, from_run = anchor_paths(inputs.options)
     opened = open_anchors(paths, inputs.checkpoint)
-    for path in paths:
-        samples = _spend(path, samples)
+    for one in opened:
+        samples = spend(one, samples)
     folded = open_folded(inputs.checkpoint, inputs.read)
     located = [
         (one.name, coordinates(inputs.read.network, CheckpointTensors(one.source)))
@@ -149,14 +150,6 @@ def _lines(
         *ledger.anchor_lines(names, from_run=from_run),
         *ledger.gibbs_lines(data.draws, frozen, relative=data.relative),
     ]
-
-
-def _spend(path: Path, samples: Samples) -> Samples:
-    """Take the examples that trained an anchor out of the sample."""
-    if path.name == "init.safetensors":
-        return samples
-    spent = training_hashes(path)
-    return samples if spent is None else samples.without(spent, f"the anchor {path.name}")
 
 
 def _frozen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dlgen_cli import bounds, ledger
+from dlgen_cli.audit.anchors import shared_lines
 from dlgen_cli.audit.options import AuditOptions
 from dlgen_cli.audit.parameters import hypothesis_of
 from dlgen_cli.audit.plan import Inputs, Plan
@@ -35,6 +36,7 @@ def plan_pac_bayes(inputs: Inputs) -> Plan:
         *ledger.parameter_lines(inputs.checkpoint, inputs.read),
         ledger.bounded_loss_line(),
         *ledger.anchor_lines([anchor.name for anchor in opened], from_run=from_run),
+        *shared_lines(opened, inputs.checkpoint),
     ]
 
     def evaluate(delta: float) -> list[Bound]:

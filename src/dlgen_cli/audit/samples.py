@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: Fewer examples than this carry no PAC-Bayes-kl bound.
 LEAST_EXAMPLES = 8
 
+_RECORDED = ("image_hashes", "indices", "labels", "holdout_hashes", "holdout_indices")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
@@ -89,7 +91,7 @@ def find_samples(checkpoint: Checkpoint, data: str, m: int | None) -> Samples:
     source = open_data(data)
     recorded = _recorded(checkpoint)
     if recorded is None:
-        samples = _declared(source, data)
+        samples = _declared(checkpoint, source, data)
     else:
         samples = _of_run(checkpoint, source, recorded, data)
     count = len(samples.bound)
@@ -120,36 +122,43 @@ def open_data(data: str) -> SourceData:
     return load_source("cifar10", path)
 
 
-def training_hashes(path: Path) -> Tensor | None:
-    """Hashes of the images that a file of a run was trained on; None where nothing is recorded.
+def training_hashes(checkpoint: Checkpoint) -> Tensor | None:
+    """Hashes of the images that a checkpoint of a run was trained on; None where not on record.
 
     Args:
-        path: a checkpoint directory of ``dlgen train``, or a file in one.
+        checkpoint: opened; the directory that it stands in holds the record.
     """
     from dlgen_cli.checkpoints import run_directory
 
-    directory = path if path.is_dir() else path.parent
-    if not run_directory.is_run_directory(directory):
+    directory = run_directory.find_run_directory(checkpoint)
+    if directory is None:
         return None
     return run_directory.read_labels(directory).get("image_hashes")
+
+
+def count_shared(hashes: Tensor, others: Tensor) -> int:
+    """How many images of one list are in another, by their hashes."""
+    others_keys = _keys(others)
+    return sum(key in others_keys for key in _ordered_keys(hashes))
 
 
 def _recorded(checkpoint: Checkpoint) -> dict[str, Tensor] | None:
     from dlgen_cli.checkpoints import run_directory
 
-    directory = checkpoint.path if checkpoint.path.is_dir() else checkpoint.path.parent
-    if checkpoint.config is None or not run_directory.is_run_directory(directory):
+    directory = run_directory.find_run_directory(checkpoint)
+    if checkpoint.config is None or directory is None:
         return None
     labels = run_directory.read_labels(directory)
-    if "image_hashes" not in labels:
+    missing = [name for name in _RECORDED if name not in labels]
+    if missing:
         raise DataError(
-            f"{directory} records no hashes of its images, so that its sample cannot be found.",
+            f"{directory} records no {missing[0]}, so that its sample cannot be found.",
             remedy="Train the run again with this version of dlgen.",
         )
     return labels
 
 
-def _declared(source: SourceData, data: str) -> Samples:
+def _declared(checkpoint: Checkpoint, source: SourceData, data: str) -> Samples:
     from dlgen_cli.datasets import hash_images
 
     hashes = hash_images(source.train.images)
@@ -161,7 +170,7 @@ def _declared(source: SourceData, data: str) -> Samples:
         holdout=source.test,
         holdout_origin="test",
         test=source.test,
-        scale=1.0,
+        scale=checkpoint.config["input"]["scale"] if checkpoint.config else 1.0,
         sample_lines=(ledger.declared_sample_line(data, len(source.train)),),
         holdout_lines=ledger.holdout_lines("test", len(source.test), overlap, recorded=False),
     )
@@ -170,16 +179,24 @@ def _declared(source: SourceData, data: str) -> Samples:
 def _of_run(
     checkpoint: Checkpoint, source: SourceData, recorded: dict[str, Tensor], data: str
 ) -> Samples:
-    from dlgen_cli.datasets import hash_images
+    from dlgen_cli.datasets import digest_examples, hash_images
 
-    pool = {key: place for place, key in enumerate(_ordered_keys(hash_images(source.train.images)))}
     config = checkpoint.config
     assert config is not None  # noqa: S101  the caller has looked
+    if config.get("classes", list(source.classes)) != list(source.classes):
+        raise DataError(
+            f"The classes of {data} are not those of the run.",
+            remedy="Give --data the source that the run was trained on.",
+        )
+    pool = _ordered_keys(hash_images(source.train.images))
     bound = _labelled(source, pool, recorded, data)
+    if digest_examples(bound) != config["examples_sha256"]:
+        raise DataError(
+            f"The examples that {checkpoint.path} lists are not those that its weights record.",
+            remedy="Take the run's directory as it was written, or train the run again.",
+        )
     spent = _keys(recorded["image_hashes"])
-    held = [pool[key] for key in _ordered_keys(recorded["holdout_hashes"]) if key in pool]
-    if len(held) < len(recorded["holdout_hashes"]):
-        raise _other_data(data, len(recorded["holdout_hashes"]) - len(held))
+    held = _places(source, pool, recorded["holdout_hashes"], recorded["holdout_indices"], data)
     holdout, origin = _never_seen(source, held)
     unseen = hash_images(holdout.images)
     return Samples(
@@ -206,33 +223,50 @@ def _never_seen(source: SourceData, held: Sequence[int]) -> tuple[Split, str]:
 
 
 def _labelled(
-    source: SourceData, pool: dict[bytes, int], recorded: dict[str, Tensor], data: str
+    source: SourceData, pool: Sequence[bytes], recorded: dict[str, Tensor], data: str
 ) -> Split:
     """The images of the run, found by their hashes, with the labels that it used."""
     import torch
 
     from dlgen_cli.datasets import Split
 
-    keys = _ordered_keys(recorded["image_hashes"])
     synthetic = int((recorded["indices"] < 0).sum())
     if synthetic:
         raise DataError(
-            f"{synthetic} of the {len(keys)} examples that trained this run were drawn at random; "
-            f"they are not in {data}, so its risk on its sample cannot be evaluated.",
+            f"{synthetic} of the {len(recorded['indices'])} examples that trained this run were "
+            f"drawn at random; they are not in {data}, so its risk on its sample cannot be "
+            "evaluated.",
             remedy="Leave out --data, or take a run on standard or mixed-adversarial.",
         )
-    missing = [key for key in keys if key not in pool]
+    places = _places(source, pool, recorded["image_hashes"], recorded["indices"], data)
+    images = source.train.images[torch.tensor(places, dtype=torch.int64)]
+    return Split(images=images, labels=recorded["labels"])
+
+
+def _places(
+    source: SourceData, pool: Sequence[bytes], hashes: Tensor, indices: Tensor, data: str
+) -> list[int]:
+    """Where images stand in the data: at their recorded index, or else wherever their hash is.
+
+    The index tells equal images with different labels apart.
+    """
+    by_index = dict(zip(source.indices.tolist(), range(len(pool)), strict=True))
+    by_hash = {key: place for place, key in enumerate(pool)}
+    found, missing = [], 0
+    for key, index in zip(_ordered_keys(hashes), indices.tolist(), strict=False):
+        place = by_index.get(index)
+        if place is None or pool[place] != key:
+            place = by_hash.get(key)
+        if place is None:
+            missing += 1
+        else:
+            found.append(place)
     if missing:
-        raise _other_data(data, len(missing))
-    places = torch.tensor([pool[key] for key in keys])
-    return Split(images=source.train.images[places], labels=recorded["labels"])
-
-
-def _other_data(data: str, missing: int) -> DataError:
-    return DataError(
-        f"{missing} images of the run are not among the training images of {data}.",
-        remedy="Give --data the source that the run was trained on.",
-    )
+        raise DataError(
+            f"{missing} images of the run are not among the training images of {data}.",
+            remedy="Give --data the source that the run was trained on.",
+        )
+    return found
 
 
 def _ordered_keys(hashes: Tensor) -> list[bytes]:

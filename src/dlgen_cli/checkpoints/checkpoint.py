@@ -71,6 +71,7 @@ class Checkpoint:
         config: what `dlgen train` recorded; None in a checkpoint of another origin.
         examples: training examples that the checkpoint records; None where it does not.
         architecture: name of the architecture that it records; None where it does not.
+        is_initial: whether it records that its tensors are those before the first step.
         notes: what a reader should know of how the tensors were found.
         left_aside: what the file holds beside the network, such as an optimizer's state.
     """
@@ -83,6 +84,7 @@ class Checkpoint:
     config: RunConfig | None = None
     examples: int | None = None
     architecture: str | None = None
+    is_initial: bool = False
     notes: tuple[str, ...] = ()
     left_aside: tuple[SkippedLayer, ...] = ()
 

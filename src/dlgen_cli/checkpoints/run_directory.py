@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 import torch
@@ -36,10 +36,14 @@ from dlgen_cli.checkpoints.run_config import (
 )
 from dlgen_cli.errors import CheckpointError, TrainingError
 
+if TYPE_CHECKING:
+    from dlgen_cli.checkpoints.checkpoint import Checkpoint
+
 __all__ = [
     "CONFIG_FILE",
     "RunConfig",
     "RunContents",
+    "find_run_directory",
     "is_run_directory",
     "partial_directory",
     "read_config",
@@ -96,6 +100,20 @@ def is_run_directory(directory: Path) -> bool:
     is_whole = config.is_file() and (directory / MODEL_FILE).is_file()
     is_small = is_whole and config.stat().st_size <= _MOST_CONFIG
     return is_small and SCHEMA_FAMILY in config.read_bytes()
+
+
+def find_run_directory(checkpoint: Checkpoint) -> Path | None:
+    """The directory of the finished run that a checkpoint belongs to, links followed.
+
+    Returns:
+        None where no run stands there, or the checkpoint records another one.
+    """
+    path = checkpoint.path.resolve()
+    directory = path if path.is_dir() else path.parent
+    if not is_run_directory(directory):
+        return None
+    is_its_own = checkpoint.config is None or checkpoint.config == read_config(directory)
+    return directory if is_its_own else None
 
 
 def read_labels(directory: Path) -> dict[str, Tensor]:

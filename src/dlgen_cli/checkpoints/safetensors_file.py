@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors, natural_key
 from dlgen_cli.checkpoints.factored import FactoredIndex
 from dlgen_cli.checkpoints.json_text import MOST_BYTES, parse_object
-from dlgen_cli.checkpoints.run_config import HEADER_KEY, RunConfig, parse_config
+from dlgen_cli.checkpoints.run_config import HEADER_KEY, RETRAIN, RunConfig, parse_config
 from dlgen_cli.checkpoints.stored import (
     MOST_TENSORS,
     SourceFile,
@@ -68,7 +68,8 @@ def open_safetensors(
         config: what that directory records; without one, the header's metadata is asked.
 
     Raises:
-        CheckpointError: the file is truncated or malformed.
+        CheckpointError: the file is truncated or malformed, or records another run than its
+            directory.
     """
     stored, metadata = read_header(path)
     factored = FactoredIndex(metadata, str(path))
@@ -78,8 +79,13 @@ def open_safetensors(
         load = partial(_decode, factored, name, stored)
         found[name] = StoredTensor(shape=shape, dtype="factors", reason="", load=load)
     tensors = {name: found[name] for name in sorted(found, key=natural_key)}
-    if config is None:
-        config = _recorded_config(metadata, path)
+    recorded = _recorded_config(metadata, path)
+    if config is not None and recorded not in (None, config):
+        raise CheckpointError(
+            f"{path} records another run than the config.json beside it.",
+            remedy=f"Put back the weights of that run. {RETRAIN}",
+        )
+    config = config or recorded
     return Checkpoint(
         path=directory or path,
         format="run" if directory else "safetensors",
@@ -89,6 +95,7 @@ def open_safetensors(
         config=config,
         examples=config["examples"] if config else _recorded_examples(metadata),
         architecture=config["architecture"] if config else metadata.get("architecture"),
+        is_initial=config is not None and metadata.get("tensors") == "initial",
     )
 
 

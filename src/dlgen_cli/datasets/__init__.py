@@ -1,6 +1,6 @@
 """Labelled images: where they come from, how they are split, how they are scaled."""
 
-from dlgen_cli.datasets.identity import hash_images
+from dlgen_cli.datasets.identity import digest_examples, hash_images
 from dlgen_cli.datasets.scaling import input_scale, scaled
 from dlgen_cli.datasets.sources import load_source, require_source, source_names
 from dlgen_cli.datasets.splits import SourceData, Split
@@ -8,6 +8,7 @@ from dlgen_cli.datasets.splits import SourceData, Split
 __all__ = [
     "SourceData",
     "Split",
+    "digest_examples",
     "hash_images",
     "input_scale",
     "load_source",

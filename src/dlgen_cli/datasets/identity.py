@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dlgen_cli.datasets.splits import Split
+
 #: Bytes kept of each SHA-256: two different images agree with probability 2^-128.
 HASH_BYTES = 16
 
@@ -26,3 +28,11 @@ def hash_images(images: Tensor) -> Tensor:
     digests = b"".join(hashlib.sha256(kind + row.tobytes()).digest()[:HASH_BYTES] for row in rows)
     flat = np.frombuffer(digests, dtype=np.uint8).copy()
     return torch.from_numpy(flat).reshape(-1, HASH_BYTES)
+
+
+def digest_examples(examples: Split) -> str:
+    """SHA-256 of the stored images' bytes followed by the labels' bytes, as hexadecimal digits."""
+    result = hashlib.sha256()
+    for tensor in (examples.images, examples.labels):
+        result.update(tensor.contiguous().numpy().data)
+    return result.hexdigest()

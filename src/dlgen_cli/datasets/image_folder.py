@@ -150,6 +150,11 @@ def _decode(path: Path, *, grey: bool) -> np.ndarray:
 
     try:
         with Image.open(path) as image:
+            if image.mode[0] in "IF":  # converting these would clip them at 255
+                raise DataError(
+                    f"{path} has more than 8 bits for each value; 8 were expected.",
+                    remedy="Convert it to 8 bits.",
+                )
             pixels = np.asarray(image.convert("L" if grey else "RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _damaged(path, error) from error

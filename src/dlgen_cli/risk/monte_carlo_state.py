@@ -97,6 +97,7 @@ def resume(run: MonteCarlo, state: Mapping[str, Any]) -> None:
             "The saved Monte Carlo run has other settings, weights, data or another device.",
             remedy="Start without it.",
         )
+    distributions = len(run.errors)
     try:
         run.done = int(state["done"])
         run.errors = [[int(errors) for errors in one] for one in state["errors"]]
@@ -106,6 +107,12 @@ def resume(run: MonteCarlo, state: Mapping[str, Any]) -> None:
         raise UsageError(
             f"The saved Monte Carlo run is damaged: {error}.", remedy="Start without it."
         ) from error
+    if not 0 <= run.done <= run.count or len(run.errors) != distributions:
+        raise UsageError(
+            f"The saved Monte Carlo run is damaged: {run.done} of {run.count} draws for "
+            f"{len(run.errors)} of {distributions} distributions.",
+            remedy="Start without it.",
+        )
 
 
 def _generator(seed: int, purpose: str, device: torch.device) -> torch.Generator:

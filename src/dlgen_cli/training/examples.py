@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,11 +141,3 @@ def _shares(recipe: Recipe, pool: int) -> tuple[Tensor, Tensor]:
     held = order[: recipe.holdout].sort().values
     kept = order[recipe.holdout : recipe.holdout + count].sort().values
     return held, kept
-
-
-def digest(examples: Split) -> str:
-    """SHA-256 of the stored images' bytes followed by the labels' bytes, as hexadecimal digits."""
-    result = hashlib.sha256()
-    for tensor in (examples.images, examples.labels):
-        result.update(tensor.contiguous().numpy().data)
-    return result.hexdigest()

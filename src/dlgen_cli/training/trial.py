@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from dlgen_cli import architectures
+from dlgen_cli.datasets import digest_examples
 from dlgen_cli.errors import CheckpointError, DataError, UsageError
 from dlgen_cli.training.computation import Computation, memory_format
-from dlgen_cli.training.examples import DeviceExamples, RunExamples, digest, prepare_examples
+from dlgen_cli.training.examples import DeviceExamples, RunExamples, prepare_examples
 from dlgen_cli.training.loop import (
     EpochSummary,
     clamp_parameters,
@@ -110,7 +111,7 @@ def start_trial(recipe: Recipe, computation: Computation, data_dir: Path | None 
         recipe=recipe,
         computation=computation,
         examples=examples,
-        examples_sha256=digest(examples.train),
+        examples_sha256=digest_examples(examples.train),
         train=examples.on(examples.train, device, layout),
         test=examples.on(examples.test, device, layout),
         network=network,

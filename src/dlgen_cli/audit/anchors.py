@@ -1,0 +1,59 @@
+"""Which anchors were trained on the bound's sample, by what their files record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dlgen_cli import ledger
+from dlgen_cli.audit.samples import Samples, count_shared, training_hashes
+from dlgen_cli.records import Assumption
+
+if TYPE_CHECKING:
+    from dlgen_cli.checkpoints import Checkpoint
+    from dlgen_cli.checkpoints.anchors import AnchorTensors
+
+
+def spend(anchor: AnchorTensors, samples: Samples) -> Samples:
+    """Take the examples that trained an anchor out of the sample.
+
+    An anchor that records training on the same source, but not on which examples, withholds the
+    certificate. One that records nothing is what the user declares it to be.
+
+    Args:
+        anchor: opened.
+        samples: behind the certificate.
+    """
+    if anchor.source.is_initial:
+        return samples
+    spent = training_hashes(anchor.source)
+    if spent is not None:
+        return samples.without(spent, f"the anchor {anchor.name}")
+    config = anchor.source.config
+    if config is None or config["source"] != samples.source:
+        return samples
+    line = ledger.untraced_anchor_line(anchor.name, config["source"])
+    return replace(samples, sample_lines=(*samples.sample_lines, line))
+
+
+def shared_lines(anchors: Sequence[AnchorTensors], checkpoint: Checkpoint) -> list[Assumption]:
+    """A violated line for every anchor that was trained on what trained the checkpoint.
+
+    Args:
+        anchors: opened.
+        checkpoint: what they are the anchors of; m counts all examples that trained it.
+    """
+    own, config = training_hashes(checkpoint), checkpoint.config
+    lines = []
+    for anchor in anchors:
+        facts = anchor.source.config
+        if anchor.source.is_initial:
+            continue
+        spent = training_hashes(anchor.source)
+        if spent is not None and own is not None:
+            shared = count_shared(own, spent)
+            lines += [ledger.shared_anchor_line(anchor.name, shared)] if shared else []
+        elif facts is not None and config is not None and facts["source"] == config["source"]:
+            lines.append(ledger.untraced_anchor_line(anchor.name, facts["source"]))
+    return lines
