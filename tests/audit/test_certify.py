@@ -142,6 +142,10 @@ def test_the_report_verifies(report: dict, tmp_path: Path):
     bound_of(tampered, GIBBS)["terms"]["errors"] -= 1
     path.write_text(json.dumps(tampered))
     assert invoke("verify", path).exit_code == 1
+    tampered = json.loads(json.dumps(report))
+    tampered["results"]["verdict"] = "PAC-Bayes wins."
+    path.write_text(json.dumps(tampered))
+    assert invoke("verify", path).exit_code == 1
     for name in ("risk_upper", "examples"):
         tampered = json.loads(json.dumps(report))
         tampered["results"]["certificates"][0][name] *= 0.5
@@ -358,3 +362,10 @@ def test_equal_images_in_the_holdout_keep_their_own_labels(tmp_path: Path):
     held = load_file(tmp_path / "run" / "labels.safetensors")["holdout_indices"]
     samples = find_samples(open_checkpoint(tmp_path / "run"), source, None)
     assert samples.holdout.labels.tolist() == (held // 10).tolist()
+
+
+@pytest.mark.parametrize("share", ["0", "0.02", "1"])
+def test_the_monte_carlo_step_takes_a_part_of_its_certificates_share(directory: Path, share: str):
+    result = invoke("certify", directory, "--data", "digits", "--delta-monte-carlo", share)
+    assert result.exit_code == 2
+    assert "between 0 and the certificate's failure probability 0.0166667" in result.stderr

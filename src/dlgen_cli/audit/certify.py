@@ -10,7 +10,7 @@ from dlgen_cli import bounds
 from dlgen_cli.audit import PLANNERS, report_of
 from dlgen_cli.audit.gathering import gather
 from dlgen_cli.audit.gibbs import THEOREM as GIBBS
-from dlgen_cli.audit.gibbs import DrawProgress, prepare_gibbs
+from dlgen_cli.audit.gibbs import DrawProgress, monte_carlo_share, prepare_gibbs
 from dlgen_cli.audit.measuring import Progress
 from dlgen_cli.audit.occam import THEOREM as OCCAM
 from dlgen_cli.audit.occam import prepare_occam
@@ -18,10 +18,9 @@ from dlgen_cli.audit.options import AuditOptions, DataOptions
 from dlgen_cli.audit.pac_bayes import anchor_paths
 from dlgen_cli.audit.plan import Family, Inputs
 from dlgen_cli.audit.samples import Samples, find_samples
+from dlgen_cli.bounds.verdict import HOLDOUT, verdict
 from dlgen_cli.errors import UsageError
 from dlgen_cli.records import Bound, Headline, Report
-
-HOLDOUT = "holdout.clopper_pearson"
 
 _Evaluate = Callable[[float], Bound]
 
@@ -60,6 +59,8 @@ def certify(
     share = options.delta / len(theorems)
     while share * len(theorems) > options.delta:
         share = math.nextafter(share, 0.0)
+    if has_anchor:
+        monte_carlo_share(data.delta_monte_carlo, share)  # refuse before any draw
     errors = _errors(inputs, samples)
     evaluators: dict[str, _Evaluate] = {
         HOLDOUT: _holdout(samples, errors["holdout"]),
@@ -173,38 +174,5 @@ def _results(
             for bound in certificates
         ],
         "best": headline.theorem if headline else None,
-        "verdict": _verdict(certificates, headline),
+        "verdict": verdict({bound.theorem: bound.value for bound in certificates}),
     }
-
-
-def _verdict(certificates: Sequence[Bound], headline: Headline | None) -> str:
-    """Who wins, in plain words."""
-    if headline is None or headline.value is None:
-        return "No certificate applies."
-    values = {bound.theorem: bound.value for bound in certificates if bound.value is not None}
-    if headline.value >= 1:
-        return "Every certificate is vacuous: nothing is said about the risk."
-    holdout = values.get(HOLDOUT)
-    theory = [(value, name) for name, value in values.items() if name != HOLDOUT]
-    if holdout is None:
-        return f"{headline.theorem} certifies a risk of at most {_shown(headline.value)}."
-    if not theory or min(theory)[0] >= 1:
-        return (
-            f"The holdout certifies a risk of at most {_shown(holdout)}; from the training "
-            "examples theory certifies nothing."
-        )
-    value, name = min(theory)
-    if value < holdout:
-        return (
-            f"{name} certifies a risk of at most {_shown(value)} from the training examples and "
-            f"beats the holdout's {_shown(holdout)}."
-        )
-    return (
-        f"The holdout certifies a risk of at most {_shown(holdout)}; from the training examples "
-        f"theory certifies {_shown(value)} ({name})."
-    )
-
-
-def _shown(value: float) -> str:
-    """Four digits, rounded up."""
-    return f"{math.ceil(value * 10_000) / 10_000:.4f}"

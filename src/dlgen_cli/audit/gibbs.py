@@ -57,20 +57,29 @@ class GibbsCertificate:
         Raises:
             UsageError: that step alone is to fail with probability delta or more.
         """
-        monte_carlo = self.delta_monte_carlo
-        if monte_carlo is None:
-            monte_carlo = delta / _MONTE_CARLO_SHARE
-        if not 0 < monte_carlo < delta:
-            raise UsageError(
-                f"--delta-monte-carlo is {monte_carlo:g}; a number between 0 and the "
-                f"certificate's failure probability {delta:g} was expected."
-            )
+        monte_carlo = monte_carlo_share(self.delta_monte_carlo, delta)
         left = math.nextafter(delta - monte_carlo, 0.0)
         while Decimal(left) + Decimal(monte_carlo) > Decimal(delta):
             left = math.nextafter(left, 0.0)
         return bounds.kl_risk(
             self.anchors, self.counts, self.examples, left, monte_carlo, self.lines
         )
+
+
+def monte_carlo_share(given: float | None, delta: float) -> float:
+    """The part of delta that the Monte Carlo step may take; a fifth where nothing is given.
+
+    Raises:
+        UsageError: it is not between 0 and delta.
+    """
+    share = delta / _MONTE_CARLO_SHARE if given is None else given
+    if not 0 < share < delta:
+        raise UsageError(
+            f"--delta-monte-carlo is {share:g}; a number between 0 and the certificate's failure "
+            f"probability {delta:g} was expected.",
+            remedy="Leave it out, or give less.",
+        )
+    return share
 
 
 def prepare_gibbs(

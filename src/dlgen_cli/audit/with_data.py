@@ -27,6 +27,7 @@ def with_data(
         code = occam.prepare_occam(inputs, samples, inputs.options.delta)
         found["compression"] = _joined(plans["compression"], occam.THEOREM, code.evaluate, data)
     if "pac_bayes" in plans:
+        gibbs.monte_carlo_share(data.delta_monte_carlo, inputs.options.delta)  # before any draw
         draws = gibbs.prepare_gibbs(inputs, samples, data)
         found["pac_bayes"] = _joined(plans["pac_bayes"], gibbs.THEOREM, draws.evaluate, data)
     return found

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from dlgen_cli.bounds import margin_lipschitz
+from dlgen_cli.bounds.verdict import verdict
 from dlgen_cli.verification.comparing import Mismatch
 from dlgen_cli.verification.reading import Fields
 
@@ -235,7 +236,9 @@ def check_certificates(report: Fields) -> Iterator[Mismatch]:
         return
     results = report.fields("results")
     bounds = {row.text("theorem"): row for row in report.rows("bounds")}
+    shown = []
     for row in results.rows("certificates"):
+        shown.append(row.text("theorem"))
         bound = bounds.get(row.text("theorem"))
         if bound is None:
             yield _odd(row, "theorem", "one of the report's bounds")
@@ -249,6 +252,11 @@ def check_certificates(report: Fields) -> Iterator[Mismatch]:
         ):
             if row.get(name) != expected:
                 yield Mismatch(where=row.path(name), recorded=row.get(name), recomputed=expected)
+    values = {name: bounds[name].get("value") for name in shown if name in bounds}
+    expected = verdict(values)
+    if results.get("verdict") != expected:
+        recorded = results.get("verdict")
+        yield Mismatch(where=results.path("verdict"), recorded=recorded, recomputed=expected)
     headline = report.get("headline")
     best = None if headline is None else report.fields("headline").get("theorem")
     if results.get("best") != best:

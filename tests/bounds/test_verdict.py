@@ -1,0 +1,22 @@
+"""The sentence that names the winner."""
+
+import pytest
+
+from dlgen_cli.bounds.verdict import HOLDOUT, verdict
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({HOLDOUT: None, "pac_bayes.kl": None}, "No certificate applies."),
+        ({HOLDOUT: 1.0, "pac_bayes.kl": 1.0}, "Every certificate is vacuous"),
+        ({HOLDOUT: 0.1, "pac_bayes.kl": 1.0}, "theory certifies nothing"),
+        ({HOLDOUT: 0.1, "pac_bayes.kl": None}, "theory certifies nothing"),
+        ({HOLDOUT: 0.1, "pac_bayes.kl": 0.3}, "theory certifies 0.3000 (pac_bayes.kl)"),
+        ({HOLDOUT: 0.30001, "pac_bayes.kl": 0.2}, "beats the holdout's 0.3001"),
+        ({HOLDOUT: None, "compression.occam": 0.25}, "compression.occam certifies a risk"),
+        ({HOLDOUT: 1.0, "pac_bayes.kl": 0.9}, "pac_bayes.kl certifies a risk of at most 0.9000"),
+    ],
+)
+def test_the_winner_is_named(values: dict[str, float | None], expected: str):
+    assert expected in verdict(values)
