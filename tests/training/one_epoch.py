@@ -15,7 +15,7 @@ from dlgen_cli.training.loop import (
     make_optimizer,
     train_epoch,
 )
-from dlgen_cli.training.processes import joined
+from dlgen_cli.training.processes import join
 
 
 def main(target: str) -> None:
@@ -29,19 +29,21 @@ def main(target: str) -> None:
     examples = DeviceExamples(stored=stored, scale=1.0)
     network = architectures.build("mlp", width=16, depth=2, classes=4)
     initialize(network, 0)
-    with joined(device) as processes:
-        computation = Computation(device=device, processes=processes)
-        summary = train_epoch(
-            network,
-            make_optimizer(network, "sgd", 0.1),
-            examples,
-            EpochSettings(seed=0, epoch=1, batch_size=10),
-            computation,
-            step_network=computation.prepare(network),
-        )
-        counts = [summary.loss, summary.running_error, error_rate(network, examples, computation)]
-        rank = processes.rank
-    torch.save({"state": network.state_dict(), "counts": counts}, f"{target}-{rank}.pt")
+    processes = join(device)
+    computation = Computation(device=device, processes=processes)
+    summary = train_epoch(
+        network,
+        make_optimizer(network, "sgd", 0.1),
+        examples,
+        EpochSettings(seed=0, epoch=1, batch_size=10),
+        computation,
+        step_network=computation.prepare(network),
+    )
+    counts = [summary.loss, summary.running_error, error_rate(network, examples, computation)]
+    torch.save({"state": network.state_dict(), "counts": counts}, f"{target}-{processes.rank}.pt")
+    processes.wait()
+    if processes.count > 1:
+        torch.distributed.destroy_process_group()
 
 
 main(sys.argv[1])

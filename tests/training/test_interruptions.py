@@ -75,17 +75,30 @@ def test_a_convolutional_run_resumes_to_the_same_bytes(tmp_path: Path, photograp
         assert ours == (tmp_path / "whole" / name).read_bytes()
 
 
+def heed_interrupts() -> None:
+    """A process that was started in the background ignores them, and so would its child."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_ctrl_c_leaves_a_state_to_go_on_from(tmp_path: Path):
     out = tmp_path / "run"
     words = command("--source", "digits", "--epochs", "100000", "--until-train-error", "-1")
     process = subprocess.Popen(
-        [*words, "--out", str(out)], stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*words, "--out", str(out)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509  only resets a signal
     )
-    while not (tmp_path / "run.partial" / "resume.pt").exists():
-        time.sleep(0.02)
-    time.sleep(0.5)
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    try:
+        while not (tmp_path / "run.partial" / "resume.pt").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert errors.splitlines()[-1] == f"Interrupted. Go on with: dlgen train --resume --out {out}"
     assert "epoch" in run_directory.read_resume(tmp_path / "run.partial")

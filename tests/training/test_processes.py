@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dlgen_cli.training.processes import Processes, joined
+from dlgen_cli.training.processes import Processes, join
 
 SCRIPT = str(Path(__file__).with_name("one_epoch.py"))
 LAUNCH = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -29,8 +29,8 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path):
 
 
 def test_alone_nothing_is_shared():
-    with joined(torch.device("cpu")) as processes:
-        assert processes == Processes()
+    processes = join(torch.device("cpu"))
+    assert processes == Processes()
     batch = torch.arange(5)
     assert torch.equal(processes.share(batch), batch)
     network = torch.nn.Linear(2, 2)

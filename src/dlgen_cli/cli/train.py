@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from dlgen_cli.cli import console
 from dlgen_cli.cli.options import ReportOptions
 from dlgen_cli.cli.training_options import TrainingOptions
 from dlgen_cli.cli.training_progress import show_progress
+from dlgen_cli.processes import process_rank
 from dlgen_cli.records import Report
 
 if TYPE_CHECKING:
@@ -73,10 +73,10 @@ def train(options: TrainCommand) -> None:
     try:
         result = _run(options, given, directory)
     except KeyboardInterrupt:
-        if is_first_process():
+        if process_rank() == 0:
             console.stderr().print(_interruption(directory, options), markup=False)
         raise typer.Exit(_EXIT_INTERRUPTED) from None
-    if not is_first_process():
+    if process_rank() > 0:
         return
     if result.epochs_now == 0 and options.resume and not options.quiet:
         console.stderr().print(f"Nothing was left to do: {_stop_reason(result)}.", markup=False)
@@ -107,7 +107,7 @@ def _run(options: TrainCommand, given: dict[str, Any], directory: Path) -> RunRe
     from dlgen_cli import training
 
     with ExitStack() as stack:
-        if is_first_process():
+        if process_rank() == 0:
             progress = stack.enter_context(show_progress(options, options.tensorboard))
         else:
             progress = None
@@ -115,11 +115,6 @@ def _run(options: TrainCommand, given: dict[str, Any], directory: Path) -> RunRe
             return training.resume(directory, given, data_dir=options.data_dir, progress=progress)
         recipe = training.make_recipe(given)
         return training.run(recipe, directory, data_dir=options.data_dir, progress=progress)
-
-
-def is_first_process() -> bool:
-    """Whether this process reports: the only one, or the first of those that torchrun started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _report(result: RunResult) -> Report:

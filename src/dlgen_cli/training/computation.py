@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from dlgen_cli.devices import keep_freed_memory, resolve_device, threads
-from dlgen_cli.training.processes import Processes, joined, own_device
+from dlgen_cli.training.processes import Processes, join, own_device
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,12 +62,12 @@ def computing(recipe: Recipe) -> Iterator[Computation]:
     on_cpu = device.type == "cpu"
     if on_cpu and recipe.architecture != "mlp":
         keep_freed_memory()
-    with (
-        threads(recipe.threads or torch.get_num_threads()) if on_cpu else nullcontext(),
-        joined(device) as processes,
-    ):
+    with threads(recipe.threads) if on_cpu else nullcontext():
         yield Computation(
-            device=device, precision=precision, compiled=recipe.compile, processes=processes
+            device=device,
+            precision=precision,
+            compiled=recipe.compile,
+            processes=join(device),
         )
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,9 +58,10 @@ class Processes:
                 distributed.broadcast(buffer, src=0)
 
 
-@contextmanager
-def joined(device: torch.device) -> Iterator[Processes]:
-    """Join the processes that ``torchrun`` started, or be alone; leave them at the end.
+def join(device: torch.device) -> Processes:
+    """Join the processes that ``torchrun`` started, or be alone.
+
+    They stay together until the command ends.
 
     Args:
         device: where this process computes; it decides how they talk: nccl between GPUs of
@@ -70,15 +69,12 @@ def joined(device: torch.device) -> Iterator[Processes]:
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
-        yield Processes()
-        return
+        return Processes()
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield Processes(rank=distributed.get_rank(), count=count)
-    finally:
-        distributed.destroy_process_group()
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Processes(rank=distributed.get_rank(), count=count)
 
 
 def own_device(device: torch.device) -> torch.device:
