@@ -57,6 +57,20 @@ def test_initial_entries_are_uniform_within_he_bound():
     assert float(entries.square().mean()) == pytest.approx(bound**2 / 3, rel=0.05)
 
 
+def test_kernels_are_normal_by_fan_out_and_the_classifier_is_torchs_default():
+    result = architectures.build("mobilenet_v2", num_classes=10)
+    initialize(result, 0)
+    tensors = dict(result.named_parameters())
+    pointwise = tensors["features.18.0.weight"].detach()
+    assert float(pointwise.square().mean()) == pytest.approx(2 / 1280, rel=0.02)
+    depthwise = tensors["features.17.conv.1.0.weight"].detach()
+    assert float(depthwise.square().mean()) == pytest.approx(2 / (960 * 9), rel=0.05)
+    classifier = tensors["classifier.1.weight"].detach()
+    assert classifier.abs().max() <= 1280**-0.5
+    assert float(classifier.square().mean()) == pytest.approx(1 / (3 * 1280), rel=0.05)
+    assert not tensors["classifier.1.bias"].any()
+
+
 def test_initialization_depends_on_the_seed_alone():
     state = torch.random.get_rng_state()
     first, again, other = (network(seed).state_dict() for seed in (0, 0, 1))
