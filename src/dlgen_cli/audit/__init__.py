@@ -12,7 +12,7 @@ from dlgen_cli.audit.gathering import gather
 from dlgen_cli.audit.measuring import Progress
 from dlgen_cli.audit.options import AuditOptions, DataOptions
 from dlgen_cli.audit.pac_bayes import plan_pac_bayes
-from dlgen_cli.audit.plan import Family, Inputs, Plan
+from dlgen_cli.audit.plan import Family, Inputs, Plan, best_of, equal_share
 from dlgen_cli.audit.rademacher import plan_rademacher
 from dlgen_cli.audit.with_data import with_data
 from dlgen_cli.records import Bound, Headline, Provenance, Report, SkippedLayer
@@ -161,21 +161,11 @@ def _headline(plans: Mapping[Family, Plan], delta: float) -> Headline | None:
         plans = {family: plan for family, plan in plans.items() if family != "rademacher"}
     if not plans:
         return None
-    share = delta / len(plans)
-    candidates = [
+    share = equal_share(delta, len(plans))
+    found = [
         bound
         for plan in plans.values()
         for bound in plan.evaluate(share)
-        if bound.theorem == plan.preferred and bound.log10_value is not None
-        if bound.status != "not_applicable"
+        if bound.theorem == plan.preferred
     ]
-    if not candidates:
-        return None
-    best = min(candidates, key=lambda bound: bound.log10_value or 0.0)
-    return Headline(
-        theorem=best.theorem,
-        value=best.value,
-        log10_value=best.log10_value,
-        delta=share,
-        candidates=tuple(plan.preferred for plan in plans.values()),
-    )
+    return best_of(found, share, [plan.preferred for plan in plans.values()])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from dlgen_cli.audit.occam import THEOREM as OCCAM
 from dlgen_cli.audit.occam import prepare_occam
 from dlgen_cli.audit.options import AuditOptions, DataOptions
 from dlgen_cli.audit.pac_bayes import anchor_paths
-from dlgen_cli.audit.plan import Family, Inputs
+from dlgen_cli.audit.plan import Family, Inputs, best_of, equal_share
 from dlgen_cli.audit.samples import Samples, find_samples
 from dlgen_cli.bounds.verdict import HOLDOUT, verdict
 from dlgen_cli.errors import UsageError
@@ -56,9 +55,7 @@ def certify(
     samples = find_samples(inputs.checkpoint, data.data, options.m)
     has_anchor = _has_anchor(options)
     theorems = [HOLDOUT, OCCAM, *([GIBBS] if has_anchor else [])]
-    share = options.delta / len(theorems)
-    while share * len(theorems) > options.delta:
-        share = math.nextafter(share, 0.0)
+    share = equal_share(options.delta, len(theorems))
     if has_anchor:
         monte_carlo_share(data.delta_monte_carlo, share)  # refuse before any draw
     errors = _errors(inputs, samples)
@@ -78,7 +75,7 @@ def certify(
         **{name: value for plan in plans for name, value in plan.settings.items()},
         **_data_settings(data),
     }
-    headline = _headline(certificates, share)
+    headline = best_of(certificates, share, theorems)
     return report_of(
         inputs,
         command=command,
@@ -133,21 +130,6 @@ def _errors(inputs: Inputs, samples: Samples) -> dict[str, int]:
 def _holdout(samples: Samples, errors: int) -> _Evaluate:
     count = len(samples.holdout) if samples.holdout is not None else 0
     return lambda delta: bounds.clopper_pearson(errors, count, delta, samples.holdout_lines)
-
-
-def _headline(certificates: Sequence[Bound], share: float) -> Headline | None:
-    """The smallest certificate that applies; all hold at once."""
-    found = [bound for bound in certificates if bound.status != "not_applicable"]
-    if not found:
-        return None
-    best = min(found, key=lambda bound: bound.log10_value or 0.0)
-    return Headline(
-        theorem=best.theorem,
-        value=best.value,
-        log10_value=best.log10_value,
-        delta=share,
-        candidates=tuple(bound.theorem for bound in certificates),
-    )
 
 
 def _results(

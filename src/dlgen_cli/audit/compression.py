@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from dlgen_cli import bounds, ledger
 from dlgen_cli.audit.options import MOST_STORED_BITS, WIDTHS, AuditOptions
-from dlgen_cli.audit.plan import Inputs, Plan
+from dlgen_cli.audit.plan import Inputs, Plan, equal_share
 from dlgen_cli.audit.storing import StoredLayer, store_network
 from dlgen_cli.bounds.ranges import require_positive
 from dlgen_cli.errors import UsageError
@@ -186,9 +186,7 @@ def _evaluator(prepared: CompressionAudit) -> _Evaluate:
         found = [prepared.bound_stored(network, one, delta) for one in stored]
         best = min(found, key=lambda bound: bound.log10_value or 0.0, default=None)
         bits = best.terms["bits_per_parameter"] if best is not None else prepared.widths[0]
-        choices = len(prepared.widths)
-        share = math.nextafter(delta / choices, 0.0) if choices > 1 else delta  # never above
-        idealized = prepared.setting(share, bits)
+        idealized = prepared.setting(equal_share(delta, len(prepared.widths)), bits)
         lines = [*prepared.lines, ledger.bits_line(bits)]
         if best is None:
             best = bounds.withheld("compression.stored", [*prepared.lines, ledger.width_line(bits)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -248,7 +249,16 @@ def _largest_factor(
 
 @upward
 def _product(squared: float, factor: Decimal) -> float:
-    return to_float(Decimal(squared) * factor) or 0.0
+    exact = Decimal(squared) * factor
+    product = to_float(exact)
+    if product is None and exact < 1:  # below the normal floats
+        return sys.float_info.min
+    if product is None:
+        raise UsageError(
+            "The distance to an anchor, in units of its deviations, exceeds the range of float64.",
+            remedy="Give a larger --sigma, or leave out --relative-sigma.",
+        )
+    return product
 
 
 def _read_state(path: Path | None) -> dict[str, object] | None:

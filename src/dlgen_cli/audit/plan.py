@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 from dlgen_cli.audit.measuring import Measured
 from dlgen_cli.audit.options import AuditOptions
-from dlgen_cli.records import Assumption, Bound
+from dlgen_cli.records import Assumption, Bound, Headline
 
 if TYPE_CHECKING:
     from dlgen_cli.checkpoints import Checkpoint
@@ -51,3 +53,36 @@ class Plan:
     settings: Mapping[str, Any]
     evaluate: Callable[[float], Sequence[Bound]]
     preferred: str
+
+
+def equal_share(delta: float, count: int) -> float:
+    """Delta in equal shares, rounded down: ``count`` of them never add up to more."""
+    share = delta / count
+    while Fraction(share) * count > Fraction(delta):
+        share = math.nextafter(share, 0.0)
+    return share
+
+
+def best_of(bounds: Sequence[Bound], share: float, candidates: Sequence[str]) -> Headline | None:
+    """The smallest bound that applies; None where none does.
+
+    Args:
+        bounds: each evaluated at its share of delta.
+        share: that share.
+        candidates: the theorems that there were to choose from, fixed before any value was seen.
+    """
+    found = [
+        bound
+        for bound in bounds
+        if bound.status != "not_applicable" and bound.log10_value is not None
+    ]
+    if not found:
+        return None
+    best = min(found, key=lambda bound: bound.log10_value or 0.0)
+    return Headline(
+        theorem=best.theorem,
+        value=best.value,
+        log10_value=best.log10_value,
+        delta=share,
+        candidates=tuple(candidates),
+    )

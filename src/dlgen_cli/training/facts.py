@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 import dlgen_cli
-from dlgen_cli.checkpoints.run_config import CONFIG_SCHEMA, RunConfig
+from dlgen_cli.checkpoints.run_config import CONFIG_SCHEMA, OptimizerFacts, RunConfig
 from dlgen_cli.checkpoints.run_directory import RunContents
 from dlgen_cli.datasets import hash_images
 from dlgen_cli.training.loop import OPTIMIZER_ARGUMENTS, linf_norm
@@ -17,6 +17,8 @@ from dlgen_cli.training.trial import Trial, trial_state
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from dlgen_cli.training.recipe import Recipe
 
 
 def collect_contents(trial: Trial) -> RunContents:
@@ -35,15 +37,7 @@ def collect_contents(trial: Trial) -> RunContents:
 
 def _collect_config(trial: Trial) -> RunConfig:
     recipe, examples = trial.recipe, trial.examples
-    holdout = len(examples.holdout.labels)
     last = trial.metrics[-1]
-    arguments = {
-        "lr": recipe.learning_rate,
-        **{
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in OPTIMIZER_ARGUMENTS[recipe.optimizer].items()
-        },
-    }
     return {
         "schema": CONFIG_SCHEMA,
         "dlgen_version": dlgen_cli.__version__,
@@ -57,19 +51,14 @@ def _collect_config(trial: Trial) -> RunConfig:
         "counts": {
             "examples": len(examples.train.labels),
             "altered": int(examples.altered.sum()),
-            "holdout": holdout,
+            "holdout": len(examples.holdout),
             "test": len(examples.test.labels),
             "classes": len(examples.classes),
             "parameters": sum(parameter.numel() for parameter in trial.network.parameters()),
         },
         "input": {"shape": list(examples.input_shape), "scale": examples.scale, "norm_bound": 1.0},
         "seed": recipe.seed,
-        "optimizer": {
-            "name": recipe.optimizer,
-            "arguments": arguments,
-            "batch_size": recipe.batch_size,
-            "schedule": recipe.schedule,
-        },
+        "optimizer": _optimizer_facts(recipe),
         "stop": {"epochs": recipe.epochs, "until_train_error": recipe.until_train_error},
         "epochs": trial.epoch,
         "clip_linf": recipe.clip_linf,
@@ -84,19 +73,34 @@ def _collect_config(trial: Trial) -> RunConfig:
         "examples_sha256": trial.examples_sha256,
         "train_error": last["train_error"],
         "test_error": last["test_error"],
-        "holdout_error": (
-            trial.error_on(
-                examples.on(examples.holdout, trial.computation.device, trial.train.memory_format)
-            )
-            if holdout
-            else None
-        ),
+        "holdout_error": _holdout_error(trial),
         "versions": {
             "dlgen": dlgen_cli.__version__,
             "python": platform.python_version(),
             "torch": str(torch.__version__),
         },
     }
+
+
+def _optimizer_facts(recipe: Recipe) -> OptimizerFacts:
+    arguments = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in OPTIMIZER_ARGUMENTS[recipe.optimizer].items()
+    }
+    return {
+        "name": recipe.optimizer,
+        "arguments": {"lr": recipe.learning_rate, **arguments},
+        "batch_size": recipe.batch_size,
+        "schedule": recipe.schedule,
+    }
+
+
+def _holdout_error(trial: Trial) -> float | None:
+    holdout = trial.examples.holdout
+    if not len(holdout):
+        return None
+    device, layout = trial.computation.device, trial.train.memory_format
+    return trial.error_on(trial.examples.on(holdout, device, layout))
 
 
 def _collect_labels(trial: Trial) -> dict[str, Tensor]:
