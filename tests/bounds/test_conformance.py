@@ -12,6 +12,7 @@ from dlgen_cli.bounds import (
     GibbsSample,
     LayeredNetwork,
     LinearMap,
+    Posterior,
     all_ranks,
     anchors_union,
     expected,
@@ -21,6 +22,7 @@ from dlgen_cli.bounds import (
     markov,
     mixture,
     pinsker,
+    posterior_risk,
     printed,
 )
 from dlgen_cli.errors import UsageError
@@ -78,6 +80,18 @@ def _pac_bayes_kl(*, m=5000, delta=0.05, distance=0.5, sigma=0.1, **_):
     return kl_risk(anchors, samples, m, delta, 1e-4)
 
 
+def _posterior(*, m=5000, delta=0.05, distance=0.5, **_):
+    one = Posterior(
+        name="q",
+        distance_nats_upper=50 * distance**2,
+        spread_nats_upper=1.5,
+        draws=1000,
+        trials=1000,
+        errors=20,
+    )
+    return posterior_risk([one], m, delta, 1e-4, choice_nats=3.0)
+
+
 def _rademacher(theorem):
     def evaluate(*, m=5000, delta=0.05, distance=0.5, epsilon=1e-7, **_):
         box = Box(
@@ -103,10 +117,12 @@ BOUNDS = {
     "pac_bayes.mixture": _pac_bayes(mixture),
     "pac_bayes.pinsker": _pac_bayes(pinsker),
     "pac_bayes.kl": _pac_bayes_kl,
+    "pac_bayes.posterior": _posterior,
     "rademacher.printed": _rademacher(printed),
     "rademacher.markov": _rademacher(markov),
     "rademacher.expected": _rademacher(expected),
 }
+WITH_SIGMA = ["pac_bayes.anchors", "pac_bayes.mixture", "pac_bayes.pinsker", "pac_bayes.kl"]
 every_bound = pytest.mark.parametrize("name", BOUNDS)
 
 
@@ -150,7 +166,7 @@ def test_it_refuses_fewer_than_two_examples(name, m):
         BOUNDS[name](m=m)
 
 
-@pytest.mark.parametrize("name", [name for name in BOUNDS if name.startswith("pac")])
+@pytest.mark.parametrize("name", WITH_SIGMA)
 @pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan, math.inf])
 def test_it_refuses_a_sigma_that_is_no_deviation(name, sigma):
     with pytest.raises(UsageError, match="sigma"):

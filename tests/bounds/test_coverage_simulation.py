@@ -28,7 +28,7 @@ from dlgen_cli.bounds import (
     occam,
     pinsker,
 )
-from dlgen_cli.bounds.pac_bayes_kl import maurer_risk
+from dlgen_cli.bounds.gibbs_risk import maurer_risk
 
 DRAWS = 2000
 DELTA = 0.05

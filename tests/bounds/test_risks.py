@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from dlgen_cli.bounds import Anchor, GibbsSample, clopper_pearson, kl_risk, occam, pinsker
+from dlgen_cli.bounds import (
+    Anchor,
+    GibbsSample,
+    Posterior,
+    clopper_pearson,
+    kl_risk,
+    occam,
+    pinsker,
+    posterior_risk,
+)
 from dlgen_cli.bounds.assumptions import violated
 from dlgen_cli.errors import UsageError
 
@@ -121,7 +130,48 @@ def test_maurer_needs_eight_examples_and_anchors_of_their_own():
     assert kl_risk(same, [ONE_DRAW_EACH], 100, 0.04, 0.01).value is None
 
 
+def _posterior(distance: float, spread: float, errors: int = 60) -> Posterior:
+    return Posterior(
+        name="q",
+        distance_nats_upper=distance,
+        spread_nats_upper=spread,
+        draws=2000,
+        trials=2000,
+        errors=errors,
+    )
+
+
+def test_a_posterior_with_the_deviations_of_its_prior_is_the_one_around_an_anchor():
+    anchor = Anchor(name="a", squared_distance_upper=4.0)
+    around = kl_risk([anchor], [ONE_DRAW_EACH], 5000, 0.04, 0.01)
+    nats = 4.0 / (2 * 0.2**2)
+    found = posterior_risk([_posterior(nats, 0.0)], 5000, 0.04, 0.01)
+    assert found.value == pytest.approx(around.value, rel=1e-12)
+
+
+def test_distance_spread_and_choice_add_up_and_are_inverted_upward():
+    found = posterior_risk([_posterior(100.5, 20.25)], 5000, 0.04, 0.01, choice_nats=7.25)
+    empirical = found.terms["empirical_risk_upper"]
+    assert found.terms["kl_nats"] == 128.0
+    exponent = (128 + mpmath.log(2 * mpmath.sqrt(5000) / mpmath.mpf(0.04))) / 5000
+    assert exact_kl(empirical, found.value) == pytest.approx(exponent, rel=1e-12)
+    assert exact_kl(empirical, found.value) >= exponent * (1 - mpmath.mpf(10) ** -14)
+
+
+def test_posteriors_share_the_monte_carlo_step_alone():
+    both = posterior_risk([_posterior(100, 2), _posterior(4000, 2, 50)], 5000, 0.04, 0.01)
+    alone = posterior_risk([_posterior(100, 2)], 5000, 0.04, 0.005)
+    assert both.value == alone.value
+    assert [row["kl_nats"] for row in both.terms["posteriors"]] == [102, 4002]
+
+
 def test_numbers_out_of_range_are_refused():
+    with pytest.raises(UsageError, match="No posterior"):
+        posterior_risk([], 5000, 0.04, 0.01)
+    with pytest.raises(UsageError, match="the spread of q"):
+        posterior_risk([_posterior(1, -1)], 5000, 0.04, 0.01)
+    with pytest.raises(UsageError, match="choice_nats"):
+        posterior_risk([_posterior(1, 1)], 5000, 0.04, 0.01, choice_nats=math.inf)
     with pytest.raises(UsageError, match="bits"):
         occam(-1, 0, 10, 0.05)
     with pytest.raises(UsageError, match="union_nats"):

@@ -58,9 +58,25 @@ def certified():
         bounds.GibbsSample(sigma=0.1, draws=1000, trials=1000, errors=31),
         bounds.GibbsSample(sigma=0.2, draws=50, trials=50_000, errors=1931),
     ]
+    counts = {"spread_nats_upper": 31.5, "draws": 2000, "trials": 2000}
+    posteriors = [
+        bounds.Posterior(
+            name="as trained",
+            distance_nats_upper=800.5,
+            errors=310,
+            **counts,
+        ),
+        bounds.Posterior(
+            name="half way",
+            distance_nats_upper=200.25,
+            errors=610,
+            **counts,
+        ),
+    ]
     found = [
         bounds.occam(4000.5, 120, 9000, 0.05, union_nats=7.25, assumptions=lines),
         bounds.kl_risk(anchors, samples, 9000, 0.04, 0.01, lines),
+        bounds.posterior_risk(posteriors, 9000, 0.04, 0.01, choice_nats=4.5, assumptions=lines),
         bounds.clopper_pearson(23, 500, 0.05, lines),
     ]
     report = Report(

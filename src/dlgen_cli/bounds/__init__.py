@@ -13,6 +13,7 @@ from dlgen_cli.bounds.layer_ranks import layer_ranks
 from dlgen_cli.bounds.occam import occam
 from dlgen_cli.bounds.pac_bayes import Anchor, anchors_union, mixture, pinsker
 from dlgen_cli.bounds.pac_bayes_kl import GibbsSample, kl_risk
+from dlgen_cli.bounds.posterior import Posterior, posterior_risk
 from dlgen_cli.bounds.propagation import LayerNorms
 from dlgen_cli.bounds.rademacher import Box, expected, markov, printed
 from dlgen_cli.bounds.stored import stored
@@ -26,6 +27,7 @@ __all__ = [
     "LayerNorms",
     "LayeredNetwork",
     "LinearMap",
+    "Posterior",
     "all_ranks",
     "anchors_union",
     "clopper_pearson",
@@ -38,6 +40,7 @@ __all__ = [
     "mixture",
     "occam",
     "pinsker",
+    "posterior_risk",
     "printed",
     "stored",
     "withheld",

@@ -24,7 +24,7 @@ _SHARED = {
     "epsilon": "epsilon",
 }
 #: Theorems whose examples are some of the m.
-_PARTIAL = {"compression.occam", "pac_bayes.kl"}
+_PARTIAL = {"compression.occam", "pac_bayes.kl", "pac_bayes.posterior"}
 
 
 def check_settings(bound: Fields, settings: Fields) -> Iterator[Mismatch]:

@@ -61,6 +61,28 @@ def _pac_bayes_kl(terms: Fields, delta: float, lines: _Lines) -> Bound:
     )
 
 
+def _posterior(terms: Fields, delta: float, lines: _Lines) -> Bound:
+    posteriors = [
+        bounds.Posterior(
+            name=row.text("name"),
+            distance_nats_upper=row.number("distance_nats_upper"),
+            spread_nats_upper=row.number("spread_nats_upper"),
+            draws=row.count("draws"),
+            trials=row.count("trials"),
+            errors=row.count("errors"),
+        )
+        for row in terms.rows("posteriors")
+    ]
+    return bounds.posterior_risk(
+        posteriors,
+        terms.count("examples"),
+        delta,
+        terms.number("delta_monte_carlo"),
+        choice_nats=terms.number("choice_nats"),
+        assumptions=lines,
+    )
+
+
 def _rademacher(theorem: Callable[..., Bound]) -> Theorem:
     def again(terms: Fields, delta: float, lines: _Lines) -> Bound:
         box = bounds.Box(
@@ -91,6 +113,7 @@ THEOREMS: Mapping[str, Theorem] = {
     "pac_bayes.mixture": _pac_bayes(bounds.mixture),
     "pac_bayes.pinsker": _pac_bayes(bounds.pinsker),
     "pac_bayes.kl": _pac_bayes_kl,
+    "pac_bayes.posterior": _posterior,
     "rademacher.expected": _rademacher(bounds.expected),
     "rademacher.markov": _rademacher(bounds.markov),
     "rademacher.printed": _rademacher(bounds.printed),

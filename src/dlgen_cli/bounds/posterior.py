@@ -1,0 +1,147 @@
+"""The risk of a trained Gaussian predictor: general means and deviations, PAC-Bayes in kl form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from dlgen_cli.bounds.arithmetic import ONE, share_of, to_float, upward, with_logarithm
+from dlgen_cli.bounds.assumptions import conclude
+from dlgen_cli.bounds.concentration import error_rate
+from dlgen_cli.bounds.gibbs_risk import DrawnErrors, maurer_risk, require_deltas
+from dlgen_cli.bounds.pac_bayes import too_few_examples
+from dlgen_cli.bounds.ranges import require_examples, require_nonnegative
+from dlgen_cli.errors import UsageError
+from dlgen_cli.records import Assumption, Bound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posterior(DrawnErrors):
+    """A Gaussian ``Q`` against the Gaussian prior ``P``, and the errors of its draws.
+
+    ``KL(Q || P) = 1/2 sum_i (mu_i - theta_i)^2 / t_i^2 + 1/2 (tr R - p - ln det R)``, with the
+    prior ``N(theta, diag(t^2))`` and R the posterior's covariance in units of the prior's.
+
+    Attributes:
+        name: what tells it from the others.
+        distance_nats_upper: the first sum, at least 0.
+        spread_nats_upper: the second, at least 0; 0 where both covariances are the same.
+    """
+
+    name: str
+    distance_nats_upper: float
+    spread_nats_upper: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Evaluated:
+    """One posterior with its two steps."""
+
+    posterior: Posterior
+    divergence: Decimal
+    risk_upper: Decimal
+    value: Decimal
+
+    def row(self) -> dict[str, Any]:
+        """This posterior as a row of the table."""
+        one = self.posterior
+        return {
+            "name": one.name,
+            "distance_nats_upper": one.distance_nats_upper,
+            "spread_nats_upper": one.spread_nats_upper,
+            **with_logarithm("kl_nats", self.divergence),
+            "errors": one.errors,
+            "trials": one.trials,
+            "draws": one.draws,
+            "empirical_risk": to_float(error_rate(one.errors, one.trials)),
+            "empirical_risk_upper": to_float(self.risk_upper),
+            "value": to_float(self.value),
+        }
+
+
+@upward
+def _evaluate(
+    posterior: Posterior, m: int, delta: Decimal, delta_monte_carlo: Decimal, choice_nats: Decimal
+) -> _Evaluated:
+    divergence = (
+        Decimal(posterior.distance_nats_upper) + Decimal(posterior.spread_nats_upper) + choice_nats
+    )
+    risk_upper = min(ONE, posterior.risk_upper(delta_monte_carlo))
+    value = maurer_risk(risk_upper)(divergence, m, delta)
+    return _Evaluated(posterior, divergence, risk_upper, value)
+
+
+def posterior_risk(
+    posteriors: Sequence[Posterior],
+    m: int,
+    delta: float,
+    delta_monte_carlo: float,
+    *,
+    choice_nats: float = 0.0,
+    assumptions: Sequence[Assumption] = (),
+) -> Bound:
+    """Bound the risk of the best of some posteriors with probability 1 - delta - delta_monte_carlo.
+
+    ``kl^-1( L_S(Q) | (KL + ln(2 sqrt(m) / delta)) / m )``, with `DrawnErrors.risk_upper` at
+    ``delta_monte_carlo / K`` in the place of ``L_S(Q)``. The theorem holds for all posteriors at
+    once, so a choice among K of them costs nothing but the Monte Carlo step. A choice among
+    priors is a mixture of them: ``KL(Q || sum_g w_g P_g) <= KL(Q || P_g) + ln(1/w_g)``, and that
+    logarithm is ``choice_nats``. Needs m >= 8; below, not applicable.
+
+    Source: `dlgen_cli.bounds.gibbs_risk.maurer_risk`; Langford and Caruana 2001, "(Not) bounding
+    the true error", NeurIPS 14, for the Monte Carlo step; Dziugaite and Roy 2017,
+    https://arxiv.org/abs/1703.11008, for minimizing such a bound.
+
+    Assumes: the priors and the weights of their mixture fixed before the sample; 0-1 loss; i.i.d.
+    examples; draws of weights independent of each other and of everything else.
+
+    Args:
+        posteriors: K >= 1, all against the same mixture of priors.
+        m: examples of the bound's sample, at least 2; none of them shaped the prior.
+        delta: failure probability of the theorem, in (0, 1).
+        delta_monte_carlo: failure probability of the Monte Carlo step, in (0, 1).
+        choice_nats: ``ln(1/w_g)`` of the prior that was chosen, rounded upward, at least 0.
+        assumptions: the caller's ledger.
+
+    Returns:
+        An upper bound on the risk of the random predictor itself, not on the gap; at most 1.
+
+    Raises:
+        UsageError: a number outside its range, named.
+    """
+    if not posteriors:
+        raise UsageError("No posterior was given; at least one was expected.")
+    for one in posteriors:
+        require_nonnegative(f"the distance of {one.name}", one.distance_nats_upper)
+        require_nonnegative(f"the spread of {one.name}", one.spread_nats_upper)
+    require_nonnegative("choice_nats", choice_nats)
+    require_examples(m)
+    require_deltas(delta, delta_monte_carlo)
+    monte_carlo = share_of(Decimal(delta_monte_carlo), len(posteriors))
+    evaluated = [
+        _evaluate(one, m, Decimal(delta), monte_carlo, Decimal(choice_nats)) for one in posteriors
+    ]
+    best = min(evaluated, key=lambda one: one.value)
+    chosen = best.row()
+    del chosen["value"]
+    return conclude(
+        theorem="pac_bayes.posterior",
+        title="Risk of the trained random predictor Q, PAC-Bayes in kl form",
+        value=best.value,
+        terms={
+            "bounded": "risk",
+            **chosen,
+            "choice_nats": choice_nats,
+            "examples": m,
+            "delta": delta,
+            "delta_monte_carlo": delta_monte_carlo,
+            "posteriors": [one.row() for one in evaluated],
+        },
+        assumptions=[*assumptions, *too_few_examples(m)],
+        source=(
+            "Maurer 2004, Theorem 5, https://arxiv.org/abs/cs/0411099; Langford and Caruana 2001 "
+            "for the Monte Carlo step"
+        ),
+    )
