@@ -115,7 +115,8 @@ class GraphNode:
     - ``lipschitz``: pointwise, ``factor_upper``-Lipschitz.
     - ``sum``: ``||f(x) - f(y)|| <= sum_i coefficients_upper[i] ||x_i - y_i||`` and linear.
     - ``concat``: the inputs side by side.
-    - ``scale``, ``max_pool``: ``factor_upper``-Lipschitz, and zero at zero.
+    - ``scale``: linear but for a constant; nothing in it is trained.
+    - ``max_pool``: ``factor_upper``-Lipschitz, and zero at zero.
     - ``identity``: each entry is kept at most once, up to its sign.
     - ``unsupported``: there is no rule; ``reason`` says why.
 

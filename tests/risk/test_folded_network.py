@@ -36,6 +36,10 @@ NETWORKS = {
         lambda: architectures.build("mobilenet_v2_small", num_classes=10, width_mult=0.35),
         (3, 32, 32),
     ),
+    "mobilenet_v2, resized": (
+        lambda: architectures.build("mobilenet_v2", num_classes=10, width_mult=0.35, image_size=48),
+        (3, 32, 32),
+    ),
     "resnet18": (lambda: architectures.build("resnet18", num_classes=10), (3, 32, 32)),
     "twice": (Twice, (3, 8, 8)),
     "transposed": (

@@ -7,6 +7,7 @@ Parameters are zero until they are initialized or loaded: nothing here draws a r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import partial
@@ -24,7 +25,7 @@ from dlgen_cli.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["MLP", "build", "is_known", "names", "require_known", "torchvision_names"]
+__all__ = ["MLP", "build", "is_known", "names", "require_known", "split_size", "torchvision_names"]
 
 _CONSTRUCTORS: Mapping[str, Callable[..., nn.Module]] = {
     "mlp": MLP,
@@ -32,6 +33,7 @@ _CONSTRUCTORS: Mapping[str, Callable[..., nn.Module]] = {
     "mobilenet_v2_medium": partial(mobilenet_v2, stem="medium"),
     "mobilenet_v2_small": partial(mobilenet_v2, stem="small"),
 }
+_SIZED = re.compile(r"(mobilenet_v2)-([0-9]{1,4})")
 
 
 def names() -> tuple[str, ...]:
@@ -41,14 +43,25 @@ def names() -> tuple[str, ...]:
 
 def is_known(name: str) -> bool:
     """Whether `build` knows the name; asks torchvision only where dlgen does not know it."""
-    return name in _CONSTRUCTORS or name in torchvision_names()
+    return split_size(name)[0] in _CONSTRUCTORS or name in torchvision_names()
+
+
+def split_size(name: str) -> tuple[str, int | None]:
+    """The architecture and the ``image_size`` that a name like ``mobilenet_v2-128`` stands for.
+
+    Returns:
+        The name itself and None where it names no size.
+    """
+    match = _SIZED.fullmatch(name)
+    return (match[1], int(match[2])) if match else (name, None)
 
 
 def build(name: str, **arguments: object) -> nn.Module:
     """Make an untrained network.
 
     Args:
-        name: one of `names` or of `torchvision_names`.
+        name: one of `names` or of `torchvision_names`; ``mobilenet_v2-128`` stands for the
+            ``image_size`` 128.
         **arguments: the constructor's keyword arguments, as ``config.json`` records them under
             ``architecture_arguments``.
 
@@ -58,6 +71,9 @@ def build(name: str, **arguments: object) -> nn.Module:
     Raises:
         UsageError: the name is unknown, or an argument is unknown or out of its range.
     """
+    name, size = split_size(name)
+    if size is not None:
+        arguments["image_size"] = size
     constructor = _CONSTRUCTORS.get(name)
     if constructor is None:
         require_known(name)

@@ -22,6 +22,8 @@ _STAGES = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
+#: Pixels on a side that images are resized to at most.
+LARGEST_IMAGE = 4096
 _KEPT_SMALL = 2  # the stages that keep the size of a small image
 
 
@@ -31,6 +33,7 @@ def mobilenet_v2(
     width_mult: float = 1.0,
     dropout: float = 0.0,
     stem: Stem = "imagenet",
+    image_size: int | None = None,
 ) -> nn.Module:
     """Make a MobileNetV2.
 
@@ -39,11 +42,15 @@ def mobilenet_v2(
     it in the first stage of stride 2 as well and reduces 32 x 32 to 4 x 4, where ``imagenet``
     reduces 224 x 224 to 7 x 7.
 
+    With an ``image_size`` the module takes pixels in [0, 1] of any size, resizes them (bilinear)
+    and normalizes them as weights for ImageNet expect it; see `ResizedMobileNetV2`.
+
     Args:
         num_classes: number of logits, at least 1.
         width_mult: factor on all channels, above 0.
         dropout: rate before the classifier; torchvision's own default is 0.2.
         stem: ``imagenet``, ``medium`` or ``small``.
+        image_size: pixels on each side, 1 to 4,096; None takes images as they are.
 
     Returns:
         The module, on the CPU, in float32, with all parameters zero.
@@ -62,24 +69,31 @@ def mobilenet_v2(
             f"dropout {dropout}.",
             remedy="Take at least 1 class, a factor above 0, and a rate from 0 to less than 1.",
         )
+    if image_size is not None and not 1 <= image_size <= LARGEST_IMAGE:
+        raise UsageError(
+            f"The mobilenet_v2 has image_size {image_size}.",
+            remedy=f"Take a size from 1 to {LARGEST_IMAGE:,}.",
+        )
     is_small = stem == "small"
 
     def construct() -> nn.Module:
-        from torchvision.models import MobileNetV2
-
         stages = [
             [expansion, channels, blocks, 1 if is_small and position < _KEPT_SMALL else stride]
             for position, (expansion, channels, blocks, stride) in enumerate(_STAGES)
         ]
-        return cast(
-            "nn.Module",
-            MobileNetV2(
-                num_classes=num_classes,
-                width_mult=width_mult,
-                dropout=dropout,
-                inverted_residual_setting=stages,
-            ),
-        )
+        arguments = {
+            "num_classes": num_classes,
+            "width_mult": width_mult,
+            "dropout": dropout,
+            "inverted_residual_setting": stages,
+        }
+        if image_size is not None:
+            from dlgen_cli.architectures.resized import ResizedMobileNetV2
+
+            return cast("nn.Module", ResizedMobileNetV2(image_size=image_size, **arguments))
+        from torchvision.models import MobileNetV2
+
+        return cast("nn.Module", MobileNetV2(**arguments))
 
     network = zero_module(construct)
     if stem != "imagenet":

@@ -50,6 +50,15 @@ class TrainingOptions:
             show_default="small",
         ),
     ] = None
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            "--image-size",
+            help="mobilenet_v2 resizes images to this many pixels a side and normalizes them as "
+            "ImageNet's; its stem is imagenet then.",
+            show_default="images as they are",
+        ),
+    ] = None
     optimizer: Annotated[
         str | None,
         typer.Option("--optimizer", help="adam, or sgd with momentum 0.9.", show_default="adam"),

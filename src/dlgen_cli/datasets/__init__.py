@@ -1,7 +1,7 @@
 """Labelled images: where they come from, how they are split, how they are scaled."""
 
 from dlgen_cli.datasets.identity import digest_examples, hash_images
-from dlgen_cli.datasets.scaling import input_scale, scaled
+from dlgen_cli.datasets.scaling import input_scale, norm_bound, scaled
 from dlgen_cli.datasets.sources import load_source, require_source, source_names
 from dlgen_cli.datasets.splits import SourceData, Split
 
@@ -12,6 +12,7 @@ __all__ = [
     "hash_images",
     "input_scale",
     "load_source",
+    "norm_bound",
     "require_source",
     "scaled",
     "source_names",

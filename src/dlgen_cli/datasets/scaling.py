@@ -33,12 +33,31 @@ def input_scale(entries: int) -> float:
     return float(scale)
 
 
+def norm_bound(entries: int, scale: float) -> float:
+    """The largest norm that an image with pixels in [0, 1] can have after scaling, upward.
+
+    Args:
+        entries: as in `input_scale`.
+        scale: a float32 value, above 0.
+
+    Returns:
+        ``scale sqrt(entries)`` rounded up; 1.0 where it is at most 1, as with `input_scale`.
+    """
+    square = entries * Fraction(scale) ** 2
+    if square <= 1:
+        return 1.0
+    root = math.sqrt(square)
+    while Fraction(root) ** 2 < square:
+        root = math.nextafter(root, math.inf)
+    return root
+
+
 def scaled(images: Tensor, scale: float) -> Tensor:
     """What the network sees of stored images.
 
     Args:
         images: uint8 or float32, as `dlgen_cli.datasets.Split` holds them, on any device.
-        scale: from `input_scale`.
+        scale: from `input_scale`, or 1 for the pixels themselves.
 
     Returns:
         float32: pixels in [0, 1] times ``scale``; none above ``scale``.

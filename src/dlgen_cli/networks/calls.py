@@ -169,6 +169,15 @@ _POSITIONS: Mapping[str, tuple[str, ...]] = {
     "alphadropout": ("p", "training"),
     "stochasticdepth": ("p", "mode", "training"),
     "pad": ("pad", "mode", "value"),
+    "interpolate": (
+        "size",
+        "scale_factor",
+        "mode",
+        "align_corners",
+        "recompute_scale_factor",
+        "antialias",
+    ),
+    "upsample": ("size", "scale_factor", "mode", "align_corners"),
 }
 
 _OTHER_NAMES = {

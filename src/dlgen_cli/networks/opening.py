@@ -14,7 +14,8 @@ from dlgen_cli.networks.graph import Network
 from dlgen_cli.networks.reading import ReadNetwork
 from dlgen_cli.records import SkippedLayer
 
-_USUAL_SHAPES = {"mobilenet_v2_medium": (3, 32, 32), "mobilenet_v2_small": (3, 32, 32)}
+_SMALL_SHAPE = (3, 32, 32)
+_USUAL_SHAPES = {"mobilenet_v2_medium": _SMALL_SHAPE, "mobilenet_v2_small": _SMALL_SHAPE}
 _IMAGENET_SHAPE = (3, 224, 224)
 
 
@@ -74,8 +75,12 @@ def read_network(
 
 
 def _usual_shape(name: str, arguments: Mapping[str, Any]) -> tuple[int, ...]:
+    from dlgen_cli.architectures import split_size
+
     if name == "mlp":
         return (int(arguments["width"]),)
+    if arguments.get("image_size") or split_size(name)[1]:
+        return _SMALL_SHAPE  # it is resized
     return _USUAL_SHAPES.get(name, _IMAGENET_SHAPE)
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import fx, nn
 
+from dlgen_cli.architectures.fixed_normalization import FixedNormalization
+
 
 class _Recorded(fx.Proxy):
     """A proxy that records ``x += y`` as what it is: torch changes x in place.
@@ -32,12 +34,16 @@ class _Recorded(fx.Proxy):
 
 
 class _Recorder(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        is_leaf = super().is_leaf_module(m, module_qualified_name)
+        return is_leaf or isinstance(m, FixedNormalization)
+
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _Recorded(node, self)
 
 
 def record(module: nn.Module) -> fx.Graph:
-    """The calls of a module, in order; torch's own modules are one call each.
+    """The calls of a module, in order; torch's modules and a fixed normalization are one each.
 
     Args:
         module: in evaluation mode.

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-from dlgen_cli.networks import pooling
+from dlgen_cli.networks import input_maps, pooling
 from dlgen_cli.networks.activations import pointwise
 from dlgen_cli.networks.calls import Activation, Call, NoRuleError
 from dlgen_cli.networks.pooling import root_upper
@@ -240,6 +240,8 @@ _RULES: Mapping[str, Callable[[Call], GraphNode]] = {
     **dict.fromkeys(("maxpool1d", "maxpool2d", "maxpool3d"), pooling.max_pool),
     **{f"adaptiveavgpool{axes}d": pooling.adaptive_average_pool for axes in (1, 2, 3)},
     **{f"adaptivemaxpool{axes}d": pooling.adaptive_max_pool for axes in (1, 2, 3)},
+    **dict.fromkeys(("interpolate", "upsample"), input_maps.resize),
+    "fixednormalization": input_maps.normalize_by_constants,
     "mean": pooling.mean_over_entries,
     "sum": pooling.sum_over_entries,
     "getitem": _pick,

@@ -55,7 +55,8 @@ class RunExamples:
         holdout_indices: where each held-out example stands in the source.
         classes: names of the classes.
         source: what the source is, for people.
-        scale: the factor on pixels in [0, 1]; with it every image has norm at most 1.
+        scale: the factor on pixels in [0, 1]; with it every image has norm at most 1, unless the
+            network takes the pixels as they are and the factor is 1.
     """
 
     train: Split
@@ -107,6 +108,7 @@ def prepare_examples(recipe: Recipe, data_dir: Path | None = None) -> RunExample
         generator(recipe.seed, "regime"),
         adversary=recipe.adversary,
     )
+    entries = taken.images[0].numel()
     synthetic_index = torch.full_like(kept, -1)
     return RunExamples(
         train=Split(images=examples.images, labels=examples.labels),
@@ -117,7 +119,7 @@ def prepare_examples(recipe: Recipe, data_dir: Path | None = None) -> RunExample
         holdout_indices=source.indices[held],
         classes=source.classes,
         source=source.name,
-        scale=input_scale(taken.images[0].numel()),
+        scale=1.0 if recipe.image_size is not None else input_scale(entries),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import torch
 import dlgen_cli
 from dlgen_cli.checkpoints.run_config import CONFIG_SCHEMA, OptimizerFacts, RunConfig
 from dlgen_cli.checkpoints.run_directory import RunContents
-from dlgen_cli.datasets import hash_images
+from dlgen_cli.datasets import hash_images, norm_bound
 from dlgen_cli.training.loop import OPTIMIZER_ARGUMENTS, linf_norm
 from dlgen_cli.training.model_card import model_card
 from dlgen_cli.training.trial import Trial, trial_state
@@ -56,7 +57,11 @@ def _collect_config(trial: Trial) -> RunConfig:
             "classes": len(examples.classes),
             "parameters": sum(parameter.numel() for parameter in trial.network.parameters()),
         },
-        "input": {"shape": list(examples.input_shape), "scale": examples.scale, "norm_bound": 1.0},
+        "input": {
+            "shape": list(examples.input_shape),
+            "scale": examples.scale,
+            "norm_bound": norm_bound(math.prod(examples.input_shape), examples.scale),
+        },
         "seed": recipe.seed,
         "optimizer": _optimizer_facts(recipe),
         "stop": {"epochs": recipe.epochs, "until_train_error": recipe.until_train_error},

@@ -42,6 +42,7 @@ OPTIONS: Mapping[str, str] = {
     "width": "--width",
     "depth": "--depth",
     "stem": "--stem",
+    "image_size": "--image-size",
     "optimizer": "--optimizer",
     "learning_rate": "--lr",
     "schedule": "--schedule",
@@ -75,6 +76,8 @@ class Recipe:
         width: dimension of the mlp's square matrices; None for other networks.
         depth: number of the mlp's matrices; None for other networks.
         stem: the mobilenet_v2's stem; None for other networks.
+        image_size: what a mobilenet_v2 resizes images to, which it then takes with pixels in
+            [0, 1] and normalizes itself; None for images as they are.
         optimizer: ``adam`` or ``sgd`` (momentum 0.9).
         learning_rate: step size, above 0.
         schedule: ``constant``, or ``linear`` for a step size that falls to 0 at the last epoch.
@@ -100,6 +103,7 @@ class Recipe:
     width: int | None = None
     depth: int | None = None
     stem: Stem | None = None
+    image_size: int | None = None
     optimizer: Optimizer = "adam"
     learning_rate: float = DEFAULT_LEARNING_RATES["adam"]
     schedule: Schedule = "constant"
@@ -153,15 +157,18 @@ class Recipe:
             ("--width", self.width, is_mlp),
             ("--depth", self.depth, is_mlp),
             ("--stem", self.stem, self.architecture == _WITH_STEMS),
+            ("--image-size", self.image_size, self.architecture == _WITH_STEMS),
         ):
             if value is not None and not belongs:
-                owner = _WITH_STEMS if option == "--stem" else "mlp"
+                owner = "mlp" if option in {"--width", "--depth"} else _WITH_STEMS
                 raise UsageError(
                     f"{option} was given with --arch {self.architecture}; it belongs to {owner}.",
                     remedy=f"Leave out {option}.",
                 )
         if self.stem is not None:
             _check_choice("--stem", self.stem, get_args(Stem))
+        if self.image_size is not None:
+            _check_least("--image-size", self.image_size, 1)
         if is_mlp:
             _check_least("--width", self.width or 0, 1)
             _check_least("--depth", self.depth or 0, 1)
@@ -172,7 +179,8 @@ def make_recipe(given: Mapping[str, Any]) -> Recipe:
 
     The architecture defaults by source (mlp for digits, mobilenet_v2 otherwise); for an mlp
     width 64, depth 3, 3,000 epochs, adam at 0.003 and one thread; for other networks 100
-    epochs, adam at 0.001 or sgd at 0.1, and all threads; the small stem for mobilenet_v2.
+    epochs, adam at 0.001 or sgd at 0.1, and all threads; for mobilenet_v2 the small stem, or
+    imagenet's with an ``image_size``. ``mobilenet_v2-128`` stands for the ``image_size`` 128.
 
     Args:
         given: fields of `Recipe` by name; a missing one or None takes its default. A negative
@@ -196,7 +204,7 @@ def make_recipe(given: Mapping[str, Any]) -> Recipe:
     if settings["architecture"] == "mlp":
         defaults = {**_MLP_DEFAULTS, **({} if optimizer == "adam" else {"learning_rate": 0.1})}
     elif settings["architecture"] == _WITH_STEMS:
-        defaults["stem"] = "small"
+        defaults["stem"] = "small" if settings.get("image_size") is None else "imagenet"
     settings = {**defaults, **settings}
     return Recipe(**settings)
 
@@ -245,6 +253,13 @@ def _clean(given: Mapping[str, Any]) -> dict[str, Any]:
             remedy=f"The settings are: {', '.join(sorted(known))}.",
         )
     settings = {name: value for name, value in given.items() if value is not None}
+    if "architecture" in settings:
+        settings["architecture"], size = architectures.split_size(settings["architecture"])
+        if size is not None and settings.setdefault("image_size", size) != size:
+            raise UsageError(
+                f"--arch names the image size {size}, --image-size {settings['image_size']}.",
+                remedy="Leave out --image-size.",
+            )
     if settings.get("until_train_error", 0) < 0:
         settings["until_train_error"] = None
     return settings

@@ -141,6 +141,8 @@ def _architecture_arguments(recipe: Recipe, examples: RunExamples) -> dict[str, 
     arguments: dict[str, Any] = {"num_classes": classes}
     if recipe.stem is not None:
         arguments["stem"] = recipe.stem
+    if recipe.image_size is not None:
+        arguments["image_size"] = recipe.image_size
     return arguments | _WITHOUT_EXTRA_HEADS.get(recipe.architecture, {})
 
 
