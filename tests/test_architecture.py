@@ -25,6 +25,7 @@ MAY_IMPORT = {
     },
     "postulates": {"bounds", "checkpoints"},
     "audit": {
+        "architectures",
         "bounds",
         "checkpoints",
         "datasets",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dlgen_cli import ledger
 from dlgen_cli.audit.samples import Samples, count_shared, training_hashes
+from dlgen_cli.checkpoints.trained_on import trained_on
 from dlgen_cli.records import Assumption
 
 if TYPE_CHECKING:
@@ -25,15 +26,12 @@ def spend(anchor: AnchorTensors, samples: Samples) -> Samples:
         anchor: opened.
         samples: behind the certificate.
     """
-    if anchor.source.is_initial:
+    found = trained_on(anchor.source)
+    if found.origin == "run":
+        return samples.without(found.hashes, f"the anchor {anchor.name}")
+    if found.origin != "untraced" or found.source != samples.source:
         return samples
-    spent = training_hashes(anchor.source)
-    if spent is not None:
-        return samples.without(spent, f"the anchor {anchor.name}")
-    config = anchor.source.config
-    if config is None or config["source"] != samples.source:
-        return samples
-    line = ledger.untraced_anchor_line(anchor.name, config["source"])
+    line = ledger.untraced_anchor_line(anchor.name, samples.source)
     return replace(samples, sample_lines=(*samples.sample_lines, line))
 
 
@@ -47,13 +45,12 @@ def shared_lines(anchors: Sequence[AnchorTensors], checkpoint: Checkpoint) -> li
     own, config = training_hashes(checkpoint), checkpoint.config
     lines = []
     for anchor in anchors:
-        facts = anchor.source.config
-        if anchor.source.is_initial:
+        found = trained_on(anchor.source)
+        if found.origin in {"declared", "initial"}:
             continue
-        spent = training_hashes(anchor.source)
-        if spent is not None and own is not None:
-            shared = count_shared(own, spent)
+        if found.origin == "run" and own is not None:
+            shared = count_shared(own, found.hashes)
             lines += [ledger.shared_anchor_line(anchor.name, shared)] if shared else []
-        elif facts is not None and config is not None and facts["source"] == config["source"]:
-            lines.append(ledger.untraced_anchor_line(anchor.name, facts["source"]))
+        elif config is not None and found.source == config["source"]:
+            lines.append(ledger.untraced_anchor_line(anchor.name, config["source"]))
     return lines

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from dlgen_cli.checkpoints.anchor_record import AnchorRecord
     from dlgen_cli.checkpoints.run_config import RunConfig
 
 #: How the bytes of a checkpoint are laid out.
@@ -72,6 +73,7 @@ class Checkpoint:
         examples: training examples that the checkpoint records; None where it does not.
         architecture: name of the architecture that it records; None where it does not.
         is_initial: whether it records that its tensors are those before the first step.
+        anchor: what `dlgen anchors` recorded; None in a checkpoint of another origin.
         notes: what a reader should know of how the tensors were found.
         left_aside: what the file holds beside the network, such as an optimizer's state.
     """
@@ -85,6 +87,7 @@ class Checkpoint:
     examples: int | None = None
     architecture: str | None = None
     is_initial: bool = False
+    anchor: AnchorRecord | None = None
     notes: tuple[str, ...] = ()
     left_aside: tuple[SkippedLayer, ...] = ()
 

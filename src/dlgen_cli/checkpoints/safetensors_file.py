@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlgen_cli.checkpoints.anchor_record import read_record
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors, natural_key
 from dlgen_cli.checkpoints.factored import FactoredIndex
 from dlgen_cli.checkpoints.json_text import MOST_BYTES, parse_object
@@ -86,6 +87,8 @@ def open_safetensors(
             remedy=f"Put back the weights of that run. {RETRAIN}",
         )
     config = config or recorded
+    anchor = read_record(metadata, str(path))
+    named = anchor.architecture if anchor is not None else metadata.get("architecture")
     return Checkpoint(
         path=directory or path,
         format="run" if directory else "safetensors",
@@ -94,8 +97,9 @@ def open_safetensors(
         reader=lambda name: tensors[name].load(),
         config=config,
         examples=config["examples"] if config else _recorded_examples(metadata),
-        architecture=config["architecture"] if config else metadata.get("architecture"),
+        architecture=config["architecture"] if config else named,
         is_initial=config is not None and metadata.get("tensors") == "initial",
+        anchor=anchor,
     )
 
 

@@ -11,7 +11,17 @@ import typer
 from typer.core import TyperGroup
 
 from dlgen_cli import __version__
-from dlgen_cli.cli import audits, certify, compress, console, demo, postulates, train, verify
+from dlgen_cli.cli import (
+    anchors,
+    audits,
+    certify,
+    compress,
+    console,
+    demo,
+    postulates,
+    train,
+    verify,
+)
 from dlgen_cli.cli.implicit import implicit_app
 from dlgen_cli.cli.options import as_command
 from dlgen_cli.errors import DlgenError, UsageError
@@ -126,6 +136,7 @@ for _name, _function, _options in (
     ("pacbayes", audits.pacbayes, audits.PacBayesCommand),
     ("rademacher", audits.rademacher, audits.RademacherCommand),
     ("audit", audits.audit, audits.AuditCommand),
+    ("anchors", anchors.anchors, anchors.AnchorsCommand),
     ("verify", verify.verify, verify.VerifyCommand),
     ("certify", certify.certify, certify.CertifyCommand),
     ("demo", demo.demo, demo.DemoCommand),

@@ -47,7 +47,7 @@ def load_image_folder(directory: Path, name: str | None = None) -> SourceData:
     test = next((directory / one for one in TEST_NAMES if (directory / one).is_dir()), None)
     if test is None:
         raise DataError(f"{directory} has no folder `test`.", remedy=_LAYOUT)
-    classes, test_classes = _class_names(train), _class_names(test)
+    classes, test_classes = class_names(train), class_names(test)
     _require_same_classes(train, test, classes, test_classes)
     train_files, train_labels = _list_files(train, classes)
     test_files, test_labels = _list_files(test, classes)
@@ -62,7 +62,12 @@ def load_image_folder(directory: Path, name: str | None = None) -> SourceData:
     )
 
 
-def _class_names(folder: Path) -> tuple[str, ...]:
+def class_names(folder: Path) -> tuple[str, ...]:
+    """The classes of a folder such as ``train``: its folders in the order of their names.
+
+    Raises:
+        DataError: there is none.
+    """
     names = sorted(
         entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."
     )

@@ -65,13 +65,14 @@ def build_for(
     if any(tensor.is_floating_point() and tensor.itemsize > 4 for tensor in tensors.values()):
         module = module.double()
     module.load_state_dict(tensors)
-    config = checkpoint.config
+    config, anchor = checkpoint.config, checkpoint.anchor
+    shape = anchor.input_shape if anchor is not None else None
     return BuiltNetwork(
         module=module,
         tensors=module.state_dict(),
         architecture=name,
         arguments=given,
-        input_shape=tuple(config["input"]["shape"]) if config is not None else None,
+        input_shape=tuple(config["input"]["shape"]) if config is not None else shape,
     )
 
 
@@ -98,6 +99,9 @@ def _recorded(
         )
     if config is not None and config["architecture"] == chosen:
         return chosen, {**config["architecture_arguments"], **arguments}
+    anchor = checkpoint.anchor
+    if config is None and anchor is not None and anchor.architecture == chosen:
+        return chosen, {**anchor.arguments, **arguments}
     return chosen, dict(arguments)
 
 
@@ -124,7 +128,7 @@ def _inferred(name: str, given: Mapping[str, Any], tensors: Mapping[str, Tensor]
     """Arguments with what the tensors tell: the number of classes, and auxiliary heads."""
     chosen = dict(given)
     trial = build(name, **chosen)
-    head = _head(trial)
+    head = head_of(trial)
     if "num_classes" not in chosen and f"{head}.weight" in tensors:
         chosen["num_classes"] = int(tensors[f"{head}.weight"].shape[0])
     for argument, heads in _OPTIONAL_HEADS.items():
@@ -134,7 +138,7 @@ def _inferred(name: str, given: Mapping[str, Any], tensors: Mapping[str, Tensor]
     return chosen
 
 
-def _head(module: nn.Module) -> str:
+def head_of(module: nn.Module) -> str:
     """Path of the last layer with outputs of its own: a linear map or a convolution."""
     found = ""
     for path, part in module.named_modules():

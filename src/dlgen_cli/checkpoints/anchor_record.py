@@ -1,0 +1,161 @@
+"""What an anchors file of ``dlgen anchors`` tells of itself, in its header."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn, get_args
+
+from dlgen_cli.checkpoints.json_text import parse_object
+from dlgen_cli.errors import CheckpointError
+
+#: Where an anchor's tensors come from: ``declared`` of a file that records no training.
+Origin = Literal["declared", "initial", "run"]
+Head = Literal["keep", "zero", "rows"]
+
+ANCHOR_SCHEMA = "dlgen-anchor-1"
+HASH_BYTES = 16
+_RECORD_KEY = "dlgen_anchor"
+_HASHES_KEY = "dlgen_anchor_hashes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorStep:
+    """One call of ``dlgen anchors``.
+
+    Attributes:
+        file: name of the source, without its folders.
+        sha256: of the source, as `Checkpoint.sha256`.
+        head: what became of the last layer.
+        rows: of the source's last layer that were averaged, by class in order; empty elsewhere.
+    """
+
+    file: str
+    sha256: str
+    head: Head
+    rows: Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorRecord:
+    """The origin of an anchor.
+
+    Attributes:
+        origin: ``run`` where examples on record trained it, ``initial`` where it is a run's own
+            random initialization, ``declared`` where nothing is on record.
+        architecture: its name.
+        arguments: of its constructor.
+        input_shape: of one example; None where it is not on record.
+        steps: how the file was made, the oldest first.
+        source: what the data of the run are called; None without a run.
+        hashes: of the images that trained it, 16 bytes each; empty where none are on record.
+    """
+
+    origin: Origin
+    architecture: str
+    arguments: Mapping[str, Any]
+    input_shape: tuple[int, ...] | None
+    steps: Sequence[AnchorStep]
+    source: str | None = None
+    hashes: bytes = b""
+
+    @property
+    def examples(self) -> int:
+        """How many images trained it."""
+        return len(self.hashes) // HASH_BYTES
+
+    @property
+    def hashes_sha256(self) -> str:
+        """Digest of ``hashes``."""
+        return hashlib.sha256(self.hashes).hexdigest()
+
+
+def record_metadata(record: AnchorRecord) -> dict[str, str]:
+    """The record as texts of a safetensors header."""
+    facts = {
+        "schema": ANCHOR_SCHEMA,
+        "origin": record.origin,
+        "architecture": record.architecture,
+        "architecture_arguments": dict(record.arguments),
+        "input_shape": None if record.input_shape is None else list(record.input_shape),
+        "steps": [
+            {
+                "file": step.file,
+                "sha256": step.sha256,
+                "head": step.head,
+                "rows": [[name, list(places)] for name, places in step.rows.items()],
+            }
+            for step in record.steps
+        ],
+        "source": record.source,
+        "examples": record.examples,
+        "hashes_sha256": record.hashes_sha256,
+    }
+    return {
+        _RECORD_KEY: json.dumps(facts, sort_keys=True),
+        _HASHES_KEY: base64.b64encode(record.hashes).decode(),
+    }
+
+
+def read_record(metadata: Mapping[str, str], where: str) -> AnchorRecord | None:
+    """The record in a header; None in a file of another origin.
+
+    Args:
+        metadata: texts by name.
+        where: names the file in messages.
+
+    Raises:
+        CheckpointError: the record is damaged, or its hashes are not those that it counts.
+    """
+    text = metadata.get(_RECORD_KEY)
+    if text is None:
+        return None
+    try:
+        facts = parse_object(text.encode())
+        hashes = base64.b64decode(metadata.get(_HASHES_KEY, ""), validate=True)
+        return _parse(facts, hashes)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CheckpointError(
+            f"The header of {where} has a damaged record of an anchor "
+            f"({type(error).__name__}: {' '.join(str(error).split())[:120]}).",
+            remedy="Make the file again with `dlgen anchors`.",
+        ) from error
+
+
+def _parse(facts: Mapping[str, Any], hashes: bytes) -> AnchorRecord:
+    shape, source = facts["input_shape"], facts["source"]
+    record = AnchorRecord(
+        origin=facts["origin"],
+        architecture=facts["architecture"],
+        arguments=dict(facts["architecture_arguments"]),
+        input_shape=None if shape is None else tuple(shape),
+        steps=tuple(
+            AnchorStep(
+                file=step["file"],
+                sha256=step["sha256"],
+                head=step["head"],
+                rows={name: tuple(places) for name, places in step["rows"]},
+            )
+            for step in facts["steps"]
+        ),
+        source=source,
+        hashes=hashes,
+    )
+    if facts["schema"] != ANCHOR_SCHEMA or record.origin not in get_args(Origin):
+        _refuse("an unknown schema or origin")
+    if not isinstance(record.architecture, str) or not isinstance(source, str | None):
+        _refuse("a name that is no text")
+    if not all(isinstance(size, int) and size > 0 for size in record.input_shape or ()):
+        _refuse("an impossible input shape")
+    if len(hashes) % HASH_BYTES or (record.examples > 0) != (record.origin == "run"):
+        _refuse("hashes that do not fit its origin")
+    if (facts["examples"], facts["hashes_sha256"]) != (record.examples, record.hashes_sha256):
+        _refuse("other hashes than it counts")
+    return record
+
+
+def _refuse(found: str) -> NoReturn:
+    raise ValueError(found)

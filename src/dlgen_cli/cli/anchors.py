@@ -1,0 +1,86 @@
+"""``dlgen anchors``: an anchors file from a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dlgen_cli.cli import console
+from dlgen_cli.cli.options import ReportOptions
+from dlgen_cli.errors import OutputError, UsageError
+
+
+@dataclass(kw_only=True)
+class AnchorsCommand(ReportOptions):
+    """Options of ``dlgen anchors``."""
+
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Pretrained weights, a directory of dlgen train, or another anchors file.",
+        ),
+    ]
+    out: Annotated[Path, typer.Option("--out", help="Write the anchors file here (safetensors).")]
+    arch: Annotated[
+        str | None,
+        typer.Option("--arch", help="Architecture.", show_default="as recorded"),
+    ] = None
+    image_size: Annotated[
+        int | None,
+        typer.Option("--image-size", help="mobilenet_v2 resizes images to this many pixels."),
+    ] = None
+    head: Annotated[
+        str,
+        typer.Option(
+            "--head",
+            help="Last layer: keep it; zero, of new classes; or rows, averages of its rows.",
+        ),
+    ] = "keep"
+    classes: Annotated[
+        int | None, typer.Option("--classes", help="Number of classes of the new head.")
+    ] = None
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", help="The classes and their order: digits, cifar10, or a directory."
+        ),
+    ] = None
+    rows: Annotated[
+        Path | None,
+        typer.Option(
+            "--rows",
+            metavar="FILE.json",
+            help='Rows of the head for each class, in the order of the classes: {"cat": [281, 282], '
+            '"dog": [207]}.',
+        ),
+    ] = None
+    initial: Annotated[
+        bool,
+        typer.Option("--initial", help="The initialization of a run, not its trained weights."),
+    ] = False
+
+
+def anchors(options: AnchorsCommand) -> None:
+    """Make an anchors file: a network with a head for your classes, and what trained it."""
+    from dlgen_cli.audit.anchor_files import AnchorOptions, make_anchor
+
+    console.chosen_format(options)
+    if options.out.resolve() in {options.source.resolve(), *_others(options)}:
+        raise UsageError(f"{options.out} is read or written already.", remedy="Name another file.")
+    if options.out.is_dir() or not options.out.resolve().parent.is_dir():
+        raise OutputError(
+            f"{options.out} cannot be written: it is a folder, or its folder is missing.",
+            remedy="Name a file in a folder that exists.",
+        )
+    chosen = {one.name: getattr(options, one.name) for one in fields(AnchorOptions)}
+    made = make_anchor(AnchorOptions(**chosen), file=str(options.out))
+    console.write_whole(options.out, made.content)
+    console.emit(made.report, options)
+
+
+def _others(options: AnchorsCommand) -> list[Path]:
+    return [path.resolve() for path in (options.output, options.rows) if path is not None]
