@@ -200,7 +200,7 @@ def _read_rows(options: AnchorOptions) -> dict[str, tuple[int, ...]]:
             raise AnchorError(f"--rows {options.rows}: the class {name!r} names a row twice.")
     order = list(found) if options.data is None else list(_class_names(options.data))
     if set(order) != set(found):
-        odd = sorted(set(order) ^ set(found))[0]
+        odd = min(set(order) ^ set(found))
         where = options.data if odd in found else str(options.rows)
         raise AnchorError(
             f"--rows {options.rows} and --data {options.data} have different classes: {odd!r} is "

@@ -153,7 +153,7 @@ def _lines(
     *,
     from_run: bool,
 ) -> list[Assumption]:
-    names = [one.name for one in opened]
+    names = [one.label for one in opened]
     return [
         *samples.sample_lines,
         *ledger.structure_lines(inputs.read, inputs.options.arch),

@@ -35,7 +35,7 @@ def plan_pac_bayes(inputs: Inputs) -> Plan:
         *inputs.sample,
         *ledger.parameter_lines(inputs.checkpoint, inputs.read),
         ledger.bounded_loss_line(),
-        *ledger.anchor_lines([anchor.name for anchor in opened], from_run=from_run),
+        *ledger.anchor_lines([anchor.label for anchor in opened], from_run=from_run),
         *shared_lines(opened, inputs.checkpoint),
     ]
 

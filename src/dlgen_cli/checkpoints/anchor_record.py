@@ -68,6 +68,17 @@ class AnchorRecord:
         return len(self.hashes) // HASH_BYTES
 
     @property
+    def description(self) -> str:
+        """Where its tensors come from, in one phrase."""
+        made = {
+            "keep": "",
+            "zero": ", head zero",
+            "rows": ", head averaged from rows that were named for each class",
+        }
+        start = "initialization of " if self.origin == "initial" else ""
+        return start + self.steps[0].file + "".join(made[step.head] for step in self.steps)
+
+    @property
     def hashes_sha256(self) -> str:
         """Digest of ``hashes``."""
         return hashlib.sha256(self.hashes).hexdigest()
@@ -146,6 +157,8 @@ def _parse(facts: Mapping[str, Any], hashes: bytes) -> AnchorRecord:
     )
     if facts["schema"] != ANCHOR_SCHEMA or record.origin not in get_args(Origin):
         _refuse("an unknown schema or origin")
+    if not record.steps or not {step.head for step in record.steps} <= set(get_args(Head)):
+        _refuse("unknown steps")
     if not isinstance(record.architecture, str) or not isinstance(source, str | None):
         _refuse("a name that is no text")
     if not all(isinstance(size, int) and size > 0 for size in record.input_shape or ()):

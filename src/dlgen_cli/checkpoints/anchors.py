@@ -40,6 +40,12 @@ class AnchorTensors:
     name: str
     source: Checkpoint
 
+    @property
+    def label(self) -> str:
+        """The name, with what the file records of how it was made."""
+        record = self.source.anchor
+        return self.name if record is None else f"{self.name} ({record.description})"
+
     def read(self, name: str) -> torch.Tensor:
         """Read one tensor; NaN and infinity are refused by name."""
         return self.source.read(name)

@@ -54,8 +54,8 @@ class AnchorsCommand(ReportOptions):
         typer.Option(
             "--rows",
             metavar="FILE.json",
-            help='Rows of the head for each class, in the order of the classes: {"cat": [281, 282], '
-            '"dog": [207]}.',
+            help="Rows of the head by class, in the order of the classes: "
+            '{"cat": [281, 282], "dog": [207]}.',
         ),
     ] = None
     initial: Annotated[

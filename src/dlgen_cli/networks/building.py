@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dlgen_cli.architectures import build
+from dlgen_cli.architectures import build, split_size
 from dlgen_cli.checkpoints import Checkpoint
 from dlgen_cli.errors import CheckpointError, UsageError
 from dlgen_cli.networks.reparametrization import resolve_weight_norm
@@ -97,6 +97,8 @@ def _recorded(
         raise UsageError(
             f"{checkpoint.path} does not record its architecture.", remedy="Give --arch NAME."
         )
+    chosen, size = split_size(chosen)
+    arguments = {**arguments, **({} if size is None else {"image_size": size})}
     if config is not None and config["architecture"] == chosen:
         return chosen, {**config["architecture_arguments"], **arguments}
     anchor = checkpoint.anchor

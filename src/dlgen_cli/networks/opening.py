@@ -75,11 +75,9 @@ def read_network(
 
 
 def _usual_shape(name: str, arguments: Mapping[str, Any]) -> tuple[int, ...]:
-    from dlgen_cli.architectures import split_size
-
     if name == "mlp":
         return (int(arguments["width"]),)
-    if arguments.get("image_size") or split_size(name)[1]:
+    if arguments.get("image_size"):
         return _SMALL_SHAPE  # it is resized
     return _USUAL_SHAPES.get(name, _IMAGENET_SHAPE)
 
