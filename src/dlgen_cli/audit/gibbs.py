@@ -97,6 +97,7 @@ def prepare_gibbs(
         DataError: the data do not fit the network.
     """
     from dlgen_cli.checkpoints.anchors import open_anchors
+    from dlgen_cli.checkpoints.posterior import root_mean_squares
     from dlgen_cli.devices import resolve_device
     from dlgen_cli.networks import CheckpointTensors
     from dlgen_cli.risk import coordinates, gibbs_errors, open_folded
@@ -112,7 +113,7 @@ def prepare_gibbs(
     ]
     own = coordinates(inputs.read.network, inputs.read.tensors)
     frozen = _frozen(own, located, data.freeze)
-    scales = _scales(located[0][1]) if data.relative else None
+    scales = root_mean_squares(located[0][1]) if data.relative else None
     device = resolve_device(inputs.options.device)
     folded = folded.to(device)
     sigmas = list(inputs.options.sigma)
@@ -187,16 +188,6 @@ def _frozen(
                 )
     if len(found) == len(own):
         raise UsageError("--freeze leaves no parameter to perturb.", remedy="Freeze fewer.")
-    return found
-
-
-def _scales(anchor: Mapping[str, Tensor]) -> dict[str, float]:
-    """Root mean square of each tensor of an anchor; that of its layer's weight for one of zeros."""
-    found = {name: float(tensor.double().square().mean().sqrt()) for name, tensor in anchor.items()}
-    for name, scale in found.items():
-        if scale == 0:
-            weight = found.get(name.removesuffix("bias") + "weight", 0.0)
-            found[name] = weight or 1.0
     return found
 
 
