@@ -58,10 +58,7 @@ class GibbsCertificate:
         Raises:
             UsageError: that step alone is to fail with probability delta or more.
         """
-        monte_carlo = monte_carlo_share(self.delta_monte_carlo, delta)
-        left = math.nextafter(delta - monte_carlo, 0.0)
-        while Decimal(left) + Decimal(monte_carlo) > Decimal(delta):
-            left = math.nextafter(left, 0.0)
+        left, monte_carlo = split_delta(self.delta_monte_carlo, delta)
         return bounds.kl_risk(
             self.anchors, self.counts, self.examples, left, monte_carlo, self.lines
         )
@@ -81,6 +78,19 @@ def monte_carlo_share(given: float | None, delta: float) -> float:
             remedy="Leave it out, or give less.",
         )
     return share
+
+
+def split_delta(given: float | None, delta: float) -> tuple[float, float]:
+    """What the theorem may take of delta, and what the Monte Carlo step; no more together.
+
+    Raises:
+        UsageError: see `monte_carlo_share`.
+    """
+    monte_carlo = monte_carlo_share(given, delta)
+    left = math.nextafter(delta - monte_carlo, 0.0)
+    while Decimal(left) + Decimal(monte_carlo) > Decimal(delta):
+        left = math.nextafter(left, 0.0)
+    return left, monte_carlo
 
 
 def prepare_gibbs(
@@ -127,8 +137,8 @@ def prepare_gibbs(
         count=data.draws,
         seed=data.seed,
         scale=samples.scale,
-        state=_read_state(data.state),
-        save=_saver(data.state),
+        state=read_state(data.state),
+        save=saver(data.state),
         progress=progress,
     )
     return GibbsCertificate(
@@ -252,7 +262,12 @@ def _product(squared: float, factor: Decimal) -> float:
     return product
 
 
-def _read_state(path: Path | None) -> dict[str, object] | None:
+def read_state(path: Path | None) -> dict[str, object] | None:
+    """The draws that an interrupted run kept; None where there are none.
+
+    Raises:
+        UsageError: the file holds something else.
+    """
     if path is None or not path.is_file():
         return None
     import pickle
@@ -268,7 +283,7 @@ def _read_state(path: Path | None) -> dict[str, object] | None:
     return state
 
 
-def _saver(path: Path | None) -> Callable[[dict[str, object]], None] | None:
+def saver(path: Path | None) -> Callable[[dict[str, object]], None] | None:
     """Keeps the draws every few seconds, whole or not at all."""
     if path is None:
         return None
