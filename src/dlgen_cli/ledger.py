@@ -316,22 +316,7 @@ def gibbs_lines(draws: int, frozen: Sequence[str], *, relative: bool) -> list[As
         frozen: parameters that are not perturbed.
         relative: whether sigma multiplies an anchor's own scale.
     """
-    lines = [
-        declared(
-            f"The number of draws, {draws:,}, and their seed were fixed before their errors.",
-            "As given; each draw of weights meets one example of the sample, drawn uniformly. The "
-            "generator's numbers stand for independent standard normals; the predictor computes in "
-            "float32.",
-        ),
-    ]
-    if frozen:
-        lines += [
-            verified(
-                "Frozen parameters cost nothing.",
-                f"{len(frozen)} tensors equal every anchor's, entry by entry, first {frozen[0]}.",
-            ),
-            declared("What is frozen was fixed before the sample.", "As given with --freeze."),
-        ]
+    lines = [draws_line(draws), *frozen_lines(frozen, "As given with --freeze.")]
     if relative:
         lines.append(
             verified(
@@ -340,6 +325,34 @@ def gibbs_lines(draws: int, frozen: Sequence[str], *, relative: bool) -> list[As
             )
         )
     return lines
+
+
+def draws_line(draws: int) -> Assumption:
+    """What the Monte Carlo step takes for granted."""
+    return declared(
+        f"The number of draws, {draws:,}, and their seed were fixed before their errors.",
+        "As given; each draw of weights meets one example of the sample, drawn uniformly. The "
+        "generator's numbers stand for independent standard normals; the predictor computes in "
+        "float32.",
+    )
+
+
+def frozen_lines(frozen: Sequence[str], why: str) -> list[Assumption]:
+    """Why parameters that are not perturbed cost nothing; empty where all are perturbed.
+
+    Args:
+        frozen: their names.
+        why: what says that they were fixed.
+    """
+    if not frozen:
+        return []
+    return [
+        verified(
+            "Frozen parameters cost nothing.",
+            f"{len(frozen)} tensors equal every anchor's, entry by entry, first {frozen[0]}.",
+        ),
+        declared("What is frozen was fixed before the sample.", why),
+    ]
 
 
 def code_line(rank: str, width: int, choices: int) -> Assumption:

@@ -4,6 +4,7 @@ import json
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load, load_file
 
-from dlgen_cli.checkpoints import run_directory
+from dlgen_cli.checkpoints import posterior, run_directory
+from dlgen_cli.checkpoints.posterior import StoredPosterior
 from dlgen_cli.errors import CheckpointError, TrainingError
 
 
@@ -213,3 +215,23 @@ def test_the_header_is_aligned_sorted_and_valid():
     assert list(header) == sorted(header)
     for name, tensor in load(data).items():
         assert torch.equal(tensor, tensors[name])
+
+
+def test_a_posterior_stands_in_the_directory(tmp_path: Path):
+    spread = StoredPosterior(
+        exponents={"layers.0.weight": 0}, spreads={"layers.0.weight": torch.tensor(0.5)}
+    )
+    anchor = {
+        "name": "a", "sha256": "", "examples": 0, "hashes_sha256": "", "origin": "initial"
+    }  # fmt: skip
+    facts = {**config(), "objective": "pac-bayes", "anchor": anchor}
+    written = replace(contents(), config=facts, posterior=spread)
+    run_directory.write_run_directory(tmp_path / "run", written)
+    found = posterior.read(tmp_path / "run", {"layers.0.weight": (2, 2)})
+    assert found.exponents == {"layers.0.weight": 0}
+    assert run_directory.read_config(tmp_path / "run") == facts
+    for odd in ({**anchor, "examples": "3"}, {"name": "a"}, 3):
+        facts["anchor"] = odd
+        (tmp_path / "run" / "config.json").write_text(json.dumps(facts))
+        with pytest.raises(CheckpointError, match="'anchor"):
+            run_directory.read_config(tmp_path / "run")

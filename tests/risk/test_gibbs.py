@@ -8,7 +8,13 @@ import torch
 from torch import nn
 
 from dlgen_cli.errors import UsageError
-from dlgen_cli.risk import count_errors, gibbs_errors, replace_parameters, standard_deviations
+from dlgen_cli.risk import (
+    Factor,
+    count_errors,
+    gibbs_errors,
+    replace_parameters,
+    standard_deviations,
+)
 
 KINDS = ("trials", "draws")
 
@@ -187,3 +193,93 @@ def test_settings_without_sense_are_refused(network, sample):
         gibbs_errors(network, [], *sample, count=1, seed=0)
     with pytest.raises(UsageError, match="Every parameter"):
         gibbs_errors(network, [{}], *sample, count=1, seed=0)
+
+
+def learned(network, still=()):
+    """Deviations of every form: by entry, by row, and of all alike."""
+    source = torch.Generator().manual_seed(8)
+    found = {}
+    for index, (name, mean) in enumerate(network.parameters.items()):
+        width = mean[0].numel()
+        found[name] = (
+            0.3,
+            0.6 * torch.rand(mean.shape, generator=source),
+            Factor(
+                0.1 * torch.randn(width, width, generator=source).tril() + 0.3 * torch.eye(width)
+            ),
+        )[(index + 1) % 3]
+        if name in still:
+            found[name] = 0.0
+    return found
+
+
+@pytest.mark.parametrize("still", [[], ["0.weight", "0.bias"]])
+def test_both_kinds_estimate_the_same_risk_of_learned_deviations(network, sample, still):
+    deviations = learned(network, still)
+    trials = gibbs_errors(network, [deviations], *sample, count=6000, seed=3)
+    draws = gibbs_errors(network, [deviations], *sample, count=300, seed=4, kind="draws")
+    one = trials.errors[0] / trials.evaluations
+    rates = torch.tensor(draws.draw_errors[0]) / 40
+    error = math.sqrt(one * (1 - one) / 6000 + float(rates.var()) / 300)
+    assert 0.05 < one < 0.95
+    assert abs(one - float(rates.mean())) < 5 * error
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("moving", ["0.weight", "3.weight", "5.bias"])
+def test_predictors_around_several_means_are_each_their_own_run(network, sample, kind, moving):
+    names = list(network.parameters)
+    still = names[: names.index(moving)]
+    means = [{moving: (1 + 0.5 * step) * network.parameters[moving]} for step in range(3)]
+    deviations = learned(network, still)
+    settings = {"count": 50, "seed": 6, "kind": kind, "batch": 16}
+    together = gibbs_errors(network, [deviations] * 3, *sample, means=means, **settings)
+    alone = [
+        gibbs_errors(replace_parameters(network, mean), [deviations], *sample, **settings)
+        for mean in means
+    ]
+    assert together.errors == tuple(one.errors[0] for one in alone)
+
+
+def test_what_is_before_the_first_moving_layer_is_computed_once(network, sample, monkeypatch):
+    from dlgen_cli.risk import folded_network
+
+    calls = []
+    plain = folded_network.apply_map
+
+    def counted(layer, *arguments):
+        calls.append(layer.module)
+        return plain(layer, *arguments)
+
+    monkeypatch.setattr("dlgen_cli.risk.sampling.apply_map", counted)
+    monkeypatch.setattr(folded_network, "apply_map", counted)
+    deviations = learned(network, ["0.weight", "0.bias", "3.weight", "3.bias"])
+    gibbs_errors(network, [deviations] * 4, *sample, count=30, seed=0, batch=10)
+    assert calls.count("0") == calls.count("3") == 3
+
+
+def test_saved_draws_know_their_deviations_and_means(network, sample):
+    states = []
+    deviations = learned(network)
+    settings = {"count": 20, "seed": 1}
+    gibbs_errors(network, [deviations], *sample, save=states.append, **settings)
+    again = gibbs_errors(network, [deviations], *sample, state=states[-1], **settings)
+    assert again.errors[0] == states[-1]["errors"][0][0]
+    entries = next(name for name, one in deviations.items() if isinstance(one, torch.Tensor))
+    rows = next(name for name, one in deviations.items() if isinstance(one, Factor))
+    for other in (
+        {entries: deviations[entries] * 1.5},
+        {rows: Factor(deviations[rows].matrix * 1.5)},
+        {rows: 0.3},
+    ):
+        with pytest.raises(UsageError, match="other settings"):
+            gibbs_errors(network, [deviations | other], *sample, state=states[-1], **settings)
+    with pytest.raises(UsageError, match="other settings"):
+        gibbs_errors(
+            network,
+            [deviations],
+            *sample,
+            means=[{"5.bias": torch.ones(3)}],
+            state=states[-1],
+            **settings,
+        )

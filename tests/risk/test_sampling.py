@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from dlgen_cli.networks.tracing import trace
-from dlgen_cli.risk import sampling
+from dlgen_cli.risk import Factor, sampling
+from dlgen_cli.risk.deviations import output_deviations, perturb
 from dlgen_cli.risk.maps import apply_map
 from dlgen_cli.risk.sampling import Noise, WeightSampler
 
@@ -41,32 +42,58 @@ def sampler_of(layer, of_weight, of_bias, seed=0):
     return WeightSampler(deviations=deviations, noise=noise)
 
 
+def directions(tensor, deviation):
+    """What one standard normal each moves a tensor by."""
+    rows = tensor.flatten(1) if tensor.ndim > 1 else tensor[:, None]
+    for row in range(rows.shape[0]):
+        for column in range(rows.shape[1]):
+            moved = torch.zeros(rows.shape, dtype=torch.float64)
+            if isinstance(deviation, Factor):
+                moved[row] = deviation.matrix[:, column].double()
+            elif isinstance(deviation, torch.Tensor):
+                moved[row, column] = deviation.reshape(rows.shape)[row, column].double()
+            else:
+                moved[row, column] = deviation
+            yield moved.reshape(tensor.shape)
+
+
 def covariance_of(layer, x, parameters, deviations):
-    """Exact, from the layer's outputs at unit parameters."""
+    """Exact, from the layer's outputs at what each standard normal moves."""
     total = 0
     zeros = {
         name: torch.zeros(tensor.shape, dtype=torch.float64) for name, tensor in parameters.items()
     }
     for name, tensor in zeros.items():
-        for entry in range(tensor.numel()):
-            unit = tensor.clone()
-            unit.view(-1)[entry] = 1
-            at = {**zeros, name: unit}
+        for moved in directions(tensor, deviations[name]):
+            at = {**zeros, name: moved}
             bias = at.get(layer.bias_name)
             output = apply_map(layer, x.double(), at[layer.weight_name], bias).flatten()
-            total = total + deviations[name] ** 2 * torch.outer(output, output)
+            total = total + torch.outer(output, output)
     return total
 
 
-def check_law(module, shape, tools, monkeypatch, cheaper):
+def deviation_of(form, tensor, size):
+    """Of a tensor, in one of the forms, of about this size."""
+    source = torch.Generator().manual_seed(7)
+    if form == "entries":
+        return size * (0.2 + 1.6 * torch.rand(tensor.shape, generator=source))
+    if form == "rows":
+        width = tensor[0].numel()
+        matrix = torch.randn(width, width, generator=source).tril() / width**0.5
+        return Factor(size * (matrix + torch.eye(width)))
+    return size
+
+
+def check_law(module, shape, tools, monkeypatch, cheaper, form="alike"):
     tools.fill(module)
     network = trace(nn.Sequential(module), shape)
     (layer,) = network.layers.values()
     parameters = tools.folded(nn.Sequential(module), shape).parameters
     monkeypatch.setattr(sampling, "_output_is_cheaper", lambda *_: cheaper)
     x = torch.relu(torch.randn(1, *shape, generator=torch.Generator().manual_seed(5)))
-    sampler = sampler_of(layer, 0.5, 0.25)
     weight, bias = parameters[layer.weight_name], parameters.get(layer.bias_name)
+    of_bias = None if bias is None else deviation_of(form, bias, 0.25)
+    sampler = sampler_of(layer, deviation_of(form, weight, 0.5), of_bias)
     found = sampler.apply(layer, x.expand(DRAWS, *shape), weight, bias, is_shared=False)
     found = found.flatten(1).double()
     mean = apply_map(layer, x, weight, bias).flatten().double()
@@ -83,6 +110,28 @@ def check_law(module, shape, tools, monkeypatch, cheaper):
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_has_the_law_of_gaussian_weights(name, cheaper, tools, monkeypatch):
     check_law(*LAYERS[name], tools, monkeypatch, cheaper)
+
+
+ONE_POSITION = {"one position": (nn.Conv2d(3, 4, 3), (3, 3, 3))}
+
+
+@pytest.mark.parametrize("name", [*LAYERS, *ONE_POSITION])
+def test_every_entry_may_have_a_deviation_of_its_own(name, tools, monkeypatch):
+    check_law(*(LAYERS | ONE_POSITION)[name], tools, monkeypatch, cheaper=True, form="entries")
+
+
+@pytest.mark.parametrize("cheaper", [False, True], ids=["own weights", "by the output"])
+@pytest.mark.parametrize("name", [*LAYERS, *ONE_POSITION])
+def test_the_entries_of_a_row_may_be_correlated(name, cheaper, tools, monkeypatch):
+    check_law(*(LAYERS | ONE_POSITION)[name], tools, monkeypatch, cheaper, form="rows")
+
+
+def test_small_deviations_do_not_vanish_when_they_are_squared():
+    x = torch.tensor([[1e-15, 2e-15], [0.0, 0.0]])
+    spread = torch.tensor([[3e-18, 1e-18], [1e-18, 2e-18]])
+    found = output_deviations(x, spread)
+    exact = (x.double()[:, None] * spread.double()).norm(dim=2)
+    torch.testing.assert_close(found.double(), exact, rtol=1e-6, atol=0)
 
 
 def test_independence_over_positions_is_caught(tools, monkeypatch):
@@ -130,9 +179,11 @@ class Residual(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
-def test_a_network_has_the_law_of_explicit_weight_draws(tools):
+@pytest.mark.parametrize("form", ["alike", "entries", "rows"])
+def test_a_network_has_the_law_of_explicit_weight_draws(form, tools):
     network = tools.folded(tools.fill(Residual()), (2, 5, 5))
-    deviations = dict.fromkeys(network.parameters, 0.3)
+    deviations = {name: deviation_of(form, mean, 0.3) for name, mean in network.parameters.items()}
+    deviations["stem.weight"] = 0.0
     x, _ = tools.sample(1, (2, 5, 5), 2)
     count = 20_000
     noise = Noise(generator=torch.Generator().manual_seed(1), keeps_all=False)
@@ -140,7 +191,7 @@ def test_a_network_has_the_law_of_explicit_weight_draws(tools):
     found = network.sampled_logits(sampler, x.expand(count, -1, -1, -1)).double()
     source = torch.Generator().manual_seed(2)
     drawn = {
-        name: mean + 0.3 * torch.randn(count, *mean.shape, generator=source)
+        name: perturb(mean, deviations[name], torch.randn(count, *mean.shape, generator=source))
         for name, mean in network.parameters.items()
     }
     expected = torch.func.vmap(lambda these: network.logits(these, x)[0])(drawn).double()

@@ -3,10 +3,17 @@
 import math
 from fractions import Fraction
 
+import mpmath
 import pytest
 import torch
 
-from dlgen_cli.spectra import largest_magnitude, squared_distance_upper, sum_of_squares, sum_up
+from dlgen_cli.spectra import (
+    largest_magnitude,
+    log_sum_lower,
+    squared_distance_upper,
+    sum_of_squares,
+    sum_up,
+)
 
 
 def exact_sum(tensor):
@@ -49,3 +56,23 @@ def test_sum_up_is_not_below_the_exact_sum():
     assert Fraction(sum_up(parts)) >= sum(Fraction(part) for part in parts)
     assert sum_up([0.0, 0.0]) == 0.0
     assert math.isfinite(sum_up([1e300, 1e300]))
+
+
+@pytest.mark.parametrize("size", [0, 1, 511, 513, 40_000])
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_a_sum_of_logarithms_is_a_lower_bound(size, scale):
+    generator = torch.Generator().manual_seed(size)
+    tensor = (scale * torch.randn(size, generator=generator).exp()).double()
+    with mpmath.workdps(40):
+        exact = mpmath.fsum(mpmath.log(mpmath.mpf(value)) for value in tensor.tolist())
+        found = log_sum_lower(tensor)
+        assert found <= exact
+        assert exact - found <= size * 2.0**-51 + 1e-15 * abs(exact) + 1e-29
+
+
+@pytest.mark.parametrize("value", [1.0, 1.0 + 2.0**-52, 1.0 - 2.0**-53, 5e-324, 1.7e308])
+def test_a_sum_of_equal_logarithms_is_a_lower_bound(value):
+    tensor = torch.full((3000,), value, dtype=torch.float64)
+    with mpmath.workdps(40):
+        exact = 3000 * mpmath.log(mpmath.mpf(value))
+        assert exact - 3000 * 2.0**-51 - 1e-15 * abs(exact) <= log_sum_lower(tensor) <= exact

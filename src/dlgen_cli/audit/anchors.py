@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dlgen_cli import ledger
+from dlgen_cli.audit.posterior_lines import prior_mean_lines
 from dlgen_cli.audit.samples import Samples, count_shared, training_hashes
 from dlgen_cli.checkpoints.trained_on import trained_on
+from dlgen_cli.errors import CheckpointError
 from dlgen_cli.records import Assumption
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
     from dlgen_cli.checkpoints import Checkpoint
     from dlgen_cli.checkpoints.anchors import AnchorTensors
+
+_WHOLE = "Take the run's directory as it was written, or train the run again."
 
 
 def spend(anchor: AnchorTensors, samples: Samples) -> Samples:
@@ -33,6 +42,53 @@ def spend(anchor: AnchorTensors, samples: Samples) -> Samples:
         return samples
     line = ledger.untraced_anchor_line(anchor.name, samples.source)
     return replace(samples, sample_lines=(*samples.sample_lines, line))
+
+
+def spend_hashes(
+    checkpoint: Checkpoint, directory: Path, samples: Samples
+) -> tuple[Samples, list[Assumption]]:
+    """Take the examples that trained a prior's mean out of the sample of its posterior.
+
+    Args:
+        checkpoint: the posterior's mean.
+        directory: of its run.
+        samples: behind the certificate.
+
+    Returns:
+        What is left of them, and the ledger's lines on where the prior's mean comes from.
+
+    Raises:
+        CheckpointError: the directory does not record the prior's mean, or in two ways.
+    """
+    config = checkpoint.config
+    facts = config.get("anchor") if config is not None else None
+    if facts is None:
+        raise CheckpointError(
+            f"{directory} holds a posterior, but its config.json no anchor.", remedy=_WHOLE
+        )
+    spent = _anchor_hashes(directory)
+    if hashlib.sha256(spent.numpy().tobytes()).hexdigest() != facts["hashes_sha256"]:
+        raise CheckpointError(
+            f"The examples that {directory} lists as those of its anchor are not those that its "
+            "weights record.",
+            remedy=_WHOLE,
+        )
+    before = len(samples.bound)
+    left = samples.without(spent, f"the prior's mean, {facts['name']}")
+    return left, prior_mean_lines(facts, len(spent), before - len(left.bound), before)
+
+
+def _anchor_hashes(directory: Path) -> Tensor:
+    from dlgen_cli.checkpoints import run_directory
+
+    spent = run_directory.read_labels(directory).get("anchor_hashes")
+    if spent is None or spent.ndim != 2 or spent.shape[1] != 16 or spent.itemsize != 1:
+        found = "none" if spent is None else f"{spent.dtype} of shape {tuple(spent.shape)}"
+        raise CheckpointError(
+            f"{directory} should record anchor_hashes of shape (k, 16); it records {found}.",
+            remedy=_WHOLE,
+        )
+    return spent.contiguous()
 
 
 def shared_lines(anchors: Sequence[AnchorTensors], checkpoint: Checkpoint) -> list[Assumption]:

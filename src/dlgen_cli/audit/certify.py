@@ -16,6 +16,8 @@ from dlgen_cli.audit.occam import prepare_occam
 from dlgen_cli.audit.options import AuditOptions, DataOptions
 from dlgen_cli.audit.pac_bayes import anchor_paths
 from dlgen_cli.audit.plan import Family, Inputs, best_of, equal_share
+from dlgen_cli.audit.posterior import THEOREM as POSTERIOR
+from dlgen_cli.audit.posterior import posterior_directory, prepare_posterior, require_options
 from dlgen_cli.audit.samples import Samples, find_samples
 from dlgen_cli.bounds.verdict import HOLDOUT, verdict
 from dlgen_cli.errors import UsageError
@@ -39,6 +41,9 @@ def certify(
     PAC-Bayes in kl form where there is an anchor. Each takes an equal share of delta, so the
     best of them is a certificate too. Bounds on the gap stand beside them, each at delta.
 
+    Where the run trained a posterior, its own bound takes the place of that around anchors;
+    Occam's bound and those on the gap are left out unless they are asked for.
+
     Args:
         options: checkpoint and the numbers of the bounds.
         data: the examples, the draws.
@@ -51,38 +56,51 @@ def certify(
     Raises:
         DlgenError: bad input; one subclass for each kind.
     """
-    inputs = gather(options, with_layers=True, for_bounds=True, progress=measured)
+    directory = posterior_directory(options)
+    require_options(options, data, directory)
+    is_whole = directory is None or data.occam
+    inputs = gather(options, with_layers=is_whole, for_bounds=is_whole, progress=measured)
     samples = find_samples(inputs.checkpoint, data.data, options.m)
-    has_anchor = _has_anchor(options)
-    theorems = [HOLDOUT, OCCAM, *([GIBBS] if has_anchor else [])]
+    gibbs = POSTERIOR if directory is not None else GIBBS if _has_anchor(options) else None
+    theorems = [HOLDOUT, *([OCCAM] if is_whole else []), *([gibbs] if gibbs else [])]
     share = equal_share(options.delta, len(theorems))
-    if has_anchor:
+    if gibbs is not None:
         monte_carlo_share(data.delta_monte_carlo, share)  # refuse before any draw
     errors = _errors(inputs, samples)
-    evaluators: dict[str, _Evaluate] = {
-        HOLDOUT: _holdout(samples, errors["holdout"]),
-        OCCAM: prepare_occam(inputs, samples, share).evaluate,
-    }
-    if has_anchor:
+    evaluators: dict[str, _Evaluate] = {HOLDOUT: _holdout(samples, errors["holdout"])}
+    if is_whole:
+        evaluators[OCCAM] = prepare_occam(inputs, samples, share).evaluate
+    posterior = None
+    if directory is not None:
+        posterior = prepare_posterior(inputs, samples, data, directory, drawn)
+        evaluators[POSTERIOR] = posterior.evaluate
+    elif gibbs is not None:
         evaluators[GIBBS] = prepare_gibbs(inputs, samples, data, drawn).evaluate
     certificates = [evaluators[theorem](share) for theorem in theorems]
-    plans = [PLANNERS[family](inputs) for family in families if has_anchor or family != "pac_bayes"]
+    plans = [
+        PLANNERS[family](inputs)
+        for family in (families if is_whole else ())
+        if family != "pac_bayes" or gibbs == GIBBS
+    ]
     gaps = [bound for plan in plans for bound in plan.evaluate(options.delta)]
     settings = {
         "m": inputs.m,
         "delta": options.delta,
-        "r": options.r,
+        **({"r": options.r} if is_whole else {}),
         **{name: value for plan in plans for name, value in plan.settings.items()},
-        **_data_settings(data),
+        **_data_settings(data, has_posterior=posterior is not None),
     }
     headline = best_of(certificates, share, theorems)
+    results = _results(samples, errors, certificates, headline)
+    if posterior is not None:
+        results["coordinates"] = posterior.coordinates(certificates[-1].terms["name"])
     return report_of(
         inputs,
         command=command,
         settings=settings,
         bounds=[*certificates, *gaps],
         headline=headline,
-        results=_results(samples, errors, certificates, headline),
+        results=results,
     )
 
 
@@ -94,13 +112,15 @@ def _has_anchor(options: AuditOptions) -> bool:
     return True
 
 
-def _data_settings(data: DataOptions) -> dict[str, Any]:
+def _data_settings(data: DataOptions, *, has_posterior: bool) -> dict[str, Any]:
+    own: dict[str, Any] = {"shrink": list(data.shrink)}
+    if not has_posterior:
+        own = {"freeze": list(data.freeze), "relative_sigma": data.relative}
     return {
         "data": data.data,
         "draws": data.draws,
         "delta_monte_carlo": data.delta_monte_carlo,
-        "freeze": list(data.freeze),
-        "relative_sigma": data.relative,
+        **own,
         "seed": data.seed,
     }
 

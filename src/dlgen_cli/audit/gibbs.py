@@ -58,10 +58,7 @@ class GibbsCertificate:
         Raises:
             UsageError: that step alone is to fail with probability delta or more.
         """
-        monte_carlo = monte_carlo_share(self.delta_monte_carlo, delta)
-        left = math.nextafter(delta - monte_carlo, 0.0)
-        while Decimal(left) + Decimal(monte_carlo) > Decimal(delta):
-            left = math.nextafter(left, 0.0)
+        left, monte_carlo = split_delta(self.delta_monte_carlo, delta)
         return bounds.kl_risk(
             self.anchors, self.counts, self.examples, left, monte_carlo, self.lines
         )
@@ -83,6 +80,19 @@ def monte_carlo_share(given: float | None, delta: float) -> float:
     return share
 
 
+def split_delta(given: float | None, delta: float) -> tuple[float, float]:
+    """What the theorem may take of delta, and what the Monte Carlo step; no more together.
+
+    Raises:
+        UsageError: see `monte_carlo_share`.
+    """
+    monte_carlo = monte_carlo_share(given, delta)
+    left = math.nextafter(delta - monte_carlo, 0.0)
+    while Decimal(left) + Decimal(monte_carlo) > Decimal(delta):
+        left = math.nextafter(left, 0.0)
+    return left, monte_carlo
+
+
 def prepare_gibbs(
     inputs: Inputs, samples: Samples, data: DataOptions, progress: DrawProgress | None = None
 ) -> GibbsCertificate:
@@ -97,6 +107,7 @@ def prepare_gibbs(
         DataError: the data do not fit the network.
     """
     from dlgen_cli.checkpoints.anchors import open_anchors
+    from dlgen_cli.checkpoints.posterior import root_mean_squares
     from dlgen_cli.devices import resolve_device
     from dlgen_cli.networks import CheckpointTensors
     from dlgen_cli.risk import coordinates, gibbs_errors, open_folded
@@ -112,7 +123,7 @@ def prepare_gibbs(
     ]
     own = coordinates(inputs.read.network, inputs.read.tensors)
     frozen = _frozen(own, located, data.freeze)
-    scales = _scales(located[0][1]) if data.relative else None
+    scales = root_mean_squares(located[0][1]) if data.relative else None
     device = resolve_device(inputs.options.device)
     folded = folded.to(device)
     sigmas = list(inputs.options.sigma)
@@ -126,8 +137,8 @@ def prepare_gibbs(
         count=data.draws,
         seed=data.seed,
         scale=samples.scale,
-        state=_read_state(data.state),
-        save=_saver(data.state),
+        state=read_state(data.state),
+        save=saver(data.state),
         progress=progress,
     )
     return GibbsCertificate(
@@ -187,16 +198,6 @@ def _frozen(
                 )
     if len(found) == len(own):
         raise UsageError("--freeze leaves no parameter to perturb.", remedy="Freeze fewer.")
-    return found
-
-
-def _scales(anchor: Mapping[str, Tensor]) -> dict[str, float]:
-    """Root mean square of each tensor of an anchor; that of its layer's weight for one of zeros."""
-    found = {name: float(tensor.double().square().mean().sqrt()) for name, tensor in anchor.items()}
-    for name, scale in found.items():
-        if scale == 0:
-            weight = found.get(name.removesuffix("bias") + "weight", 0.0)
-            found[name] = weight or 1.0
     return found
 
 
@@ -261,7 +262,12 @@ def _product(squared: float, factor: Decimal) -> float:
     return product
 
 
-def _read_state(path: Path | None) -> dict[str, object] | None:
+def read_state(path: Path | None) -> dict[str, object] | None:
+    """The draws that an interrupted run kept; None where there are none.
+
+    Raises:
+        UsageError: the file holds something else.
+    """
     if path is None or not path.is_file():
         return None
     import pickle
@@ -277,7 +283,7 @@ def _read_state(path: Path | None) -> dict[str, object] | None:
     return state
 
 
-def _saver(path: Path | None) -> Callable[[dict[str, object]], None] | None:
+def saver(path: Path | None) -> Callable[[dict[str, object]], None] | None:
     """Keeps the draws every few seconds, whole or not at all."""
     if path is None:
         return None

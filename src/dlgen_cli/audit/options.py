@@ -78,6 +78,8 @@ class DataOptions:
         relative: sigma multiplies the anchor's own scale, tensor by tensor.
         seed: of the draws.
         state: file that keeps the draws of an interrupted run.
+        shrink: a posterior's mean is scored at these multiples of its way from the prior's.
+        occam: evaluate Occam's bound of a posterior's mean too.
     """
 
     data: str
@@ -87,3 +89,5 @@ class DataOptions:
     relative: bool = False
     seed: int = 0
     state: Path | None = None
+    shrink: Sequence[float] = (1.0,)
+    occam: bool = False

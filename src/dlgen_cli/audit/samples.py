@@ -126,14 +126,16 @@ def training_hashes(checkpoint: Checkpoint) -> Tensor | None:
     """Hashes of the images that a checkpoint of a run was trained on; None where not on record.
 
     Args:
-        checkpoint: opened; the directory that it stands in holds the record.
+        checkpoint: opened; the directory that it stands in holds the record. The initial weights
+            of a run around an anchor are the anchor's.
     """
     from dlgen_cli.checkpoints import run_directory
 
     directory = run_directory.find_run_directory(checkpoint)
     if directory is None:
         return None
-    return run_directory.read_labels(directory).get("image_hashes")
+    name = "anchor_hashes" if checkpoint.is_initial else "image_hashes"
+    return run_directory.read_labels(directory).get(name)
 
 
 def count_shared(hashes: Tensor, others: Tensor) -> int:

@@ -59,6 +59,23 @@ class StopFacts(TypedDict):
     until_train_error: float | None
 
 
+class AnchorFacts(TypedDict):
+    """The prior's mean of a run with ``--objective pac-bayes``.
+
+    ``name`` and ``sha256`` are those of its file. ``examples`` of the run's source are on record
+    as having trained it; ``hashes_sha256`` is the digest of their images' hashes
+    (``anchor_hashes`` in ``labels.safetensors``), of no bytes where there are none. ``origin`` is
+    ``initial`` (the run's own random initialization), ``run`` (a run of dlgen) or ``declared`` (a
+    file that records no run).
+    """
+
+    name: str
+    sha256: str
+    examples: int
+    hashes_sha256: str
+    origin: str
+
+
 class RunConfig(TypedDict):
     """``config.json``: the facts of a finished run.
 
@@ -69,7 +86,8 @@ class RunConfig(TypedDict):
     [0, 1]: ``train_error`` on the examples trained on, ``test_error`` and ``holdout_error`` on
     real examples with their real labels. ``adversary`` is None but for ``mixed-adversarial``.
     ``examples_sha256`` is the digest of the training images and labels. ``classes`` are the names
-    of the classes; ``computation`` tells precision, threads and processes.
+    of the classes; ``computation`` tells precision, threads and processes. ``objective`` is
+    ``pac-bayes`` where a posterior was trained, around ``anchor``.
     """
 
     schema: str
@@ -96,6 +114,8 @@ class RunConfig(TypedDict):
     test_error: float
     holdout_error: float | None
     versions: dict[str, str]
+    objective: NotRequired[str]
+    anchor: NotRequired[AnchorFacts]
 
 
 _NUMBER = (int, float)
@@ -135,6 +155,18 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "test_error": _NUMBER,
     "holdout_error": (*_NUMBER, type(None)),
     "versions": (dict,),
+}
+#: The same for the keys that may be missing.
+_OPTIONAL_KINDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
+    "objective": {"objective": (str,)},
+    "anchor": {
+        "anchor": (dict,),
+        "anchor.name": (str,),
+        "anchor.sha256": (str,),
+        "anchor.examples": (int,),
+        "anchor.hashes_sha256": (str,),
+        "anchor.origin": (str,),
+    },
 }
 
 
@@ -180,6 +212,9 @@ def parse_config(text: str | bytes, where: str) -> RunConfig:
         )
     for key, kinds in _KINDS.items():
         _check_key(where, found, key, kinds)
+    for name, inner in _OPTIONAL_KINDS.items():
+        for key, kinds in inner.items() if name in found else ():
+            _check_key(where, found, key, kinds)
     shape, bound = found["input"]["shape"], found["input"]["norm_bound"]
     is_shape = all(isinstance(size, int) and 0 < size < _MOST_PIXELS for size in shape)
     if not (shape and is_shape and math.isfinite(bound) and bound > 0):

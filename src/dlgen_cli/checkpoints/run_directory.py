@@ -38,6 +38,7 @@ from dlgen_cli.errors import CheckpointError, TrainingError
 
 if TYPE_CHECKING:
     from dlgen_cli.checkpoints.checkpoint import Checkpoint
+    from dlgen_cli.checkpoints.posterior import StoredPosterior
 
 __all__ = [
     "CONFIG_FILE",
@@ -76,10 +77,12 @@ class RunContents:
         init: the state dict before the first step.
         labels: int64 ``labels`` and ``indices`` of the ``m`` examples trained on (index -1 for a
             synthetic one), uint8 ``altered``, int64 ``holdout_indices``, and uint8 hashes of the
-            images, ``image_hashes`` ``(m, 16)`` and ``holdout_hashes``.
+            images, ``image_hashes`` ``(m, 16)`` and ``holdout_hashes``. With a posterior also
+            ``anchor_hashes``, those of the images that trained the prior's mean.
         metrics: one JSON object for each epoch.
         resume: the state to go on from; loads with ``weights_only=True``.
         card: the model card, Markdown.
+        posterior: of a run that trained one; ``model`` is then its mean and ``init`` the prior's.
     """
 
     config: RunConfig
@@ -89,6 +92,7 @@ class RunContents:
     metrics: Sequence[Mapping[str, Any]]
     resume: Mapping[str, Any]
     card: str
+    posterior: StoredPosterior | None = None
 
 
 def is_run_directory(directory: Path) -> bool:
@@ -270,6 +274,10 @@ def _write_files(directory: Path, contents: RunContents) -> None:
     (directory / METRICS_FILE).write_bytes(_lines(contents.metrics))
     (directory / RESUME_FILE).write_bytes(_serialize(contents.resume))
     _write_text(directory / CARD_FILE, contents.card)
+    if contents.posterior is not None:
+        from dlgen_cli.checkpoints import posterior
+
+        posterior.write(directory, contents.posterior)
 
 
 def _serialize(resume: Mapping[str, Any]) -> bytes:

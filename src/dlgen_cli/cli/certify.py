@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import typer
@@ -28,13 +28,26 @@ class CertifyCommand(
     b: Annotated[
         str, typer.Option("--b", help="Bits for each parameter, or auto.", show_default="auto")
     ] = "auto"
+    shrink: Annotated[
+        list[float],
+        typer.Option(
+            "--shrink",
+            metavar="A",
+            help="Score a trained posterior with A times its mean's way from the prior's, 0 to 2; "
+            "repeatable, the union is paid.",
+        ),
+    ] = field(default_factory=lambda: [1.0])
+    occam: Annotated[
+        bool, typer.Option("--occam", help="Occam's bound of a trained posterior's mean too.")
+    ] = False
 
 
 def certify(options: CertifyCommand) -> None:
     """Certify the risk of a checkpoint on labelled examples, in every way that applies.
 
     The holdout, Occam's bound and PAC-Bayes in kl form share delta; the best
-    is named. Bounds on the gap stand beside them.
+    is named. Bounds on the gap stand beside them. Where a run trained a
+    posterior, the holdout and its PAC-Bayes bound do.
     """
     from dlgen_cli.audit.certify import certify as run
 
@@ -42,6 +55,7 @@ def certify(options: CertifyCommand) -> None:
     console.check_gate(options.fail_above)
     data = data_options(options)
     assert data is not None  # noqa: S101  --data is required
+    data = replace(data, shrink=options.shrink, occam=options.occam)
     with console.layer_progress(options) as measured, console.draw_progress(options) as drawn:
         report = run(audit_options(options), data, measured=measured, drawn=drawn)
     console.emit(report, options)

@@ -1,5 +1,6 @@
 """The empirical risk of a network, and of a Gaussian distribution over its weights."""
 
+from dlgen_cli.risk.deviations import Deviation, Factor
 from dlgen_cli.risk.evaluation import count_errors
 from dlgen_cli.risk.folded_network import (
     FoldedNetwork,
@@ -11,6 +12,8 @@ from dlgen_cli.risk.folded_network import (
 from dlgen_cli.risk.gibbs import GibbsCounts, gibbs_errors, standard_deviations
 
 __all__ = [
+    "Deviation",
+    "Factor",
     "FoldedNetwork",
     "GibbsCounts",
     "coordinates",

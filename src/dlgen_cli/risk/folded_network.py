@@ -10,7 +10,9 @@ from __future__ import annotations
 import copy
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,8 +23,10 @@ from dlgen_cli.errors import TensorError, UsageError
 from dlgen_cli.networks import GraphLayer, Network, ReadNetwork, effective_tensors
 from dlgen_cli.networks.building import build_for
 from dlgen_cli.networks.recording import record
+from dlgen_cli.risk.deviations import Deviation
 from dlgen_cli.risk.maps import apply_map
 from dlgen_cli.risk.sampling import WeightSampler, own_weight_entries
+from dlgen_cli.risk.splitting import split
 
 #: Entries of the largest tensor of a batch: what fits a processor's cache, and a device's memory.
 _ENTRIES_ON_CPU = 1 << 22
@@ -45,7 +49,7 @@ class FoldedNetwork:
         self,
         *,
         network: Network,
-        module: nn.Module,
+        module: fx.GraphModule,
         slot: _SamplerSlot,
         parameters: Mapping[str, Tensor],
     ) -> None:
@@ -66,9 +70,7 @@ class FoldedNetwork:
         Returns:
             Shape ``(n, *network.output_shape)``.
         """
-        if inputs.ndim == 4:
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
-        result: Tensor = torch.func.functional_call(self._module, dict(parameters), (inputs,))
+        result: Tensor = _evaluate(self._module, parameters, (_in_layout(inputs),))
         return result
 
     def __call__(self, inputs: Tensor) -> Tensor:
@@ -85,11 +87,23 @@ class FoldedNetwork:
         Returns:
             Logits, independent from example to example.
         """
-        self._slot.sampler = sampler
-        try:
+        with self._slot.sampling(sampler):
             return self.logits(self.parameters, inputs)
-        finally:
-            self._slot.sampler = None
+
+    def split(self, moving: Collection[str]) -> SplitNetwork:
+        """The network cut before its first layer with a parameter that moves.
+
+        Args:
+            moving: names of parameters; the others are the same in every evaluation.
+        """
+        paths = {
+            layer.module
+            for layer in self.network.layers.values()
+            if {layer.weight_name, layer.bias_name} & set(moving)
+        }
+        parts = split(self._module, paths) if moving else None
+        head, tail = parts or (None, self._module)
+        return SplitNetwork(head=head, tail=tail, parameters=self.parameters, slot=self._slot)
 
     def with_parameters(self, parameters: Mapping[str, Tensor]) -> FoldedNetwork:
         """The same graph with other parameters, on their device."""
@@ -103,21 +117,77 @@ class FoldedNetwork:
             {name: tensor.to(device) for name, tensor in self.parameters.items()}
         )
 
-    def batch_size(self, *, own_weights: bool) -> int:
+    def batch_size(
+        self, *, own_weights: bool, deviations: Sequence[Mapping[str, Deviation]] = ()
+    ) -> int:
         """How many examples to evaluate at a time.
 
         Args:
             own_weights: whether every example has weights of its own.
+            deviations: of those weights; of all entries alike where none are given.
         """
         sizes = [math.prod(node.shape) for node in self.network.nodes]
         if own_weights:
             shared = _shared_modules(self.network)
             sizes += [
-                own_weight_entries(layer, is_shared=layer.module in shared)
+                own_weight_entries(
+                    layer, one.get(layer.weight_name, 1.0), is_shared=layer.module in shared
+                )
                 for layer in self.network.layers.values()
+                for one in deviations or ({},)
             ]
         room = _ENTRIES_ON_CPU if self.device.type == "cpu" else _ENTRIES_ON_DEVICE
         return max(1, min(_LARGEST_BATCH, room // max(1, *sizes)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitNetwork:
+    """A folded network in two parts: what several predictors share, and where they differ.
+
+    Attributes:
+        head: gives what the rest reads; None where the rest is the whole network.
+        tail: the rest.
+        parameters: of the head.
+        slot: of the network.
+    """
+
+    head: nn.Module | None
+    tail: nn.Module
+    parameters: Mapping[str, Tensor]
+    slot: _SamplerSlot
+
+    @torch.no_grad()
+    def features(self, inputs: Tensor) -> tuple[Any, ...]:
+        """What the rest of the network reads, once for all predictors."""
+        if self.head is None:
+            return (_in_layout(inputs),)
+        found: tuple[Any, ...] = _evaluate(self.head, self.parameters, (_in_layout(inputs),))
+        return found
+
+    @torch.no_grad()
+    def logits(
+        self,
+        parameters: Mapping[str, Tensor],
+        features: tuple[Any, ...],
+        sampler: WeightSampler | None = None,
+    ) -> Tensor:
+        """Evaluate the rest.
+
+        Args:
+            parameters: one tensor for each of the network's own, equal to `parameters` in the head.
+            features: from `features`; they are kept as they are.
+            sampler: gives every example weights of its own around the parameters.
+        """
+        own = copy.deepcopy(features)  # the network may write on its inputs
+        with self.slot.sampling(sampler):
+            result: Tensor = _evaluate(self.tail, parameters, own)
+        return result
+
+
+def _evaluate(module: nn.Module, parameters: Mapping[str, Tensor], inputs: tuple[Any, ...]) -> Any:
+    """Call a part of a folded network with the parameters that it reads."""
+    own = {name: parameters[name] for name, _ in module.named_parameters()}
+    return torch.func.functional_call(module, own, inputs)
 
 
 def coordinates(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -212,6 +282,15 @@ class _SamplerSlot:
 
     sampler: WeightSampler | None = None
 
+    @contextmanager
+    def sampling(self, sampler: WeightSampler | None) -> Iterator[None]:
+        """Give the pass that follows weights of its own, or none."""
+        self.sampler = sampler
+        try:
+            yield
+        finally:
+            self.sampler = None
+
 
 class _FoldedLayer(nn.Module):
     """One map; its parameters are given with each call."""
@@ -234,7 +313,7 @@ class _FoldedLayer(nn.Module):
         return sampler.apply(self._layer, x, self.weight, self.bias, is_shared=self._is_shared)
 
 
-def _folded_module(module: nn.Module, network: Network, slot: _SamplerSlot) -> nn.Module:
+def _folded_module(module: nn.Module, network: Network, slot: _SamplerSlot) -> fx.GraphModule:
     """The calls of a module with its layers replaced and its folded normalizations left out."""
     graph = record(module)
     records = {node.name: node for node in network.nodes}
@@ -284,5 +363,5 @@ def _to_float32(name: str, tensor: Tensor) -> Tensor:
 
 
 def _in_layout(tensor: Tensor) -> Tensor:
-    """Kernels of images with their channels last in memory, as the images are."""
+    """Images and kernels with their channels last in memory."""
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor

@@ -32,12 +32,13 @@ from torch import Tensor
 
 from dlgen_cli.devices import keep_freed_memory, threads_for
 from dlgen_cli.errors import UsageError
+from dlgen_cli.risk.deviations import Deviation, is_still, perturb, to_device
 from dlgen_cli.risk.evaluation import (
     as_inputs,
     require_labelled,
     wrong_answers,
 )
-from dlgen_cli.risk.folded_network import FoldedNetwork
+from dlgen_cli.risk.folded_network import FoldedNetwork, SplitNetwork, replace_parameters
 from dlgen_cli.risk.monte_carlo_state import MonteCarlo, resume, start
 from dlgen_cli.risk.sampling import Noise, WeightSampler
 
@@ -113,12 +114,13 @@ def standard_deviations(
 
 def gibbs_errors(
     network: FoldedNetwork,
-    deviations: Sequence[Mapping[str, float]],
+    deviations: Sequence[Mapping[str, Deviation]],
     images: Tensor,
     labels: Tensor,
     *,
     count: int,
     seed: int,
+    means: Sequence[Mapping[str, Tensor]] | None = None,
     kind: Kind = "trials",
     scale: float = 1.0,
     batch: int | None = None,
@@ -128,18 +130,21 @@ def gibbs_errors(
 ) -> GibbsCounts:
     """Count the errors of Gibbs predictors around a network.
 
-    Several sets of deviations are scored in one pass: examples and standard normals are drawn
-    once for all. Each count alone is distributed as if it were drawn alone; together they are
-    dependent, so that statements about several of them share delta. Where all sets freeze the
-    same parameters, each count is the one that a run of its own gives.
+    Several predictors are scored in one pass: examples and standard normals are drawn once for
+    all, and what comes before the first layer in which they may differ is computed once. Each
+    count alone is distributed as if it were drawn alone; together they are dependent, so that
+    statements about several of them share delta. Where all sets freeze the same parameters and
+    have the same forms, each count is the one that a run of its own gives.
 
     Args:
         network: its parameters are the mean; on the device that computes.
-        deviations: one set or more, see `standard_deviations`.
+        deviations: one set or more, each with one of every parameter, see `standard_deviations`
+            and `Deviation`.
         images: the sample, on the CPU, see `as_inputs`.
         labels: int64, shape ``(m,)``.
         count: n, at least 1; fixed before any result is seen.
         seed: of all random numbers.
+        means: for each set of deviations the parameters that differ from the network's.
         kind: what one draw of weights is scored on.
         scale: multiplies every pixel.
         batch: examples that are evaluated at a time; `FoldedNetwork.batch_size` where None.
@@ -154,16 +159,18 @@ def gibbs_errors(
     require_labelled(images, labels)
     keep_freed_memory()
     _require_deviations(network, deviations, count)
-    size = batch or network.batch_size(own_weights=kind == "trials")
+    predictors = _predictors(network, deviations, means)
+    size = batch or network.batch_size(own_weights=kind == "trials", deviations=deviations)
     run = start(kind, len(deviations), count, seed, network.device)
     if state is not None or save is not None:
-        run.identify(network.parameters, deviations, images, labels, scale, size)
+        run.identify([one.mean for one in predictors], deviations, images, labels, scale, size)
     if state is not None:
         resume(run, state)
+    parts = network.split(_moving(network, predictors))
     step = _score_trials if kind == "trials" else _score_draw
     with torch.no_grad(), threads_for(network.network.parameters), _full_precision():
         while run.done < count:
-            step(run, network, deviations, images, labels, scale, size)
+            step(run, parts, predictors, images, labels, scale, size, network.device)
             if save is not None:
                 save(run.saved())
             if progress is not None:
@@ -178,8 +185,16 @@ def gibbs_errors(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Predictor:
+    """A Gaussian over the parameters, on the device that computes."""
+
+    mean: Mapping[str, Tensor]
+    deviations: Mapping[str, Deviation]
+
+
 def _require_deviations(
-    network: FoldedNetwork, deviations: Sequence[Mapping[str, float]], count: int
+    network: FoldedNetwork, deviations: Sequence[Mapping[str, Deviation]], count: int
 ) -> None:
     if count < 1 or not deviations:
         raise UsageError(
@@ -191,57 +206,90 @@ def _require_deviations(
             raise UsageError("Every parameter needs a standard deviation, and nothing else has.")
 
 
+def _predictors(
+    network: FoldedNetwork,
+    deviations: Sequence[Mapping[str, Deviation]],
+    means: Sequence[Mapping[str, Tensor]] | None,
+) -> list[_Predictor]:
+    placed = [
+        {name: to_device(one, network.device) for name, one in those.items()}
+        for those in deviations
+    ]
+    if means is None:
+        return [_Predictor(network.parameters, those) for those in placed]
+    return [
+        _Predictor(replace_parameters(network, mean).parameters, those)
+        for mean, those in zip(means, placed, strict=True)
+    ]
+
+
+def _moving(network: FoldedNetwork, predictors: Sequence[_Predictor]) -> list[str]:
+    """The parameters in which an evaluation may differ from that of the network."""
+    return [
+        name
+        for name, own in network.parameters.items()
+        if any(
+            not is_still(one.deviations[name]) or not torch.equal(one.mean[name], own)
+            for one in predictors
+        )
+    ]
+
+
 def _score_trials(
     run: MonteCarlo,
-    network: FoldedNetwork,
-    deviations: Sequence[Mapping[str, float]],
+    network: SplitNetwork,
+    predictors: Sequence[_Predictor],
     images: Tensor,
     labels: Tensor,
     scale: float,
     batch: int,
+    device: torch.device,
 ) -> None:
     """One batch of examples drawn with replacement, each under weights of its own."""
     size = min(batch, run.count - run.done)
     chosen = torch.randint(_INDEX_RANGE, (size,), generator=run.choice) % len(labels)
-    inputs = as_inputs(images[chosen], network.device, scale)
-    truth = labels[chosen].to(network.device)
-    noise = Noise(generator=run.noise, keeps_all=len(deviations) > 1)
-    for errors, one in zip(run.errors, deviations, strict=True):
-        sampler = WeightSampler(deviations=one, noise=noise)
-        logits = network.sampled_logits(sampler, inputs.clone())
+    features = network.features(as_inputs(images[chosen], device, scale))
+    truth = labels[chosen].to(device)
+    noise = Noise(generator=run.noise, keeps_all=len(predictors) > 1)
+    for errors, one in zip(run.errors, predictors, strict=True):
+        sampler = WeightSampler(deviations=one.deviations, noise=noise)
+        logits = network.logits(one.mean, features, sampler)
         errors[0] += int(wrong_answers(logits, truth).sum())
     run.done += size
 
 
 def _score_draw(
     run: MonteCarlo,
-    network: FoldedNetwork,
-    deviations: Sequence[Mapping[str, float]],
+    network: SplitNetwork,
+    predictors: Sequence[_Predictor],
     images: Tensor,
     labels: Tensor,
     scale: float,
     batch: int,
+    device: torch.device,
 ) -> None:
     """One draw of weights for each distribution, on the whole sample."""
     normals = {
         name: torch.empty_like(mean).normal_(generator=run.noise)
-        for name, mean in network.parameters.items()
-        if any(one[name] for one in deviations)
+        for name, mean in predictors[0].mean.items()
+        if not all(is_still(one.deviations[name]) for one in predictors)
     }
     drawn = [
         {
-            name: torch.add(mean, normals[name], alpha=one[name]) if one[name] else mean
-            for name, mean in network.parameters.items()
+            name: mean
+            if is_still(one.deviations[name])
+            else perturb(mean, one.deviations[name], normals[name])
+            for name, mean in one.mean.items()
         }
-        for one in deviations
+        for one in predictors
     ]
-    counts = [0] * len(deviations)
+    counts = [0] * len(predictors)
     for start_at in range(0, len(labels), batch):
         part = slice(start_at, start_at + batch)
-        inputs = as_inputs(images[part], network.device, scale)
-        truth = labels[part].to(network.device)
+        features = network.features(as_inputs(images[part], device, scale))
+        truth = labels[part].to(device)
         for index, parameters in enumerate(drawn):
-            logits = network.logits(parameters, inputs.clone())
+            logits = network.logits(parameters, features)
             counts[index] += int(wrong_answers(logits, truth).sum())
     for errors, one in zip(run.errors, counts, strict=True):
         errors.append(one)

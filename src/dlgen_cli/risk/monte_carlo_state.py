@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dlgen_cli.errors import UsageError
+from dlgen_cli.risk.deviations import Deviation, Factor
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,8 +41,8 @@ class MonteCarlo:
 
     def identify(
         self,
-        parameters: Mapping[str, Tensor],
-        deviations: Sequence[Mapping[str, float]],
+        means: Sequence[Mapping[str, Tensor]],
+        deviations: Sequence[Mapping[str, Deviation]],
         images: Tensor,
         labels: Tensor,
         scale: float,
@@ -55,11 +56,20 @@ class MonteCarlo:
             "device": self.noise.device.type,
             "scale": scale,
             "batch": batch,
-            "deviations": [sorted(one.items()) for one in deviations],
+            "deviations": [
+                sorted((name, _form(one)) for name, one in those.items()) for those in deviations
+            ],
             "images": [str(images.dtype), *images.shape],
         }
         digest = hashlib.sha256(json.dumps(facts).encode())
-        for tensor in (*parameters.values(), images, labels):
+        distinct = {id(one): one for mean in means for one in mean.values()}
+        spreads = [
+            one.matrix if isinstance(one, Factor) else one
+            for those in deviations
+            for _, one in sorted(those.items())
+            if not isinstance(one, float | int)
+        ]
+        for tensor in (*distinct.values(), *spreads, images, labels):
             digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         self.fingerprint = digest.hexdigest()
 
@@ -113,6 +123,13 @@ def resume(run: MonteCarlo, state: Mapping[str, Any]) -> None:
             f"{len(run.errors)} of {distributions} distributions.",
             remedy="Start without it.",
         )
+
+
+def _form(deviation: Deviation) -> float | str:
+    """The number itself, or what kind of tensor stands for it."""
+    if isinstance(deviation, float | int):
+        return deviation
+    return "rows" if isinstance(deviation, Factor) else "entries"
 
 
 def _generator(seed: int, purpose: str, device: torch.device) -> torch.Generator:

@@ -12,7 +12,10 @@ distribution for one example and one use of the weights:
   standard normal. The paper's independence over positions holds for a single position only;
   here the covariance is kept.
 
-Both are exact but for rounding. The second needs a normal for each output instead of one for each
+Both are exact but for rounding. Where the deviations differ from entry to entry the covariance of
+the positions is another one for each channel: own weights are drawn there, unless there is one
+position. Where the rows of W have the noise ``F e``, the patches ``F^T x_p`` take the place of
+``x_p``. The second needs a normal for each output instead of one for each
 weight. A layer that is called several times keeps its weights: there, always the first.
 """
 
@@ -27,6 +30,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dlgen_cli.networks import GraphLayer
+from dlgen_cli.risk.deviations import Deviation, Factor, is_still, output_deviations, perturb
 from dlgen_cli.risk.maps import along_channels, apply_map, convolve, pad
 
 #: Cost of one normal, and of one multiply-add in float64, in multiply-adds in float32.
@@ -68,11 +72,11 @@ class WeightSampler:
     """Gives every example of a batch its own Gaussian weights.
 
     Attributes:
-        deviations: standard deviation of the entries of each tensor, by name.
+        deviations: of each tensor, by name, on the device of the batch.
         noise: the normals.
     """
 
-    deviations: Mapping[str, float]
+    deviations: Mapping[str, Deviation]
     noise: Noise
 
     def apply(
@@ -89,32 +93,42 @@ class WeightSampler:
         """
         of_weight = self.deviations[layer.weight_name]
         of_bias = 0.0 if bias is None else self.deviations[layer.bias_name or ""]
-        if not of_weight and not of_bias:
+        if is_still(of_weight) and is_still(of_bias):
             return apply_map(layer, x, weight, bias)
 
         def draw(part: str, shape: tuple[int, ...]) -> Tensor:
             return self.noise.normal(f"{layer.module}.{part}", shape, keep=is_shared)
 
-        if not of_weight:
+        if is_still(of_weight):
             result = apply_map(layer, x, weight, None)
         elif layer.kind == "linear" and x.ndim == 2 and not is_shared:
             return _dense(x, weight, bias, of_weight, of_bias, draw)
         elif layer.kind == "linear" or (layer.kind == "conv2d" and layer.groups == 1):
             result = _by_positions(layer, x, weight, of_weight, draw, is_shared=is_shared)
         else:
-            own = _own(weight, of_weight, len(x), draw, "weight")
+            own = perturb(weight, of_weight, draw("weight", (len(x), *weight.shape)))
             result = _apply_own(layer, x, own)
         if bias is None:
             return result
-        moved = _own(bias, of_bias, len(x), draw, "bias") if of_bias else bias
+        moved = bias
+        if not is_still(of_bias):
+            moved = perturb(bias, of_bias, draw("bias", (len(x), *bias.shape)))
         if layer.kind == "linear":
             moved = moved.reshape(-1, *[1] * (x.ndim - 2), moved.shape[-1])
             return result.add_(moved)
         return result.add_(along_channels(moved, result))
 
 
-def own_weight_entries(layer: GraphLayer, *, is_shared: bool) -> int:
-    """Entries that the weights of one example occupy, or the covariance of its noise."""
+def own_weight_entries(layer: GraphLayer, deviation: Deviation, *, is_shared: bool) -> int:
+    """Entries that the weights of one example occupy, or the covariance of its noise.
+
+    Args:
+        layer: its facts.
+        deviation: of its weight.
+        is_shared: whether the network calls the layer more than once.
+    """
+    if is_still(deviation):
+        return 0
     entries = math.prod(layer.weight_shape)
     if is_shared:
         return entries
@@ -122,24 +136,28 @@ def own_weight_entries(layer: GraphLayer, *, is_shared: bool) -> int:
         return entries
     channels = layer.weight_shape[0]
     positions = math.prod(layer.output_shape) // channels
-    if positions == 1 or _output_is_cheaper(channels, entries // channels, positions):
-        return positions * positions
-    return entries
+    if positions == 1:
+        return 1
+    if isinstance(deviation, Tensor):
+        return entries
+    is_cheaper = _output_is_cheaper(channels, entries // channels, positions)
+    return positions * positions if is_cheaper else entries
 
 
 def _dense(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
-    of_weight: float,
-    of_bias: float,
+    of_weight: Deviation,
+    of_bias: Deviation,
     draw: _Draw,
 ) -> Tensor:
     """A matrix at one position: independent outputs of variance ``s^2 |x|^2 + t^2``."""
     mean = functional.linear(x, weight, bias)
-    spread = torch.linalg.vector_norm(x, dim=1, keepdim=True) * of_weight
-    if of_bias:
-        spread = torch.hypot(spread, spread.new_tensor(of_bias))
+    spread = output_deviations(x, of_weight)
+    if not is_still(of_bias):
+        other = of_bias.matrix[0] if isinstance(of_bias, Factor) else of_bias
+        spread = torch.hypot(spread, torch.as_tensor(other, dtype=x.dtype, device=x.device))
     return mean.addcmul_(spread, draw("output", tuple(mean.shape)))
 
 
@@ -147,7 +165,7 @@ def _by_positions(
     layer: GraphLayer,
     x: Tensor,
     weight: Tensor,
-    of_weight: float,
+    of_weight: Deviation,
     draw: _Draw,
     *,
     is_shared: bool,
@@ -159,18 +177,39 @@ def _by_positions(
     count, positions, entries = patches.shape
     channels = weight.shape[0]
     by_output = not is_shared and x.device.type != "mps"
-    if by_output and _output_is_cheaper(channels, entries, positions):
-        noise = draw("output", (count, positions, channels))
-        mean = apply_map(layer, x, weight, None)
-        mean = mean.permute(0, 2, 3, 1) if layer.stride else mean
-        mean = mean.reshape(count, positions, channels)
-        result = torch.baddbmm(mean, gram_root(patches), noise, alpha=of_weight)
+    if isinstance(of_weight, Tensor):
+        of_weight = of_weight.flatten(1)
+        by_output = by_output and positions == 1
     else:
-        own = _own(weight.flatten(1), of_weight, count, draw, "weight")
-        result = torch.bmm(patches, own.mT)
+        by_output = by_output and _output_is_cheaper(channels, entries, positions)
+    if by_output:
+        mean = _mean_by_positions(layer, x, weight)
+        normals = draw("output", (count, positions, channels))
+        if isinstance(of_weight, Tensor):
+            spread = output_deviations(patches[:, 0], of_weight)
+            result = torch.addcmul(mean, spread[:, None], normals)
+        elif isinstance(of_weight, Factor):
+            result = torch.baddbmm(mean, gram_root(patches @ of_weight.matrix), normals)
+        else:
+            result = torch.baddbmm(mean, gram_root(patches), normals, alpha=of_weight)
+    else:
+        normals = draw("weight", (count, channels, entries))
+        if isinstance(of_weight, Factor):
+            mean = _mean_by_positions(layer, x, weight)
+            result = torch.baddbmm(mean, patches @ of_weight.matrix, normals.mT)
+        else:
+            own = perturb(weight.flatten(1), of_weight, normals)
+            result = torch.bmm(patches, own.mT)
     if layer.kind == "linear":
         return result.reshape(*x.shape[:-1], channels)
     return result.reshape(count, *_output_size(layer, x), channels).permute(0, 3, 1, 2)
+
+
+def _mean_by_positions(layer: GraphLayer, x: Tensor, weight: Tensor) -> Tensor:
+    """The layer's output under the mean, shape ``(n, positions, channels)``."""
+    found = apply_map(layer, x, weight, None)
+    found = found.permute(0, 2, 3, 1) if layer.stride else found
+    return found.reshape(len(x), -1, len(weight))
 
 
 def _output_is_cheaper(channels: int, entries: int, positions: int) -> bool:
@@ -222,11 +261,6 @@ def gram_root(patches: Tensor) -> Tensor:
     found, failed = torch.linalg.cholesky_ex(gram)
     root: Tensor = found.to(patches.dtype)
     return root.masked_fill_((failed != 0)[:, None, None], math.nan)
-
-
-def _own(mean: Tensor, deviation: float, count: int, draw: _Draw, part: str) -> Tensor:
-    """``count`` Gaussian copies of a tensor, on a first axis."""
-    return torch.add(mean, draw(part, (count, *mean.shape)), alpha=deviation)
 
 
 def _apply_own(layer: GraphLayer, x: Tensor, own: Tensor) -> Tensor:

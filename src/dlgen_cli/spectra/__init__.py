@@ -4,6 +4,7 @@ from dlgen_cli.spectra.distances import Norms, distance, norms
 from dlgen_cli.spectra.layers import measure_layer, operator_norm, residual_norm_upper
 from dlgen_cli.spectra.sums import (
     largest_magnitude,
+    log_sum_lower,
     squared_distance_upper,
     sum_of_squares,
     sum_up,
@@ -13,6 +14,7 @@ __all__ = [
     "Norms",
     "distance",
     "largest_magnitude",
+    "log_sum_lower",
     "measure_layer",
     "norms",
     "operator_norm",

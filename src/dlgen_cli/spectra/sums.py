@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal, localcontext
 
 import torch
 
 from dlgen_cli.records import Interval
-from dlgen_cli.spectra.rounding import SLACK, gamma
+from dlgen_cli.spectra.rounding import SLACK, UNIT_ROUNDOFF, gamma
 
 _BLOCK = 1 << 14  # entries for each partial sum; their error is gamma(_BLOCK), about 2e-12
+_FACTORS = 512  # mantissas in one product
 _CHUNK = 1 << 20  # entries that are widened at once; a multiple of _BLOCK
 
 
@@ -68,3 +70,31 @@ def largest_magnitude(tensor: torch.Tensor) -> float:
 def sum_up(parts: Sequence[float]) -> float:
     """Sum of nonnegative floats, rounded upward."""
     return math.nextafter(math.fsum(parts), math.inf) if any(parts) else 0.0
+
+
+def log_sum_lower(tensor: torch.Tensor) -> float:
+    """Lower bound on ``sum ln x_i``, within ``n 2^-51 + 1e-15 |sum|``, n the number of entries.
+
+    By products of mantissas and sums of exponents: no logarithm but that of one number is taken.
+
+    Args:
+        tensor: floating point, any shape, finite and above 0.
+    """
+    mantissas = tensor.reshape(-1).to(torch.float64)
+    exponent, products = 0, mantissas.numel()
+    if products == 0:
+        return 0.0
+    while True:
+        mantissas, exponents = torch.frexp(mantissas)  # in [1/2, 1)
+        exponent += int(exponents.to(torch.int64).sum())
+        if mantissas.numel() == 1:
+            break
+        padding = -mantissas.numel() % _FACTORS
+        mantissas = torch.nn.functional.pad(mantissas, (0, padding), value=1.0)
+        mantissas = mantissas.reshape(-1, _FACTORS).prod(dim=1)  # at least 2^-_FACTORS
+    with localcontext(prec=40):
+        last = Decimal(float(mantissas[0]))
+        exact = last.ln() + exponent * Decimal(2).ln()
+        lost = Decimal(2 * products * UNIT_ROUNDOFF)  # fewer than 2 n products, each rounded once
+        lower = exact - lost - (1 + abs(exponent)) * Decimal("1e-30")
+        return math.nextafter(float(lower), -math.inf)
