@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from dlgen_cli.architectures.torchvision_models import zero_module
 from dlgen_cli.errors import UsageError
@@ -24,6 +25,7 @@ _STAGES = (
 )
 #: Pixels on a side that images are resized to at most.
 LARGEST_IMAGE = 4096
+_LAST_BLOCK = 18
 _KEPT_SMALL = 2  # the stages that keep the size of a small image
 
 
@@ -34,6 +36,8 @@ def mobilenet_v2(
     dropout: float = 0.0,
     stem: Stem = "imagenet",
     image_size: int | None = None,
+    mirrored: bool = False,
+    taps: Sequence[int] = (),
 ) -> nn.Module:
     """Make a MobileNetV2.
 
@@ -51,6 +55,10 @@ def mobilenet_v2(
         dropout: rate before the classifier; torchvision's own default is 0.2.
         stem: ``imagenet``, ``medium`` or ``small``.
         image_size: pixels on each side, 1 to 4,096; None takes images as they are.
+        mirrored: average the pooled features with those of the mirrored image; with an
+            ``image_size``.
+        taps: blocks of ``features`` whose pooled outputs have linear maps to the logits too,
+            ascending, from 0 to 17; with an ``image_size``.
 
     Returns:
         The module, on the CPU, in float32, with all parameters zero.
@@ -74,6 +82,13 @@ def mobilenet_v2(
             f"The mobilenet_v2 has image_size {image_size}.",
             remedy=f"Take a size from 1 to {LARGEST_IMAGE:,}.",
         )
+    fits = list(taps) == sorted(set(taps)) and all(0 <= one < _LAST_BLOCK for one in taps)
+    if not fits or (image_size is None and (mirrored or taps)):
+        raise UsageError(
+            f"The mobilenet_v2 has taps {list(taps)}, mirrored {mirrored} and image_size "
+            f"{image_size}.",
+            remedy=f"Take ascending blocks from 0 to {_LAST_BLOCK - 1}, and an image_size.",
+        )
     is_small = stem == "small"
 
     def construct() -> nn.Module:
@@ -81,7 +96,7 @@ def mobilenet_v2(
             [expansion, channels, blocks, 1 if is_small and position < _KEPT_SMALL else stride]
             for position, (expansion, channels, blocks, stride) in enumerate(_STAGES)
         ]
-        arguments = {
+        arguments: dict[str, Any] = {
             "num_classes": num_classes,
             "width_mult": width_mult,
             "dropout": dropout,
@@ -90,7 +105,10 @@ def mobilenet_v2(
         if image_size is not None:
             from dlgen_cli.architectures.resized import ResizedMobileNetV2
 
-            return cast("nn.Module", ResizedMobileNetV2(image_size=image_size, **arguments))
+            resized = ResizedMobileNetV2(
+                image_size=image_size, mirrored=mirrored, taps=taps, **arguments
+            )
+            return cast("nn.Module", resized)
         from torchvision.models import MobileNetV2
 
         return cast("nn.Module", MobileNetV2(**arguments))

@@ -5,9 +5,11 @@ Imported late: torchvision takes long.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import MobileNetV2
 
@@ -25,19 +27,42 @@ class ResizedMobileNetV2(MobileNetV2):  # type: ignore[misc]
 
     Attributes:
         image_size: pixels on each side of what the first convolution sees.
+        mirrored: whether pooled features are averaged with those of the mirrored image.
         normalization: of the resized pixels.
+        taps: further linear maps to the logits, of the pooled outputs of blocks, by their number.
     """
 
-    def __init__(self, *, image_size: int, **arguments: Any) -> None:
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        mirrored: bool = False,
+        taps: Sequence[int] = (),
+        num_classes: int,
+        **arguments: Any,
+    ) -> None:
         """Make the network.
 
         Args:
             image_size: at least 1.
+            mirrored: average pooled features over both views.
+            taps: numbers of blocks in ``features``, from 0, ascending, the last one left out.
+            num_classes: number of logits.
             **arguments: of torchvision's constructor.
         """
-        super().__init__(**arguments)
+        super().__init__(num_classes=num_classes, **arguments)
         self.image_size = image_size
+        self.mirrored = mirrored
         self.normalization = FixedNormalization(_MEANS, _DEVIATIONS)
+        if taps:
+            widths = {number: _channels(self.features[number]) for number in taps}
+            self.taps = nn.ModuleDict(
+                {
+                    str(number): nn.Linear(width, num_classes, bias=False)
+                    for number, width in widths.items()
+                }
+            )
+        self._numbers = tuple(taps)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logits.
@@ -50,5 +75,29 @@ class ResizedMobileNetV2(MobileNetV2):  # type: ignore[misc]
         """
         size = (self.image_size, self.image_size)
         x = functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
-        logits: Tensor = super().forward(self.normalization(x))
+        pooled = self._pooled(self.normalization(x))
+        if self.mirrored:
+            other = self._pooled(self.normalization(torch.flip(x, (3,))))
+            pooled = [(one + two) * 0.5 for one, two in zip(pooled, other, strict=True)]
+        logits: Tensor = self.classifier(pooled[-1])
+        for number, one in zip(self._numbers, pooled, strict=False):
+            logits = logits + self.taps[str(number)](one)
         return logits
+
+    def _pooled(self, x: Tensor) -> list[Tensor]:
+        """Mean over the positions of each tapped block's output, and of the last one's."""
+        found = []
+        for number, block in enumerate(self.features):
+            x = block(x)
+            if number in self._numbers:
+                found.append(_mean(x))
+        return [*found, _mean(x)]
+
+
+def _mean(x: Tensor) -> Tensor:
+    return functional.adaptive_avg_pool2d(x, (1, 1)).flatten(1)
+
+
+def _channels(block: nn.Module) -> int:
+    """Channels of a block's output: those of its last convolution."""
+    return [part.out_channels for part in block.modules() if isinstance(part, nn.Conv2d)][-1]

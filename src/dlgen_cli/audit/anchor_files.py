@@ -36,6 +36,8 @@ class AnchorOptions:
         initial: take a run's initialization in place of its trained weights.
         arch: the architecture that the user declares.
         image_size: for ``mobilenet_v2``.
+        mirrored: for ``mobilenet_v2`` with an image size.
+        taps: blocks of it with maps of their own to the logits, separated by commas.
         head: ``keep``, ``zero`` or ``rows``.
         classes: of the new head.
         data: gives the classes and their order.
@@ -46,6 +48,8 @@ class AnchorOptions:
     initial: bool = False
     arch: str | None = None
     image_size: int | None = None
+    mirrored: bool = False
+    taps: str | None = None
     head: str = "keep"
     classes: int | None = None
     data: str | None = None
@@ -93,6 +97,7 @@ def make_anchor(options: AnchorOptions, *, file: str) -> AnchorFile:
     rows = _read_rows(options)
     count = len(rows) if rows else _count_classes(options)
     arguments, tensors = _with_head(built, options.head, count, rows)
+    arguments, tensors = _with_views(built.architecture, arguments, tensors, options)
     record = _record(options, checkpoint, built, arguments, rows)
     content = serialize_safetensors(tensors, record_metadata(record))
     results = {
@@ -237,6 +242,29 @@ def _with_head(
             tensors[one] = _new_rows(tensors[one], count, rows)
     _require_fit(build(built.architecture, **arguments), tensors, built.architecture)
     return arguments, tensors
+
+
+def _with_views(
+    architecture: str,
+    arguments: dict[str, Any],
+    tensors: dict[str, Tensor],
+    options: AnchorOptions,
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Mirrored images and taps, whose maps are zero at first."""
+    from dlgen_cli.architectures import build
+
+    if options.mirrored:
+        arguments["mirrored"] = True
+    if options.taps is not None:
+        try:
+            arguments["taps"] = [int(one) for one in options.taps.split(",")]
+        except ValueError:
+            raise UsageError(
+                f"--taps is {options.taps!r}; numbers of blocks separated by commas were expected.",
+                remedy="Give for example --taps 13,16.",
+            ) from None
+    fresh = build(architecture, **arguments).state_dict()
+    return arguments, tensors | {name: fresh[name] for name in fresh.keys() - tensors.keys()}
 
 
 def _new_rows(old: Tensor, count: int, rows: Mapping[str, Sequence[int]]) -> Tensor:

@@ -33,6 +33,19 @@ class AnchorsCommand(ReportOptions):
         int | None,
         typer.Option("--image-size", help="mobilenet_v2 resizes images to this many pixels."),
     ] = None
+    mirrored: Annotated[
+        bool,
+        typer.Option("--mirrored", help="Average pooled features with those of mirrored images."),
+    ] = False
+    taps: Annotated[
+        str | None,
+        typer.Option(
+            "--taps",
+            metavar="N,N",
+            help="Blocks of mobilenet_v2 whose pooled outputs get a linear map to the logits of "
+            "their own, at first zero.",
+        ),
+    ] = None
     head: Annotated[
         str,
         typer.Option(

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dlgen_cli.cli import console
+from dlgen_cli.cli.objectives import ObjectiveOptions, require_objective, train_posterior
 from dlgen_cli.cli.options import ReportOptions
 from dlgen_cli.cli.training_options import TrainingOptions
 from dlgen_cli.cli.training_progress import show_progress
+from dlgen_cli.errors import UsageError
 from dlgen_cli.processes import process_rank
 from dlgen_cli.records import Report
 
@@ -38,7 +40,7 @@ class DatasetOption:
 
 
 @dataclass(kw_only=True)
-class TrainCommand(TrainingOptions, DatasetOption, ReportOptions):
+class TrainCommand(TrainingOptions, ObjectiveOptions, DatasetOption, ReportOptions):
     """Options of ``dlgen train``; None takes the default, or with ``--resume`` the saved value."""
 
     out: Annotated[
@@ -63,12 +65,19 @@ class TrainCommand(TrainingOptions, DatasetOption, ReportOptions):
 
 
 def train(options: TrainCommand) -> None:
-    """Train one of the four regimes and write a checkpoint directory.
+    """Train one of the four regimes, or a posterior, and write a checkpoint directory.
 
-    No explicit regularization is added. On the CPU the same options give the same bytes.
+    No explicit regularization is added to the objective risk. On the CPU the same
+    options give the same bytes.
     """
     console.chosen_format(options)  # fails before the training, not after it
+    require_objective(options)
     given = {"dataset": options.dataset, **options.settings()}
+    if options.objective == "pac-bayes":
+        _require_once(options)
+        report = train_posterior(options, options, given, options.out, options.data_dir)
+        console.emit(report, options)
+        return
     directory = options.out or _default_directory(given)
     try:
         result = _run(options, given, directory)
@@ -81,6 +90,15 @@ def train(options: TrainCommand) -> None:
     if result.epochs_now == 0 and options.resume and not options.quiet:
         console.stderr().print(f"Nothing was left to do: {_stop_reason(result)}.", markup=False)
     console.emit(_report(result), options)
+
+
+def _require_once(options: TrainCommand) -> None:
+    for name, value in (("--resume", options.resume), ("--tensorboard", options.tensorboard)):
+        if value:
+            raise UsageError(
+                f"{name} was given with --objective pac-bayes, which takes minutes and runs once.",
+                remedy=f"Leave out {name}.",
+            )
 
 
 def _interruption(directory: Path, options: TrainCommand) -> str:
