@@ -298,6 +298,12 @@ def test_a_frozen_parameter_must_equal_the_priors_mean(trained, copy):
     assert "layers.0.weight has no spread but differs from the prior's mean" in refused(copy)
 
 
+def test_an_anchor_of_unknown_origin_is_refused(trained, copy):
+    model, init = weights(trained)
+    write(copy, model=model, init=init, stored=spreads(), origin="somewhere")
+    assert "an anchor of origin 'somewhere'" in refused(copy)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
