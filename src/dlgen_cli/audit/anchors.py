@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from dlgen_cli.checkpoints import Checkpoint
     from dlgen_cli.checkpoints.anchors import AnchorTensors
 
+#: Where the mean of a prior may come from.
+ORIGINS = ("initial", "run", "declared")
 _WHOLE = "Take the run's directory as it was written, or train the run again."
 
 
@@ -65,6 +67,12 @@ def spend_hashes(
     if facts is None:
         raise CheckpointError(
             f"{directory} holds a posterior, but its config.json no anchor.", remedy=_WHOLE
+        )
+    if facts["origin"] not in ORIGINS:
+        raise CheckpointError(
+            f"{directory} records an anchor of origin {facts['origin']!r}; one of "
+            f"{', '.join(ORIGINS)} was expected.",
+            remedy=_WHOLE,
         )
     spent = _anchor_hashes(directory)
     if hashlib.sha256(spent.numpy().tobytes()).hexdigest() != facts["hashes_sha256"]:

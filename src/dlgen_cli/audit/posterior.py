@@ -303,7 +303,7 @@ def _posterior(
     from dlgen_cli.spectra import sum_up
 
     return bounds.Posterior(
-        name="as trained" if shrink == 1 else f"shrink {shrink}",
+        name="as trained" if shrink == 1 else f"shrink {float(shrink)}",
         distance_nats_upper=sum_up([distance for distance, _ in costs.values()]),
         spread_nats_upper=sum_up([spread for _, spread in costs.values()]),
         draws=draws,

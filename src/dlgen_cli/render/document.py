@@ -15,6 +15,7 @@ from dlgen_cli.render.ledger_section import ledger_section
 from dlgen_cli.render.model import Block, Document, Fact, Paragraph, Section
 from dlgen_cli.render.pac_bayes_sections import pac_bayes_sections
 from dlgen_cli.render.pictures import pictures_section
+from dlgen_cli.render.posterior_sections import posterior_sections
 from dlgen_cli.render.postulates_section import postulates_sections
 from dlgen_cli.render.rademacher_section import rademacher_section
 from dlgen_cli.render.results_section import results_section
@@ -39,6 +40,8 @@ _FIRST_SETTINGS = (
     "sigma",
     "epsilon",
 )
+#: Results that have sections of their own.
+_OWN_SECTIONS = frozenset({"against", "coordinates"})
 #: Options that say how to print, not what to compute; shown with -v.
 _HOUSEKEEPING = frozenset(
     {"checkpoint", "debug", "format", "json", "output", "plot", "quiet", "verbose", "verbosity"}
@@ -63,6 +66,7 @@ def build_document(report: Report, verbosity: int = 0) -> Document:
         bounds_section(report.bounds),
         *compression_sections(report.bounds, report.layers, verbosity),
         *pac_bayes_sections(report.bounds, verbosity),
+        *posterior_sections(report.bounds, report.results or {}, verbosity),
         rademacher_section(report.bounds),
         headline_section(report.headline, report.bounds),
         ledger_section(report.bounds, verbosity),
@@ -80,7 +84,7 @@ def _results(results: Mapping[str, Any], verbosity: int) -> Sequence[Section | N
     """The results; some have sections of their own."""
     if "verdicts" in results and "curves" in results:
         return postulates_sections(results)
-    plain = {name: value for name, value in results.items() if name != "against"}
+    plain = {name: value for name, value in results.items() if name not in _OWN_SECTIONS}
     return [
         results_section(plain, verbosity),
         comparison_section(results.get("against"), verbosity),

@@ -1,14 +1,16 @@
-"""The drawings of a page: norms by layer, truncation tails, bounds against rank and sigma."""
+"""The drawings of a page: norms by layer, truncation tails, bounds against what was swept."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from dlgen_cli.records import Bound, LayerSpectrum
 from dlgen_cli.render import figures, terms
 from dlgen_cli.render.model import Picture, Section
+from dlgen_cli.render.posterior_sections import posteriors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,6 +37,7 @@ def pictures_section(layers: Sequence[LayerSpectrum], bounds: Sequence[Bound]) -
         *_layer_pictures(layers),
         *_rank_pictures(bounds),
         *_sigma_pictures(bounds),
+        *_posterior_pictures(bounds),
     ]
     return Section(title="Plots", blocks=tuple(drawn)) if drawn else None
 
@@ -89,6 +92,18 @@ def _sigma_pictures(bounds: Sequence[Bound]) -> list[Picture]:
         return []
     return [
         _picture("PAC-Bayes bounds against the standard deviation.", lambda: bound_by_sigma(curves))
+    ]
+
+
+def _posterior_pictures(bounds: Sequence[Bound]) -> list[Picture]:
+    return [
+        _picture(
+            "Complexity against the risk on the sample and the bound: the posteriors of "
+            f"{bound.theorem}.",
+            partial(risk_by_complexity, rows),
+        )
+        for bound in bounds
+        if bound.status != "not_applicable" and len(rows := posteriors(bound)) > 1
     ]
 
 
@@ -180,6 +195,38 @@ def bound_by_sigma(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
         axes.set_yscale("log")
         axes.set_xlabel("sigma")
         _finish(axes, "bound", "best")
+    return figure
+
+
+def risk_by_complexity(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """The risk on the sample and the bound of each posterior against its KL.
+
+    Args:
+        rows: ``{name, kl_nats, empirical_risk, value}``.
+
+    Raises:
+        DependencyError: matplotlib is missing.
+    """
+    matplotlib, figure = figures.new_figure(8.0, 3.8, _STYLE)
+    with matplotlib.rc_context(_STYLE):
+        axes = figure.add_subplot()
+        points = sorted(
+            (row for row in rows if terms.number(row, "kl_nats") is not None),
+            key=lambda row: float(row["kl_nats"]),
+        )
+        nats = [row["kl_nats"] for row in points]
+        series = (("value", "bound", "o"), ("empirical_risk", "risk on the sample", "s"))
+        for (name, label, marker), colour in zip(series, figures.PALETTE, strict=False):
+            axes.plot(nats, [row[name] for row in points], marker=marker, color=colour, label=label)
+        for row in points:
+            place = (row["kl_nats"], row["value"])
+            axes.annotate(
+                str(row["name"]), place, (0, 6), textcoords="offset points", fontsize=8,
+                parse_math=False,
+            )  # fmt: skip
+        axes.set_xlabel("KL (nats)")
+        axes.set_ylim(bottom=0, top=1.12 * max(row["value"] for row in points))
+        _finish(axes, "risk", "best")
     return figure
 
 

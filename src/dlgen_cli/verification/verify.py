@@ -21,6 +21,7 @@ from dlgen_cli.verification.agreement import (
 )
 from dlgen_cli.verification.comparing import Comparison, Mismatch
 from dlgen_cli.verification.headline import SHARING, check_headline
+from dlgen_cli.verification.posterior import check_posterior
 from dlgen_cli.verification.reading import Fields, UnusableField, read_assumptions
 from dlgen_cli.verification.theorems import THEOREMS
 
@@ -75,6 +76,7 @@ def verify(report: Fields) -> Verification:
         partial(check_results, report),
         partial(check_headline, report, recomputed),
         partial(check_certificates, report),
+        partial(check_posterior, report),
     ):
         mismatches += _guarded(check, report)
     unique = {one.where: one for one in reversed(mismatches)}
