@@ -34,5 +34,5 @@ class FixedNormalization(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalize images of shape ``(n, channels, height, width)``."""
         constants = torch.tensor([self.factors, self.shifts], dtype=x.dtype, device=x.device)
-        factor, shift = constants[..., None, None]
-        return x * factor + shift
+        factors, shifts = constants.reshape(2, -1, 1, 1).unbind()
+        return x * factors + shifts
