@@ -33,5 +33,6 @@ class FixedNormalization(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize images of shape ``(n, channels, height, width)``."""
-        factor = x.new_tensor(self.factors).reshape(-1, 1, 1)
-        return x * factor + x.new_tensor(self.shifts).reshape(-1, 1, 1)
+        constants = torch.tensor([self.factors, self.shifts], dtype=x.dtype, device=x.device)
+        factors, shifts = constants.reshape(2, -1, 1, 1).unbind()
+        return x * factors + shifts
