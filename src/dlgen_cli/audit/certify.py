@@ -17,7 +17,12 @@ from dlgen_cli.audit.options import AuditOptions, DataOptions
 from dlgen_cli.audit.pac_bayes import anchor_paths
 from dlgen_cli.audit.plan import Family, Inputs, best_of, equal_share
 from dlgen_cli.audit.posterior import THEOREM as POSTERIOR
-from dlgen_cli.audit.posterior import posterior_directory, prepare_posterior, require_options
+from dlgen_cli.audit.posterior import (
+    PosteriorCertificate,
+    posterior_directory,
+    prepare_posterior,
+    require_options,
+)
 from dlgen_cli.audit.samples import Samples, find_samples
 from dlgen_cli.bounds.verdict import HOLDOUT, verdict
 from dlgen_cli.errors import UsageError
@@ -66,8 +71,7 @@ def certify(
     share = equal_share(options.delta, len(theorems))
     if gibbs is not None:
         monte_carlo_share(data.delta_monte_carlo, share)  # refuse before any draw
-    errors = _errors(inputs, samples)
-    evaluators: dict[str, _Evaluate] = {HOLDOUT: _holdout(samples, errors["holdout"])}
+    evaluators: dict[str, _Evaluate] = {}
     if is_whole:
         evaluators[OCCAM] = prepare_occam(inputs, samples, share).evaluate
     posterior = None
@@ -76,6 +80,8 @@ def certify(
         evaluators[POSTERIOR] = posterior.evaluate
     elif gibbs is not None:
         evaluators[GIBBS] = prepare_gibbs(inputs, samples, data, drawn).evaluate
+    errors = _errors(inputs, samples, posterior)
+    evaluators[HOLDOUT] = _holdout(samples, errors["holdout"])
     certificates = [evaluators[theorem](share) for theorem in theorems]
     plans = [
         PLANNERS[family](inputs)
@@ -125,15 +131,24 @@ def _data_settings(data: DataOptions, *, has_posterior: bool) -> dict[str, Any]:
     }
 
 
-def _errors(inputs: Inputs, samples: Samples) -> dict[str, int]:
-    """Errors of the network itself on each part of the data."""
+def _errors(
+    inputs: Inputs, samples: Samples, posterior: PosteriorCertificate | None
+) -> dict[str, int]:
+    """Errors of the network itself on each part of the data; none is counted twice."""
     from dlgen_cli.devices import resolve_device
     from dlgen_cli.risk import count_errors, open_folded
 
     network = open_folded(inputs.checkpoint, inputs.read)
     network = network.to(resolve_device(inputs.options.device))
-    parts = {"sample": samples.bound, "holdout": samples.holdout, "test": samples.test}
-    return {
+    parts = {"sample": samples.bound, "test": samples.test}
+    if samples.holdout is not samples.test:
+        parts |= {"holdout": samples.holdout} if samples.holdout is not None else {}
+    known: dict[str, int] = {}
+    counted = posterior.mean_errors if posterior is not None else None
+    if posterior is not None and counted is not None and posterior.examples == len(samples.bound):
+        del parts["sample"]
+        known["sample"] = counted
+    found = known | {
         name: count_errors(
             network,
             part.images,
@@ -143,8 +158,10 @@ def _errors(inputs: Inputs, samples: Samples) -> dict[str, int]:
             scale=samples.scale,
         )
         for name, part in parts.items()
-        if part is not None
     }
+    if samples.holdout is samples.test:
+        found["holdout"] = found["test"]
+    return found
 
 
 def _holdout(samples: Samples, errors: int) -> _Evaluate:

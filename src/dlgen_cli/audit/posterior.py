@@ -56,6 +56,7 @@ class PosteriorCertificate:
         lines: the ledger.
         delta_monte_carlo: what the user asked for; None takes a share.
         costs: for each posterior, by coordinate: nats of its distance and of its spread.
+        mean_errors: of the trained mean itself on the m examples; None where not counted.
     """
 
     posteriors: Sequence[bounds.Posterior]
@@ -64,6 +65,7 @@ class PosteriorCertificate:
     lines: Sequence[Assumption]
     delta_monte_carlo: float | None
     costs: Sequence[Mapping[str, tuple[float, float]]]
+    mean_errors: int | None
 
     def evaluate(self, delta: float) -> Bound:
         """The bound that fails with probability delta, the Monte Carlo step included.
@@ -200,7 +202,14 @@ def prepare_posterior(
         ],
         delta_monte_carlo=data.delta_monte_carlo,
         costs=costs,
+        mean_errors=_of_trained(counts.mean_errors, data.shrink),
     )
+
+
+def _of_trained(errors: Sequence[int] | None, shrink: Sequence[float]) -> int | None:
+    if errors is None or 1 not in shrink:
+        return None
+    return errors[list(shrink).index(1)]
 
 
 def _open_prior(inputs: Inputs, directory: Path) -> Any:

@@ -198,6 +198,8 @@ def _of_run(
             remedy="Take the run's directory as it was written, or train the run again.",
         )
     spent = _keys(recorded["image_hashes"])
+    if "anchor_hashes" in recorded:  # they trained what the run began at
+        spent |= _keys(recorded["anchor_hashes"])
     held = _places(source, pool, recorded["holdout_hashes"], recorded["holdout_indices"], data)
     holdout, origin = _never_seen(source, held)
     unseen = hash_images(holdout.images)

@@ -34,12 +34,12 @@ from dlgen_cli.devices import keep_freed_memory, threads_for
 from dlgen_cli.errors import UsageError
 from dlgen_cli.risk.deviations import Deviation, is_still, perturb, to_device
 from dlgen_cli.risk.evaluation import (
-    as_inputs,
     require_labelled,
     wrong_answers,
 )
 from dlgen_cli.risk.folded_network import FoldedNetwork, SplitNetwork, replace_parameters
 from dlgen_cli.risk.monte_carlo_state import MonteCarlo, resume, start
+from dlgen_cli.risk.sample_features import SampleFeatures
 from dlgen_cli.risk.sampling import Noise, WeightSampler
 
 Kind = Literal["trials", "draws"]
@@ -60,6 +60,8 @@ class GibbsCounts:
         examples: m, the size of the sample.
         errors: 0-1 errors in all, out of ``evaluations``.
         draw_errors: ``draws``: errors of each draw, out of ``examples``; empty for ``trials``.
+        mean_errors: errors of each mean itself, out of ``examples``; None where they would have
+            cost a pass of their own.
     """
 
     kind: Kind
@@ -67,6 +69,7 @@ class GibbsCounts:
     examples: int
     errors: Sequence[int]
     draw_errors: Sequence[Sequence[int]] = ()
+    mean_errors: Sequence[int] | None = None
 
     @property
     def evaluations(self) -> int:
@@ -167,14 +170,27 @@ def gibbs_errors(
     if state is not None:
         resume(run, state)
     parts = network.split(_moving(network, predictors))
+    features = SampleFeatures(
+        parts,
+        images,
+        scale=scale,
+        device=network.device,
+        batch=min(size, network.batch_size(own_weights=False)),
+        uses=(count - run.done) * (1 if kind == "trials" else len(labels)),
+    )
     step = _score_trials if kind == "trials" else _score_draw
     with torch.no_grad(), threads_for(network.network.parameters), _full_precision():
         while run.done < count:
-            step(run, parts, predictors, images, labels, scale, size, network.device)
+            step(run, parts, predictors, features, labels, size)
             if save is not None:
                 save(run.saved())
             if progress is not None:
                 progress(run.done, count)
+        mean_errors = (
+            [_mean_errors(parts, one, features, labels, size) for one in predictors]
+            if features.is_kept
+            else None
+        )
     errors = tuple(sum(one) for one in run.errors)
     return GibbsCounts(
         kind=kind,
@@ -182,6 +198,7 @@ def gibbs_errors(
         examples=len(labels),
         errors=errors,
         draw_errors=tuple(tuple(one) for one in run.errors) if kind == "draws" else (),
+        mean_errors=mean_errors,
     )
 
 
@@ -239,17 +256,15 @@ def _score_trials(
     run: MonteCarlo,
     network: SplitNetwork,
     predictors: Sequence[_Predictor],
-    images: Tensor,
+    sample: SampleFeatures,
     labels: Tensor,
-    scale: float,
     batch: int,
-    device: torch.device,
 ) -> None:
     """One batch of examples drawn with replacement, each under weights of its own."""
     size = min(batch, run.count - run.done)
     chosen = torch.randint(_INDEX_RANGE, (size,), generator=run.choice) % len(labels)
-    features = network.features(as_inputs(images[chosen], device, scale))
-    truth = labels[chosen].to(device)
+    features = sample(chosen)
+    truth = labels[chosen].to(run.noise.device)
     noise = Noise(generator=run.noise, keeps_all=len(predictors) > 1)
     for errors, one in zip(run.errors, predictors, strict=True):
         sampler = WeightSampler(deviations=one.deviations, noise=noise)
@@ -262,11 +277,9 @@ def _score_draw(
     run: MonteCarlo,
     network: SplitNetwork,
     predictors: Sequence[_Predictor],
-    images: Tensor,
+    sample: SampleFeatures,
     labels: Tensor,
-    scale: float,
     batch: int,
-    device: torch.device,
 ) -> None:
     """One draw of weights for each distribution, on the whole sample."""
     normals = {
@@ -286,14 +299,30 @@ def _score_draw(
     counts = [0] * len(predictors)
     for start_at in range(0, len(labels), batch):
         part = slice(start_at, start_at + batch)
-        features = network.features(as_inputs(images[part], device, scale))
-        truth = labels[part].to(device)
+        features = sample(part)
+        truth = labels[part].to(run.noise.device)
         for index, parameters in enumerate(drawn):
             logits = network.logits(parameters, features)
             counts[index] += int(wrong_answers(logits, truth).sum())
     for errors, one in zip(run.errors, counts, strict=True):
         errors.append(one)
     run.done += 1
+
+
+def _mean_errors(
+    network: SplitNetwork,
+    predictor: _Predictor,
+    sample: SampleFeatures,
+    labels: Tensor,
+    batch: int,
+) -> int:
+    """Errors of the mean on the whole sample."""
+    errors = 0
+    for start_at in range(0, len(labels), batch):
+        part = slice(start_at, start_at + batch)
+        logits = network.logits(predictor.mean, sample(part))
+        errors += int(wrong_answers(logits, labels[part].to(logits.device)).sum())
+    return errors
 
 
 def _full_precision() -> Any:
