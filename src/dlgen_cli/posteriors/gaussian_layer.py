@@ -110,7 +110,7 @@ class GaussianTensor(nn.Module):
         wanted = 2 * math.log2(float(self.log_deviation.exp()) / self.base)
         self.exponent = min(max(round(wanted), PRIOR_EXPONENTS[0]), PRIOR_EXPONENTS[-1])
         fixed = math.log(prior_deviation(self.base, self.exponent))
-        moved = float(self.log_deviation) - fixed
+        moved = float(self.log_deviation.detach()) - fixed
         self.shift.mul_(math.exp(moved))
         if self.log_spread is not None:
             self.log_spread.add_(moved)

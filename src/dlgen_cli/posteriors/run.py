@@ -166,7 +166,8 @@ def _train(
         tail.fix_prior()
     state = unfolded(folded.network, anchor.read.tensors, tail.means())
     network = anchor.folded.with_parameters(_coordinates(anchor, state)).to(device)
-    config = _config(recipe, anchor, arguments, examples, network, state)
+    train_error = tail.mean_error(features, labels, size)
+    config = _config(recipe, anchor, arguments, examples, network, state, train_error)
     metrics[-1] |= {"train_error": config["train_error"], "test_error": config["test_error"]}
     contents = RunContents(
         config=config,
@@ -284,6 +285,7 @@ def _config(
     examples: RunExamples,
     network: FoldedNetwork,
     state: Mapping[str, Tensor],
+    train_error: float,
 ) -> RunConfig:
     settings = recipe.examples
     entries = examples.train.images[0].numel()
@@ -334,7 +336,7 @@ def _config(
         ),
         "device": network.device.type,
         "examples_sha256": digest_examples(examples.train),
-        "train_error": _error(network, examples.train, examples.scale) or 0.0,
+        "train_error": train_error,
         "test_error": _error(network, examples.test, examples.scale) or 0.0,
         "holdout_error": _error(network, examples.holdout, examples.scale),
         "versions": {

@@ -14,6 +14,7 @@ from torch.func import functional_call
 from dlgen_cli.checkpoints.posterior import FACTOR, StoredPosterior
 from dlgen_cli.errors import UsageError
 from dlgen_cli.posteriors.gaussian_layer import Form, GaussianLayer, GaussianTensor
+from dlgen_cli.risk.evaluation import wrong_answers
 
 if TYPE_CHECKING:
     from dlgen_cli.networks import GraphLayer, Network
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from dlgen_cli.risk import FoldedNetwork
     from dlgen_cli.risk.folded_network import SplitNetwork
 
+#: Nodes without weights that leave a linear map of weights linear.
+_LINEAR_KINDS = {"sum", "scale", "identity"}
 #: Examples that the bases of factors are made of.
 _FOR_BASES = 10_000
 
@@ -37,7 +40,7 @@ def logit_layers(network: Network) -> list[GraphLayer]:
         if node.layer is not None:
             layer = network.layers[node.layer]
             found += [layer] if layer.kind == "linear" else []
-        elif node.kind in {"output", "sum"}:
+        elif node.kind in _LINEAR_KINDS:
             open_nodes += list(node.inputs)
     return found
 
@@ -163,6 +166,16 @@ class TrainedTail:
             self.logits([one[start : start + batch] for one in features], noisy=False)
         for layer in watched:
             layer.take_basis(count)
+
+    @torch.no_grad()
+    def mean_error(self, features: Sequence[Tensor], labels: Tensor, batch: int) -> float:
+        """Share of the examples that the posterior's mean answers wrongly."""
+        errors = 0
+        for start in range(0, len(labels), batch):
+            part = slice(start, start + batch)
+            logits = self.logits([one[part] for one in features], noisy=False)
+            errors += int(wrong_answers(logits, labels[part]).sum())
+        return errors / len(labels)
 
     def fix_prior(self) -> None:
         """Take prior deviations that a bound may choose; they are no longer trained."""
