@@ -116,6 +116,20 @@ def test_rows_are_averaged_in_the_order_of_the_data(weights: Path, folder: Path,
         assert "rows that were named for each class" in record.description
 
 
+def test_taps_are_zero_and_change_no_logit(weights: Path, tmp_path: Path):
+    plain, tapped = tmp_path / "plain.safetensors", tmp_path / "tapped.safetensors"
+    anchors(weights, "--arch", ARCH, "--out", plain)
+    anchors(weights, "--arch", ARCH, "--taps", "5,13", "--mirrored", "--out", tapped)
+    extra = load_file(tapped).keys() - load_file(plain).keys()
+    assert extra == {"taps.5.weight", "taps.13.weight"}
+    assert all(not load_file(tapped)[name].any() for name in extra)
+    read = read_network(open_checkpoint(tapped))
+    assert read.obstacle is None or "taps" not in read.obstacle
+    assert "blocks separated by commas" in refusal(
+        weights, "--arch", ARCH, "--taps", "last", "--out", tmp_path / "x.safetensors"
+    )
+
+
 def test_the_head_is_kept_unless_another_is_asked_for(weights: Path, tmp_path: Path):
     anchors(weights, "--arch", "mobilenet_v2", "--out", tmp_path / "anchor.safetensors")
     found, before = load_file(tmp_path / "anchor.safetensors"), torch.load(weights)
