@@ -51,6 +51,11 @@ def certify(
     Raises:
         DlgenError: bad input; one subclass for each kind.
     """
+    from dlgen_cli.audit.coded import certify_coded, find_coded
+
+    coded = find_coded(options.checkpoint)
+    if coded is not None:
+        return certify_coded(coded, options, data, command=command, measured=measured, drawn=drawn)
     inputs = gather(options, with_layers=True, for_bounds=True, progress=measured)
     samples = find_samples(inputs.checkpoint, data.data, options.m)
     has_anchor = _has_anchor(options)
@@ -60,7 +65,7 @@ def certify(
         monte_carlo_share(data.delta_monte_carlo, share)  # refuse before any draw
     errors = _errors(inputs, samples)
     evaluators: dict[str, _Evaluate] = {
-        HOLDOUT: _holdout(samples, errors["holdout"]),
+        HOLDOUT: holdout_evaluator(samples, errors["holdout"]),
         OCCAM: prepare_occam(inputs, samples, share).evaluate,
     }
     if has_anchor:
@@ -73,7 +78,7 @@ def certify(
         "delta": options.delta,
         "r": options.r,
         **{name: value for plan in plans for name, value in plan.settings.items()},
-        **_data_settings(data),
+        **data_settings(data),
     }
     headline = best_of(certificates, share, theorems)
     return report_of(
@@ -82,7 +87,7 @@ def certify(
         settings=settings,
         bounds=[*certificates, *gaps],
         headline=headline,
-        results=_results(samples, errors, certificates, headline),
+        results=certificate_results(samples, errors, certificates, headline),
     )
 
 
@@ -94,7 +99,8 @@ def _has_anchor(options: AuditOptions) -> bool:
     return True
 
 
-def _data_settings(data: DataOptions) -> dict[str, Any]:
+def data_settings(data: DataOptions) -> dict[str, Any]:
+    """The options of a certificate in force, for the report."""
     return {
         "data": data.data,
         "draws": data.draws,
@@ -127,17 +133,19 @@ def _errors(inputs: Inputs, samples: Samples) -> dict[str, int]:
     }
 
 
-def _holdout(samples: Samples, errors: int) -> _Evaluate:
+def holdout_evaluator(samples: Samples, errors: int) -> Callable[[float], Bound]:
+    """The certificate of the holdout at any delta."""
     count = len(samples.holdout) if samples.holdout is not None else 0
     return lambda delta: bounds.clopper_pearson(errors, count, delta, samples.holdout_lines)
 
 
-def _results(
+def certificate_results(
     samples: Samples,
     errors: Mapping[str, int],
     certificates: Sequence[Bound],
     headline: Headline | None,
 ) -> dict[str, Any]:
+    """The certificates side by side, with the errors of the network itself."""
     return {
         "data": samples.source,
         "sample_examples": len(samples.bound),

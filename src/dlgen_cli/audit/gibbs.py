@@ -59,9 +59,7 @@ class GibbsCertificate:
             UsageError: that step alone is to fail with probability delta or more.
         """
         monte_carlo = monte_carlo_share(self.delta_monte_carlo, delta)
-        left = math.nextafter(delta - monte_carlo, 0.0)
-        while Decimal(left) + Decimal(monte_carlo) > Decimal(delta):
-            left = math.nextafter(left, 0.0)
+        left = without_monte_carlo(delta, monte_carlo)
         return bounds.kl_risk(
             self.anchors, self.counts, self.examples, left, monte_carlo, self.lines
         )
@@ -81,6 +79,14 @@ def monte_carlo_share(given: float | None, delta: float) -> float:
             remedy="Leave it out, or give less.",
         )
     return share
+
+
+def without_monte_carlo(delta: float, monte_carlo: float) -> float:
+    """What is left of delta for the theorem, rounded downward."""
+    left = math.nextafter(delta - monte_carlo, 0.0)
+    while Decimal(left) + Decimal(monte_carlo) > Decimal(delta):
+        left = math.nextafter(left, 0.0)
+    return left
 
 
 def prepare_gibbs(

@@ -59,6 +59,19 @@ class StopFacts(TypedDict):
     until_train_error: float | None
 
 
+class CodedFacts(TypedDict):
+    """What determines a coded network beside its coordinates; see ``coded/network.py``.
+
+    ``predictor`` is ``code`` or ``gaussian``; ``dim`` is D.
+    """
+
+    predictor: str
+    dim: int
+    width: int | None
+    depth: int | None
+    seed: int
+
+
 class RunConfig(TypedDict):
     """``config.json``: the facts of a finished run.
 
@@ -70,6 +83,7 @@ class RunConfig(TypedDict):
     real examples with their real labels. ``adversary`` is None but for ``mixed-adversarial``.
     ``examples_sha256`` is the digest of the training images and labels. ``classes`` are the names
     of the classes; ``computation`` tells precision, threads and processes.
+    ``objective`` is missing where the cross-entropy was minimised.
     """
 
     schema: str
@@ -96,6 +110,8 @@ class RunConfig(TypedDict):
     test_error: float
     holdout_error: float | None
     versions: dict[str, str]
+    objective: NotRequired[str]
+    coded: NotRequired[CodedFacts]
 
 
 _NUMBER = (int, float)

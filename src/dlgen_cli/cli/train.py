@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dlgen_cli.cli import console
+from dlgen_cli.cli.coded_options import CodedOptions
 from dlgen_cli.cli.options import ReportOptions
 from dlgen_cli.cli.training_options import TrainingOptions
 from dlgen_cli.cli.training_progress import show_progress
@@ -18,7 +19,7 @@ from dlgen_cli.processes import process_rank
 from dlgen_cli.records import Report
 
 if TYPE_CHECKING:
-    from dlgen_cli.training import RunResult
+    from dlgen_cli.training import ProgressCallback, RunResult
 
 _EXIT_INTERRUPTED = 130
 
@@ -38,7 +39,7 @@ class DatasetOption:
 
 
 @dataclass(kw_only=True)
-class TrainCommand(TrainingOptions, DatasetOption, ReportOptions):
+class TrainCommand(TrainingOptions, DatasetOption, CodedOptions, ReportOptions):
     """Options of ``dlgen train``; None takes the default, or with ``--resume`` the saved value."""
 
     out: Annotated[
@@ -69,6 +70,7 @@ def train(options: TrainCommand) -> None:
     """
     console.chosen_format(options)  # fails before the training, not after it
     given = {"dataset": options.dataset, **options.settings()}
+    options.check_objective(resume=options.resume)
     directory = options.out or _default_directory(given)
     try:
         result = _run(options, given, directory)
@@ -113,8 +115,29 @@ def _run(options: TrainCommand, given: dict[str, Any], directory: Path) -> RunRe
             progress = None
         if options.resume:
             return training.resume(directory, given, data_dir=options.data_dir, progress=progress)
+        if options.objective == "coded":
+            return _run_coded(options, given, directory, progress)
         recipe = training.make_recipe(given)
         return training.run(recipe, directory, data_dir=options.data_dir, progress=progress)
+
+
+def _run_coded(
+    options: TrainCommand,
+    given: dict[str, Any],
+    directory: Path,
+    progress: ProgressCallback | None,
+) -> RunResult:
+    from dlgen_cli import training
+    from dlgen_cli.training.coded import CodedSettings, make_coded_recipe, run_coded
+
+    chosen = {
+        name: value
+        for name in ("dim", "predictor", "step")
+        if (value := getattr(options, name)) is not None
+    }
+    settings = CodedSettings(**chosen)
+    recipe = training.make_recipe(make_coded_recipe(given))
+    return run_coded(recipe, settings, directory, data_dir=options.data_dir, progress=progress)
 
 
 def _report(result: RunResult) -> Report:

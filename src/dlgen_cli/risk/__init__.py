@@ -1,5 +1,6 @@
 """The empirical risk of a network, and of a Gaussian distribution over its weights."""
 
+from dlgen_cli.risk.coded import coded_gibbs_errors
 from dlgen_cli.risk.evaluation import count_errors
 from dlgen_cli.risk.folded_network import (
     FoldedNetwork,
@@ -13,6 +14,7 @@ from dlgen_cli.risk.gibbs import GibbsCounts, gibbs_errors, standard_deviations
 __all__ = [
     "FoldedNetwork",
     "GibbsCounts",
+    "coded_gibbs_errors",
     "coordinates",
     "count_errors",
     "fold_network",

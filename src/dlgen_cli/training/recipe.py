@@ -23,6 +23,8 @@ DEFAULT_ARCHITECTURE = "mobilenet_v2"
 DEFAULT_ARCHITECTURES: Mapping[str, str] = {"digits": "mlp"}
 DEFAULT_LEARNING_RATES: Mapping[str, float] = {"adam": 0.001, "sgd": 0.1}
 _WITH_STEMS = "mobilenet_v2"
+#: Networks beside the mlp that have a width, and the one that they take by default.
+WITH_WIDTH: Mapping[str, int] = {"filter_bank": 128, "small_convnet": 16}
 #: What an mlp takes where nothing else is given; it is small, and one thread suits it.
 _MLP_DEFAULTS: Mapping[str, Any] = {
     "width": 64,
@@ -72,7 +74,8 @@ class Recipe:
         dataset: the label regime.
         source: where the images come from.
         architecture: name of the network.
-        width: dimension of the mlp's square matrices; None for other networks.
+        width: dimension of the mlp's square matrices, or channels of another network in
+            `WITH_WIDTH`; None for the rest.
         depth: number of the mlp's matrices; None for other networks.
         stem: the mobilenet_v2's stem; None for other networks.
         optimizer: ``adam`` or ``sgd`` (momentum 0.9).
@@ -150,12 +153,13 @@ class Recipe:
     def _check_architecture_options(self) -> None:
         is_mlp = self.architecture == "mlp"
         for option, value, belongs in (
-            ("--width", self.width, is_mlp),
+            ("--width", self.width, is_mlp or self.architecture in WITH_WIDTH),
             ("--depth", self.depth, is_mlp),
             ("--stem", self.stem, self.architecture == _WITH_STEMS),
         ):
             if value is not None and not belongs:
-                owner = _WITH_STEMS if option == "--stem" else "mlp"
+                owners = {"--stem": _WITH_STEMS, "--depth": "mlp"}
+                owner = owners.get(option, f"mlp, {', '.join(WITH_WIDTH)}")
                 raise UsageError(
                     f"{option} was given with --arch {self.architecture}; it belongs to {owner}.",
                     remedy=f"Leave out {option}.",
@@ -195,6 +199,8 @@ def make_recipe(given: Mapping[str, Any]) -> Recipe:
     }
     if settings["architecture"] == "mlp":
         defaults = {**_MLP_DEFAULTS, **({} if optimizer == "adam" else {"learning_rate": 0.1})}
+    elif settings["architecture"] in WITH_WIDTH:
+        defaults["width"] = WITH_WIDTH[settings["architecture"]]
     elif settings["architecture"] == _WITH_STEMS:
         defaults["stem"] = "small"
     settings = {**defaults, **settings}

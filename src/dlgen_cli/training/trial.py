@@ -23,7 +23,7 @@ from dlgen_cli.training.loop import (
     initialize,
     make_optimizer,
 )
-from dlgen_cli.training.recipe import Recipe, recipe_to_dict
+from dlgen_cli.training.recipe import WITH_WIDTH, Recipe, recipe_to_dict
 
 _STATE_KEYS = frozenset({"recipe", "epoch", "metrics", "examples_sha256", "model", "optimizer"})
 
@@ -98,7 +98,7 @@ def start_trial(recipe: Recipe, computation: Computation, data_dir: Path | None 
     """
     device = computation.device
     examples = prepare_examples(recipe, data_dir)
-    arguments = _architecture_arguments(recipe, examples)
+    arguments = architecture_arguments(recipe, examples)
     network = architectures.build(recipe.architecture, **arguments)
     _require_fit(network, recipe, examples)
     initialize(network, recipe.seed)
@@ -128,7 +128,7 @@ def start_trial(recipe: Recipe, computation: Computation, data_dir: Path | None 
 _WITHOUT_EXTRA_HEADS = {"googlenet": {"aux_logits": False}, "inception_v3": {"aux_logits": False}}
 
 
-def _architecture_arguments(recipe: Recipe, examples: RunExamples) -> dict[str, Any]:
+def architecture_arguments(recipe: Recipe, examples: RunExamples) -> dict[str, Any]:
     """What the constructor of the recipe's architecture takes."""
     classes = len(examples.classes)
     if recipe.architecture == "mlp":
@@ -139,6 +139,8 @@ def _architecture_arguments(recipe: Recipe, examples: RunExamples) -> dict[str, 
             "classes": classes,
         }
     arguments: dict[str, Any] = {"num_classes": classes}
+    if recipe.architecture in WITH_WIDTH:
+        arguments |= {"width": recipe.width, "channels": examples.input_shape[0]}
     if recipe.stem is not None:
         arguments["stem"] = recipe.stem
     return arguments | _WITHOUT_EXTRA_HEADS.get(recipe.architecture, {})
