@@ -22,6 +22,8 @@ from dlgen_cli.training.examples import DeviceExamples
 from dlgen_cli.training.recipe import Recipe
 from dlgen_cli.training.seeds import generator
 
+#: Share of the epochs in which complexity is free: at first it would win against any risk.
+_WARM = 0.25
 #: Share of the epochs in which the cross-entropy stands for the error; then the softmax does.
 _SMOOTH = 0.5
 #: Share of the epochs before the rounding of coordinates is real.
@@ -77,6 +79,8 @@ def train_levels(task: Task) -> tuple[int, list[int]]:
     scales = torch.full((len(groups),), -1.0, requires_grad=True)
 
     def objective(images: Tensor, labels: Tensor, share: float, source: torch.Generator) -> Tensor:
+        if share < _WARM:
+            return _risk(task.network.logits(levels * step, images), labels, share)
         if share < _FREE:
             used = levels + torch.rand(len(levels), generator=source) - 0.5
         else:
@@ -105,6 +109,8 @@ def train_gaussian(task: Task) -> GaussianCoordinates:
     logs = torch.full((dim,), math.log(_START_DEVIATION), requires_grad=True)
 
     def objective(images: Tensor, labels: Tensor, share: float, source: torch.Generator) -> Tensor:
+        if share < _WARM:
+            return _risk(task.network.logits(mean, images), labels, share)
         deviations = logs.exp()
         z = mean + deviations * torch.randn(dim, generator=source)
         scale = (mean.square() + deviations.square()).mean()
