@@ -347,7 +347,7 @@ def coded_lines(bits: int, settings: int) -> list[Assumption]:
     return [
         verified(
             "The network is rebuilt from its code alone.",
-            f"All {bits:,} bits of the file are paid: header, architecture, seed, D, step, lengths, "
+            f"All {bits:,} bits of the file are paid: architecture, seed, D, step, lengths, "
             "coordinates. A file tells its own length, so that files are a prefix code.",
         ),
         _family_line(settings),

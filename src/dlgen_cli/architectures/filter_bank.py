@@ -85,7 +85,8 @@ class FilterBank(nn.Module):
         cells = cells.reshape(len(x), 2, 2, self.width, _GRID, _GRID)
         pooled = ((cells[:, :, 0] + cells[:, :, 1].flip(-1)) / 2).flatten(1, 2)
         centred = (pooled - pooled.mean(1, keepdim=True)).flatten(1)
-        return centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        length = centred.square().sum(1, keepdim=True).sqrt()
+        return centred / length.clamp_min(1e-12)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logits, shape ``(n, num_classes)``; x as in `features`."""

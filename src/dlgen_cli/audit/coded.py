@@ -1,4 +1,4 @@
-"""The certificate of a run of ``--objective coded``: its code, or its Gaussian, and what they cost."""
+"""The certificate of a run of ``--objective coded``: its code or its Gaussian, and its price."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dlgen_cli.errors import CheckpointError, UsageError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from dlgen_cli.coded import CodedNetwork, Description
+    from dlgen_cli.coded import Description
     from dlgen_cli.records import Bound, Report
 
 _LEAST_DRAWS = 2000
@@ -145,9 +145,7 @@ def _prepare_code(directory: Path, samples: Samples) -> _Certified:
     union = _family_nats(code.description)
 
     def evaluate(delta: float) -> Bound:
-        return bounds.occam(
-            bits, errors, examples, delta, union_nats=union, assumptions=lines
-        )
+        return bounds.occam(bits, errors, examples, delta, union_nats=union, assumptions=lines)
 
     return _Certified(
         theorem=OCCAM, network=network, evaluate=evaluate, facts=code_facts(code, content)

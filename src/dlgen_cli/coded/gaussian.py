@@ -53,7 +53,7 @@ class GaussianCoordinates:
         return float(np.float32(2.0 ** (self.exponent / 2)))
 
     def coordinates(self, noise: Tensor, head_start: int) -> Tensor:
-        """z of a draw.
+        """The coordinates z of a draw.
 
         Args:
             noise: standard normals, float32, shape ``(D,)``.
@@ -127,7 +127,9 @@ def read_gaussian(data: bytes, network: CodedNetwork, where: str) -> GaussianCoo
         raise CheckpointError(f"{where} cannot be read: {error}.", remedy=_REMEDY) from error
     reason = _obstacle(tensors, network)
     if reason is not None:
-        raise CheckpointError(f"{where} holds no posterior of this network: {reason}.", remedy=_REMEDY)
+        raise CheckpointError(
+            f"{where} holds no posterior of this network: {reason}.", remedy=_REMEDY
+        )
     return GaussianCoordinates(
         mean=tensors["mean"],
         spread=tensors["spread"],
@@ -146,7 +148,7 @@ def head_inputs(network: CodedNetwork) -> int | None:
 
 def _obstacle(tensors: Mapping[str, Tensor], network: CodedNetwork) -> str | None:
     dim, inputs = network.projection.dim, head_inputs(network)
-    expected = {"mean": (dim,), "spread": (dim,), "exponent": (1,)}
+    expected: dict[str, tuple[int, ...]] = {"mean": (dim,), "spread": (dim,), "exponent": (1,)}
     if "factor" in tensors and inputs is not None:
         expected["factor"] = (inputs, inputs)
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}

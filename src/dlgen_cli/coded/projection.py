@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlgen_cli.philox import uniform, words
 from dlgen_cli.errors import UsageError
+from dlgen_cli.philox import uniform, words
 
 if TYPE_CHECKING:
     from torch import nn

@@ -56,7 +56,7 @@ def coded_gibbs_errors(
     score = _score_features if is_fixed else _score_weights
     size = _FEATURE_BATCH if is_fixed else 1
     errors, done = 0, 0
-    for part in chosen.split(size):
+    for part in torch.split(chosen, size):
         logits = score(network, posterior, scaled(images[part], scale), source)
         errors += int(wrong_answers(logits, labels[part]).sum())
         done += len(part)
@@ -79,6 +79,6 @@ def _score_features(
     assert posterior.factor is not None  # noqa: S101  the caller has looked
     features = network.features(images)
     head = posterior.mean.reshape(-1, len(posterior.factor))
-    deviations = (features @ posterior.factor).norm(dim=1, keepdim=True)
+    deviations = (features @ posterior.factor).square().sum(1, keepdim=True).sqrt()
     noise = torch.randn(len(features), len(head), generator=source)
     return (features @ head.T + deviations * noise) * posterior.scale

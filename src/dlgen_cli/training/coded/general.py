@@ -54,7 +54,7 @@ class Task:
         """The epoch's batches, in an order that depends on seed and epoch alone."""
         source = generator(self.recipe.seed, "coded-batches", epoch)
         order = torch.randperm(len(self.train), generator=source)
-        for part in order.split(self.recipe.batch_size):
+        for part in torch.split(order, self.recipe.batch_size):
             yield self.train.batch(part)
 
     def constant_nats(self) -> float:

@@ -34,12 +34,9 @@ _LEAST_RATE = 1e-3
 @torch.no_grad()
 def all_features(task: Task) -> Tensor:
     """The features of the training examples, float32, shape ``(m, k)``."""
-    features = task.network.features
-    count = len(task.train)
-    parts = []
-    for start in range(0, count, _FEATURE_BATCH):
-        parts.append(features(task.train.batch(slice(start, start + _FEATURE_BATCH))[0]))
-    return torch.cat(parts)
+    starts = range(0, len(task.train), _FEATURE_BATCH)
+    batches = (task.train.batch(slice(start, start + _FEATURE_BATCH))[0] for start in starts)
+    return torch.cat([task.network.features(images) for images in batches])
 
 
 def train_head(task: Task, features: Tensor) -> GaussianCoordinates:
@@ -53,7 +50,7 @@ def train_head(task: Task, features: Tensor) -> GaussianCoordinates:
         The posterior, its covariance as a factor.
     """
     eigenvalues, directions = _leading(features)
-    turned = torch.cat([part @ directions for part in features.split(_PART)])
+    turned = torch.cat([part @ directions for part in torch.split(features, _PART)])
     rest = (_squares(features) - _squares(turned)).clamp_min(0)
     mean, logs = _descend(task, turned, rest, eigenvalues)
     factor = _factor(directions.double(), logs.double())
@@ -67,7 +64,7 @@ def _leading(features: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvalues and eigenvectors of the second moments, the largest first."""
     inputs = features.shape[1]
     moments = torch.zeros(inputs, inputs)
-    for part in features.split(_PART):
+    for part in torch.split(features, _PART):
         moments.addmm_(part.T, part)
     values, vectors = torch.linalg.eigh(moments / len(features))
     kept = min(MOST_DIRECTIONS, inputs)
@@ -80,7 +77,7 @@ def _descend(
     """Adam on means and deviations; the step size falls linearly."""
     recipe = task.recipe
     labels = task.train.stored.labels
-    classes, count = recipe_classes(task), len(turned)
+    classes, count = _classes(task), len(turned)
     mean = torch.zeros(len(eigenvalues), classes, requires_grad=True)
     logs = (-0.5 * torch.log1p(eigenvalues * _FIRST_EXAMPLES)).requires_grad_()
     error = VotingError()
@@ -90,7 +87,8 @@ def _descend(
     for epoch in range(recipe.epochs):
         source = generator(recipe.seed, "coded-batches", epoch)
         total = 0.0
-        for part in torch.randperm(count, generator=source).split(recipe.batch_size):
+        order = torch.randperm(count, generator=source)
+        for part in torch.split(order, recipe.batch_size):
             x = turned[part]
             deviations = (x.square() @ (2 * logs).exp() + rest[part]).clamp_min(1e-12).sqrt()
             risk = error(x @ mean, deviations, labels[part]).mean()
@@ -108,7 +106,7 @@ def _descend(
     return mean.detach(), logs.detach()
 
 
-def recipe_classes(task: Task) -> int:
+def _classes(task: Task) -> int:
     """Rows of the head."""
     head = task.network.projection.groups[-1].names[0]
     return task.network.projection.shapes[head][0]
@@ -119,8 +117,9 @@ def _factor(directions: Tensor, logs: Tensor) -> Tensor:
     inputs = len(directions)
     gain = torch.expm1(2 * logs)
     covariance = torch.eye(inputs, dtype=torch.float64) + (directions * gain) @ directions.T
-    return torch.linalg.cholesky(covariance).float().tril()
+    factor: Tensor = torch.linalg.cholesky(covariance).float().tril()
+    return factor
 
 
 def _squares(x: Tensor) -> Tensor:
-    return torch.cat([part.square().sum(1) for part in x.split(_PART)])
+    return torch.cat([part.square().sum(1) for part in torch.split(x, _PART)])

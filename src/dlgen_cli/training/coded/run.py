@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from dlgen_cli.checkpoints import run_directory
-from dlgen_cli.checkpoints.run_config import CodedFacts
+from dlgen_cli.checkpoints.run_config import CodedFacts, RunConfig
 from dlgen_cli.coded.code_file import Code, write_code
 from dlgen_cli.coded.gaussian import gaussian_tensors
 from dlgen_cli.coded.network import Description, build_network
@@ -24,6 +24,7 @@ from dlgen_cli.training.computation import computing, memory_format
 from dlgen_cli.training.examples import RunExamples, prepare_examples
 from dlgen_cli.training.facts import collect_contents
 from dlgen_cli.training.loop import error_rate, make_optimizer
+from dlgen_cli.training.model_card import model_card
 from dlgen_cli.training.progress import Progress, ProgressCallback
 from dlgen_cli.training.recipe import Recipe
 from dlgen_cli.training.run import RunResult, require_vacant
@@ -79,9 +80,13 @@ def run_coded(
         trained = _train(trial, settings, about, progress)
         seconds = time.monotonic() - started
         contents = collect_contents(trial)
-        contents.config["objective"] = "coded"
-        contents.config["coded"] = _facts(settings, about)
-        contents = replace(contents, files=trained.files)
+        config: RunConfig = {
+            **contents.config,
+            "objective": "coded",
+            "coded": _facts(settings, about),
+        }
+        card = model_card(config)
+        contents = replace(contents, config=config, card=card, files=trained.files, resume={})
         run_directory.write_run_directory(directory, contents)
     return RunResult(
         directory=directory,
@@ -95,9 +100,7 @@ def run_coded(
 def _description(recipe: Recipe, settings: CodedSettings, examples: RunExamples) -> Description:
     from dlgen_cli import architectures
 
-    module = architectures.build(
-        recipe.architecture, **architecture_arguments(recipe, examples)
-    )
+    module = architectures.build(recipe.architecture, **architecture_arguments(recipe, examples))
     parameters = sum(one.numel() for one in module.parameters())
     return Description(
         architecture=recipe.architecture,
@@ -175,15 +178,14 @@ def _train(
     task = Task(
         recipe=trial.recipe, settings=settings, network=network, train=trial.train, tick=tick
     )
-    features = None
     if settings.predictor == "code":
         exponent, levels = train_levels(task)
         code = Code(description=about, exponent=exponent, levels=levels)
-        trained = _Trained(coordinates=code.coordinates(), files={run_directory.CODE_FILE: write_code(code)})
+        files = {run_directory.CODE_FILE: write_code(code)}
+        trained = _Trained(coordinates=code.coordinates(), files=files)
     else:
         if network.has_fixed_features:
-            features = all_features(task)
-            gaussian = train_head(task, features)
+            gaussian = train_head(task, all_features(task))
         else:
             gaussian = train_gaussian(task)
         data = run_directory.serialize_safetensors(gaussian_tensors(gaussian), {})

@@ -83,4 +83,5 @@ class VotingError:
         own = logits.gather(1, labels[:, None])
         ahead = ((own - logits) / deviations[:, None])[:, :, None] + self.places
         chances = torch.special.log_ndtr(ahead).sum(1) - torch.special.log_ndtr(self.places)
-        return 1 - chances.exp() @ self.weights
+        right: Tensor = chances.exp() @ self.weights
+        return 1 - right
