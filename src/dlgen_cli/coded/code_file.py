@@ -141,9 +141,10 @@ def read_code(data: bytes, where: str) -> Code:
         symbols = decode(payload, _contexts(network), 2 * largest + 1)
     except CheckpointError as error:
         raise reader.damaged(error.message.rstrip(".")) from error
-    return Code(
-        description=about, exponent=exponent, levels=[symbol - largest for symbol in symbols]
-    )
+    levels = [symbol - largest for symbol in symbols]
+    if max(map(abs, levels), default=0) != largest:
+        raise reader.damaged(f"no coordinate is its largest, {largest}")
+    return Code(description=about, exponent=exponent, levels=levels)
 
 
 def code_facts(code: Code, data: bytes) -> Mapping[str, Any]:
