@@ -370,6 +370,15 @@ def coded_prior_lines(bits: int, settings: int) -> list[Assumption]:
     ]
 
 
+def landmark_line() -> Assumption:
+    """What a posterior that is told at images of the sample rests on."""
+    return declared(
+        "The prior over functions does not depend on the landmarks.",
+        "In exact arithmetic it is the same Gaussian process whatever they are: they only say "
+        "where the posterior differs from it. float32 stands for exact arithmetic.",
+    )
+
+
 def _family_line(settings: int) -> Assumption:
     statement = "The architecture's list and its constants were fixed before the sample, or paid."
     if settings > 1:

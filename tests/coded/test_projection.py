@@ -59,7 +59,11 @@ def test_each_parameter_reads_few_coordinates_with_random_signs():
 def test_memory_is_that_of_the_parameters():
     projection = Projection({"a": (300, 1000), "b": (10, 300)}, 0, 2000)
     stored = sum(
-        tensor.numel() for reads in projection._reads if reads for part in reads for tensor in part
+        tensor.numel()
+        for reads in projection.reads
+        if reads is not None
+        for part in reads
+        for tensor in part
     )
     assert stored == 2 * READS * 300_000 + 2 * READS * 3000
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dlgen_cli.architectures.filter_bank import filter_bank
+from dlgen_cli.architectures.filter_kernel import filter_kernel
 from dlgen_cli.architectures.mlp import MLP
 from dlgen_cli.architectures.mobilenet_v2 import mobilenet_v2
 from dlgen_cli.architectures.small_convnet import small_convnet
@@ -30,6 +31,7 @@ __all__ = ["MLP", "build", "is_known", "names", "require_known", "torchvision_na
 
 _CONSTRUCTORS: Mapping[str, Callable[..., nn.Module]] = {
     "filter_bank": filter_bank,
+    "filter_kernel": filter_kernel,
     "mlp": MLP,
     "mobilenet_v2": mobilenet_v2,
     "mobilenet_v2_medium": partial(mobilenet_v2, stem="medium"),

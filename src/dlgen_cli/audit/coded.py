@@ -160,7 +160,7 @@ def _prepare_gaussian(
     drawn: DrawProgress | None,
 ) -> _Certified:
     from dlgen_cli.checkpoints.run_directory import COORDINATES_FILE
-    from dlgen_cli.coded import build_network, read_gaussian
+    from dlgen_cli.coded import KERNEL, build_network, read_gaussian
     from dlgen_cli.risk import coded_gibbs_errors
 
     if data.draws < _LEAST_DRAWS:
@@ -195,6 +195,7 @@ def _prepare_gaussian(
         *samples.sample_lines,
         *ledger.coded_prior_lines(8 * len(_header(about)), _family_choices(about)),
         *ledger.gibbs_lines(data.draws, (), relative=False),
+        *([ledger.landmark_line()] if about.architecture == KERNEL else []),
     ]
 
     def evaluate(delta: float) -> Bound:

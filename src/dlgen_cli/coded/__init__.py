@@ -4,6 +4,7 @@ from dlgen_cli.coded.code_file import Code, code_facts, header, read_code, write
 from dlgen_cli.coded.gaussian import EXPONENTS, GaussianCoordinates, read_gaussian
 from dlgen_cli.coded.network import (
     ARCHITECTURES,
+    KERNEL,
     CodedNetwork,
     Description,
     build_network,
@@ -14,6 +15,7 @@ from dlgen_cli.coded.network import (
 __all__ = [
     "ARCHITECTURES",
     "EXPONENTS",
+    "KERNEL",
     "Code",
     "CodedNetwork",
     "Description",

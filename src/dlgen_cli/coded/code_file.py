@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from dlgen_cli.coded.arithmetic_coder import decode, encode
-from dlgen_cli.coded.network import ARCHITECTURES, CodedNetwork, Description, build_network
+from dlgen_cli.coded.network import ARCHITECTURES, KERNEL, CodedNetwork, Description, build_network
 from dlgen_cli.errors import CheckpointError
 
 _REMEDY = "Take the file as dlgen train wrote it."
@@ -121,6 +121,8 @@ def read_code(data: bytes, where: str) -> Code:
     if reader.number("format", 0) != 0:
         raise reader.damaged("its format is unknown")
     place = reader.number("architecture", len(ARCHITECTURES) - 1)
+    if ARCHITECTURES[place] == KERNEL:
+        raise reader.damaged(f"a {KERNEL} has no code")
     width, depth = reader.number("width", _MOST_WIDTH), reader.number("depth", _MOST_DEPTH)
     classes, axes = reader.number("classes", _MOST_WIDTH), reader.number("axes", 4)
     shape = tuple(reader.number("size", _MOST_WIDTH) for _ in range(axes))

@@ -40,12 +40,14 @@ class GaussianCoordinates:
         factor: float32, lower triangular with a positive diagonal, shape ``(k, k)`` for a head of
             k inputs; None where there is none.
         exponent: j, one of `EXPONENTS`.
+        landmarks: float32 images of a kernel machine, scaled; None for other networks.
     """
 
     mean: Tensor
     spread: Tensor
     factor: Tensor | None
     exponent: int
+    landmarks: Tensor | None = None
 
     @property
     def scale(self) -> float:
@@ -112,11 +114,12 @@ def gaussian_tensors(gaussian: GaussianCoordinates) -> dict[str, Tensor]:
         "spread": gaussian.spread,
         "exponent": torch.tensor([gaussian.exponent], dtype=torch.int64),
     }
-    return found if gaussian.factor is None else found | {"factor": gaussian.factor}
+    further = {"factor": gaussian.factor, "landmarks": gaussian.landmarks}
+    return found | {name: one for name, one in further.items() if one is not None}
 
 
 def read_gaussian(data: bytes, network: CodedNetwork, where: str) -> GaussianCoordinates:
-    """Read a posterior and check that it fits a network.
+    """Read a posterior, check that it fits a network, and set the network's landmarks.
 
     Raises:
         CheckpointError: it does not, or the bytes are no safetensors file.
@@ -130,11 +133,15 @@ def read_gaussian(data: bytes, network: CodedNetwork, where: str) -> GaussianCoo
         raise CheckpointError(
             f"{where} holds no posterior of this network: {reason}.", remedy=_REMEDY
         )
+    landmarks = tensors.get("landmarks")
+    if landmarks is not None:
+        network.place(landmarks)
     return GaussianCoordinates(
         mean=tensors["mean"],
         spread=tensors["spread"],
         factor=tensors.get("factor"),
         exponent=int(tensors["exponent"]),
+        landmarks=landmarks,
     )
 
 
@@ -151,6 +158,8 @@ def _obstacle(tensors: Mapping[str, Tensor], network: CodedNetwork) -> str | Non
     expected: dict[str, tuple[int, ...]] = {"mean": (dim,), "spread": (dim,), "exponent": (1,)}
     if "factor" in tensors and inputs is not None:
         expected["factor"] = (inputs, inputs)
+    if network.landmark_shape is not None:
+        expected["landmarks"] = network.landmark_shape
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if found != expected:
         return f"its tensors are {found} instead of {expected}"

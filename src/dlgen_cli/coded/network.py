@@ -14,9 +14,11 @@ from dlgen_cli.coded.projection import Projection, projection_of
 from dlgen_cli.errors import CheckpointError, UsageError
 
 #: What a code may name, by its place. New ones go to the end.
-ARCHITECTURES = ("mlp", "small_convnet", "filter_bank")
+ARCHITECTURES = ("mlp", "small_convnet", "filter_bank", "filter_kernel")
+#: Whose posterior needs images of its own; no code can name it.
+KERNEL = "filter_kernel"
 #: At most so many settings of the constants were compared, on CIFAR-10.
-_TRIED = {"filter_bank": 1 << 16}
+_TRIED = {"filter_bank": 1 << 16, "filter_kernel": 1 << 16}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +55,16 @@ class Description:
                 "depth": self.depth,
                 "classes": self.classes,
             }
-        return {
+        found = {
             "width": self.width,
             "num_classes": self.classes,
             "channels": self.input_shape[0] if self.input_shape else 0,
         }
+        if self.architecture in _TRIED:
+            found["pixels"] = min(self.input_shape[1:], default=0)
+        if self.architecture == KERNEL:
+            found["landmarks"] = self.dim // max(self.classes, 1)
+        return found
 
 
 class CodedNetwork:
@@ -90,11 +97,37 @@ class CodedNetwork:
         found: Tensor = self.module.features(images)  # type: ignore[operator]
         return found
 
+    def rest(self, features: Tensor) -> Tensor:
+        """Variance of the prior beside the features' weights, shape ``(n,)``: see FilterKernel."""
+        if not hasattr(self.module, "landmarks"):
+            return features.new_zeros(len(features))
+        return (1 - features.square().sum(1)).clamp_min(0)
+
+    def place(self, landmarks: Tensor) -> None:
+        """Set the landmarks of a kernel machine."""
+        self.module.get_buffer("landmarks").copy_(landmarks)
+
+    @property
+    def landmark_shape(self) -> tuple[int, ...] | None:
+        """Shape of the landmarks; None for a network that has none."""
+        buffers = dict(self.module.named_buffers())
+        return tuple(buffers["landmarks"].shape) if "landmarks" in buffers else None
+
     def at(self, z: Tensor) -> nn.Module:
         """The module with the parameters at z, for repeated use; overwritten by the next call."""
         parameters: Mapping[str, Tensor] = self.projection.parameters(z)
         self.module.load_state_dict(dict(parameters), strict=False)
         return self.module
+
+
+def parameters_of(about: Description) -> int:
+    """Parameters of a description's architecture, whatever its D.
+
+    Raises:
+        UsageError: it cannot be built.
+    """
+    module = architectures.build(about.architecture, **about.arguments())
+    return sum(one.numel() for one in module.parameters())
 
 
 def family_choices(architecture: str) -> int:
@@ -127,9 +160,24 @@ def build_network(description: Description) -> CodedNetwork:
         CheckpointError: there is no such network, or it has batch statistics.
     """
     about = description
+    _require_square(about)
     try:
         module = architectures.build(about.architecture, **about.arguments())
         projection = projection_of(module, about.seed, about.dim)
     except UsageError as error:
         raise CheckpointError(error.message, remedy=error.remedy) from error
     return CodedNetwork(module, projection)
+
+
+def _require_square(about: Description) -> None:
+    """A kernel machine takes square images, and as many coordinates for each class."""
+    if about.architecture != KERNEL:
+        return
+    sizes = set(about.input_shape[1:])
+    if len(about.input_shape) != 3 or len(sizes) != 1 or about.dim % max(about.classes, 1):
+        raise CheckpointError(
+            f"A {KERNEL} of {about.dim} coordinates for images of {about.input_shape} in "
+            f"{about.classes} classes cannot be built: square images and a multiple of the classes "
+            "were expected.",
+            remedy="Give another --dim, or another --arch.",
+        )

@@ -132,6 +132,8 @@ class Projection:
         seed: of initialization and hashes.
         dim: D.
         groups: where the coordinates are.
+        reads: for each group the coordinates that its parameters read, and the signs; None
+            where each reads its own.
     """
 
     def __init__(self, shapes: Mapping[str, Sequence[int]], seed: int, dim: int) -> None:
@@ -144,7 +146,7 @@ class Projection:
         self.seed, self.dim = seed, dim
         self.groups = allocate(self.shapes, dim)
         self._initial = initial_parameters(self.shapes, seed)
-        self._reads = [_hashes(group, seed) for group in self.groups]
+        self.reads = [_hashes(group, seed) for group in self.groups]
 
     def initial(self) -> dict[str, Tensor]:
         """The parameters at ``z = 0``, float32; the tensors are shared, not copied."""
@@ -161,7 +163,7 @@ class Projection:
             a sum of `READS` products in a fixed order.
         """
         found: dict[str, Tensor] = {}
-        for group, reads in zip(self.groups, self._reads, strict=True):
+        for group, reads in zip(self.groups, self.reads, strict=True):
             own = z[group.start : group.start + group.size]
             moved = own if reads is None else _read(own, *reads)
             found.update(self._split(group, moved))

@@ -31,7 +31,8 @@ def coded_gibbs_errors(
 
     The number is binomial, with ``draws`` trials and the mean ``L_S(Q)``. Where the features are
     fixed the logits themselves are drawn: with weights ``M + N L^T``, N standard normal, they are
-    ``M x + |L^T x| xi``, xi standard normal, the same distribution.
+    ``M x + |L^T x| xi``, xi standard normal, the same distribution. For a kernel machine x is
+    ``phi``, and the variance has the rest of the process beside it.
 
     Args:
         network: as a function of coordinates.
@@ -79,6 +80,7 @@ def _score_features(
     assert posterior.factor is not None  # noqa: S101  the caller has looked
     features = network.features(images)
     head = posterior.mean.reshape(-1, len(posterior.factor))
-    deviations = (features @ posterior.factor).square().sum(1, keepdim=True).sqrt()
+    variances = (features @ posterior.factor).square().sum(1) + network.rest(features)
+    deviations = variances.sqrt()[:, None]
     noise = torch.randn(len(features), len(head), generator=source)
     return (features @ head.T + deviations * noise) * posterior.scale

@@ -24,7 +24,7 @@ DEFAULT_ARCHITECTURES: Mapping[str, str] = {"digits": "mlp"}
 DEFAULT_LEARNING_RATES: Mapping[str, float] = {"adam": 0.001, "sgd": 0.1}
 _WITH_STEMS = "mobilenet_v2"
 #: Networks beside the mlp that have a width, and the one that they take by default.
-WITH_WIDTH: Mapping[str, int] = {"filter_bank": 128, "small_convnet": 16}
+WITH_WIDTH: Mapping[str, int] = {"filter_bank": 32, "filter_kernel": 64, "small_convnet": 16}
 #: What an mlp takes where nothing else is given; it is small, and one thread suits it.
 _MLP_DEFAULTS: Mapping[str, Any] = {
     "width": 64,

@@ -98,7 +98,7 @@ def start_trial(recipe: Recipe, computation: Computation, data_dir: Path | None 
     """
     device = computation.device
     examples = prepare_examples(recipe, data_dir)
-    arguments = architecture_arguments(recipe, examples)
+    arguments = _architecture_arguments(recipe, examples)
     network = architectures.build(recipe.architecture, **arguments)
     _require_fit(network, recipe, examples)
     initialize(network, recipe.seed)
@@ -128,7 +128,7 @@ def start_trial(recipe: Recipe, computation: Computation, data_dir: Path | None 
 _WITHOUT_EXTRA_HEADS = {"googlenet": {"aux_logits": False}, "inception_v3": {"aux_logits": False}}
 
 
-def architecture_arguments(recipe: Recipe, examples: RunExamples) -> dict[str, Any]:
+def _architecture_arguments(recipe: Recipe, examples: RunExamples) -> dict[str, Any]:
     """What the constructor of the recipe's architecture takes."""
     classes = len(examples.classes)
     if recipe.architecture == "mlp":
@@ -141,6 +141,13 @@ def architecture_arguments(recipe: Recipe, examples: RunExamples) -> dict[str, A
     arguments: dict[str, Any] = {"num_classes": classes}
     if recipe.architecture in WITH_WIDTH:
         arguments |= {"width": recipe.width, "channels": examples.input_shape[0]}
+    if recipe.architecture == "filter_bank":
+        arguments["pixels"] = min(examples.input_shape[1:])
+    if recipe.architecture == "filter_kernel":
+        raise UsageError(
+            "A filter_kernel was given without --objective coded.",
+            remedy="Give --objective coded, or another --arch.",
+        )
     if recipe.stem is not None:
         arguments["stem"] = recipe.stem
     return arguments | _WITHOUT_EXTRA_HEADS.get(recipe.architecture, {})

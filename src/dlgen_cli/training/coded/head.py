@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 
 from dlgen_cli.coded.gaussian import GaussianCoordinates
+from dlgen_cli.errors import UsageError
 from dlgen_cli.training.coded.general import Task
 from dlgen_cli.training.coded.surrogates import VotingError, kl_bound
 from dlgen_cli.training.seeds import generator
 
 #: Directions that are trained, at most.
-MOST_DIRECTIONS = 1500
+MOST_DIRECTIONS = 2000
 _FEATURE_BATCH = 100
 _PART = 2000
 #: The spread that the training starts from is that of a regression on so many examples.
@@ -32,32 +33,53 @@ _LEAST_RATE = 1e-3
 
 
 @torch.no_grad()
-def all_features(task: Task) -> Tensor:
+def _all_features(task: Task) -> Tensor:
     """The features of the training examples, float32, shape ``(m, k)``."""
     starts = range(0, len(task.train), _FEATURE_BATCH)
     batches = (task.train.batch(slice(start, start + _FEATURE_BATCH))[0] for start in starts)
     return torch.cat([task.network.features(images) for images in batches])
 
 
-def train_head(task: Task, features: Tensor) -> GaussianCoordinates:
+def train_head(task: Task) -> GaussianCoordinates:
     """Train the posterior of the head.
 
     Args:
         task: of a network whose only parameters are the matrix of its head.
-        features: from `all_features`.
 
     Returns:
         The posterior, its covariance as a factor.
     """
+    landmarks = _place_landmarks(task)
+    features = _all_features(task)
     eigenvalues, directions = _leading(features)
     turned = torch.cat([part @ directions for part in torch.split(features, _PART)])
-    rest = (_squares(features) - _squares(turned)).clamp_min(0)
+    rest = (_squares(features) - _squares(turned)).clamp_min(0) + task.network.rest(features)
     mean, logs = _descend(task, turned, rest, eigenvalues)
     factor = _factor(directions.double(), logs.double())
     weights = (directions @ mean).T.contiguous()
     return GaussianCoordinates(
-        mean=weights.flatten(), spread=torch.ones(weights.numel()), factor=factor, exponent=0
+        mean=weights.flatten(),
+        spread=torch.ones(weights.numel()),
+        factor=factor,
+        exponent=0,
+        landmarks=landmarks,
     )
+
+
+def _place_landmarks(task: Task) -> Tensor | None:
+    """Random training images, as the network sees them."""
+    shape = task.network.landmark_shape
+    if shape is None:
+        return None
+    if shape[0] > len(task.train):
+        raise UsageError(
+            f"--dim asks for {shape[0]:,} landmarks; there are {len(task.train):,} examples.",
+            remedy="Give a smaller --dim.",
+        )
+    order = torch.randperm(len(task.train), generator=generator(task.recipe.seed, "landmarks"))
+    landmarks = task.train.batch(order[: shape[0]])[0].contiguous()
+    task.network.place(landmarks)
+    return landmarks
 
 
 def _leading(features: Tensor) -> tuple[Tensor, Tensor]:

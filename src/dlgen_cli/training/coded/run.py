@@ -14,12 +14,12 @@ from dlgen_cli.checkpoints import run_directory
 from dlgen_cli.checkpoints.run_config import CodedFacts, RunConfig
 from dlgen_cli.coded.code_file import Code, write_code
 from dlgen_cli.coded.gaussian import gaussian_tensors
-from dlgen_cli.coded.network import Description, build_network
+from dlgen_cli.coded.network import KERNEL, Description, build_network, parameters_of
 from dlgen_cli.datasets import digest_examples
 from dlgen_cli.errors import TrainingError, UsageError
 from dlgen_cli.training.coded.general import Task, train_gaussian, train_levels
-from dlgen_cli.training.coded.head import all_features, train_head
-from dlgen_cli.training.coded.settings import CodedSettings, require_codable
+from dlgen_cli.training.coded.head import train_head
+from dlgen_cli.training.coded.settings import DEFAULT_LANDMARKS, CodedSettings, require_codable
 from dlgen_cli.training.computation import computing, memory_format
 from dlgen_cli.training.examples import RunExamples, prepare_examples
 from dlgen_cli.training.facts import collect_contents
@@ -28,7 +28,7 @@ from dlgen_cli.training.model_card import model_card
 from dlgen_cli.training.progress import Progress, ProgressCallback
 from dlgen_cli.training.recipe import Recipe
 from dlgen_cli.training.run import RunResult, require_vacant
-from dlgen_cli.training.trial import Trial, architecture_arguments
+from dlgen_cli.training.trial import Trial
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,7 +69,7 @@ def run_coded(
         UsageError: a setting does not fit the network or the data.
         TrainingError: the directory is taken or cannot be written, or the objective became NaN.
     """
-    require_codable(recipe)
+    require_codable(recipe, settings)
     recipe = replace(recipe, until_train_error=None, device="cpu", precision="float32")
     with computing(recipe) as computation:
         require_vacant(directory)
@@ -98,19 +98,19 @@ def run_coded(
 
 
 def _description(recipe: Recipe, settings: CodedSettings, examples: RunExamples) -> Description:
-    from dlgen_cli import architectures
-
-    module = architectures.build(recipe.architecture, **architecture_arguments(recipe, examples))
-    parameters = sum(one.numel() for one in module.parameters())
-    return Description(
+    classes = len(examples.classes)
+    about = Description(
         architecture=recipe.architecture,
         width=recipe.width,
         depth=recipe.depth,
-        classes=len(examples.classes),
+        classes=classes,
         input_shape=examples.input_shape,
         seed=recipe.seed,
-        dim=parameters if settings.dim is None else settings.dim,
+        dim=settings.dim or DEFAULT_LANDMARKS * classes,
     )
+    if settings.dim is not None or recipe.architecture == KERNEL:
+        return about
+    return replace(about, dim=parameters_of(about))
 
 
 def _facts(settings: CodedSettings, about: Description) -> CodedFacts:
@@ -138,7 +138,7 @@ def _start(
         test=examples.on(examples.test, computation.device, layout),
         network=network,
         step_network=network,
-        architecture_arguments=architecture_arguments(recipe, examples),
+        architecture_arguments=about.arguments(),
         optimizer=make_optimizer(network, recipe.optimizer, recipe.learning_rate),
         init={name: tensor.clone() for name, tensor in network.state_dict().items()},
     )
@@ -184,10 +184,8 @@ def _train(
         files = {run_directory.CODE_FILE: write_code(code)}
         trained = _Trained(coordinates=code.coordinates(), files=files)
     else:
-        if network.has_fixed_features:
-            gaussian = train_head(task, all_features(task))
-        else:
-            gaussian = train_gaussian(task)
+        train = train_head if network.has_fixed_features else train_gaussian
+        gaussian = train(task)
         data = run_directory.serialize_safetensors(gaussian_tensors(gaussian), {})
         trained = _Trained(
             coordinates=gaussian.mean * gaussian.scale,

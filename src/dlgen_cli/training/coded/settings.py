@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from dlgen_cli.coded.network import ARCHITECTURES
+from dlgen_cli.coded.network import ARCHITECTURES, KERNEL
 from dlgen_cli.errors import UsageError
 from dlgen_cli.training.recipe import Recipe
 
+#: Of a filter_kernel, where --dim does not say.
+DEFAULT_LANDMARKS = 1000
 Predictor = Literal["code", "gaussian"]
 _DEFAULTS: Mapping[str, Any] = {"epochs": 100, "learning_rate": 0.01, "threads": 1}
 _BANK_DEFAULTS: Mapping[str, Any] = {
@@ -26,7 +28,8 @@ class CodedSettings:
     """The settings of ``--objective coded``.
 
     Attributes:
-        dim: D, the number of coordinates; None for a coordinate for each parameter.
+        dim: D, the number of coordinates; None for a coordinate for each parameter, and for 1,000
+            landmarks of a filter_kernel.
         predictor: ``code`` for a quantised network, ``gaussian`` for a random one.
         step: of the quantiser, above 0; rounded to ``2^(j/4)``.
         delta: the failure probability in the bound that is minimised, in (0, 1).
@@ -57,16 +60,17 @@ def make_coded_recipe(given: Mapping[str, Any]) -> dict[str, Any]:
     """Settings for `make_recipe`, with the defaults of a coded run.
 
     Args:
-        given: fields of `Recipe` by name; a missing one or None takes its default: 100 epochs (30
-            of a filter_bank, in batches of 1,000), step size 0.01 (0.05), one thread.
+        given: fields of `Recipe` by name; a missing one or None takes its default: 100 epochs at
+            step size 0.01; 30 at 0.05, in batches of 1,000, for filter_bank and filter_kernel; one
+            thread.
     """
     settings = {name: value for name, value in given.items() if value is not None}
-    is_bank = settings.get("architecture") == "filter_bank"
+    is_bank = settings.get("architecture") in {"filter_bank", KERNEL}
     defaults = _BANK_DEFAULTS if is_bank else _DEFAULTS
     return {**defaults, "until_train_error": -1.0, **settings}
 
 
-def require_codable(recipe: Recipe) -> None:
+def require_codable(recipe: Recipe, settings: CodedSettings) -> None:
     """Check that a recipe is one of a network that a code can name.
 
     Raises:
@@ -77,6 +81,11 @@ def require_codable(recipe: Recipe) -> None:
             f"--objective coded was given with --arch {recipe.architecture}; a network without "
             "batch statistics was expected.",
             remedy=f"Choose one of: {', '.join(ARCHITECTURES)}.",
+        )
+    if recipe.architecture == KERNEL and settings.predictor == "code":
+        raise UsageError(
+            f"--predictor code was given with --arch {KERNEL}, whose posterior needs images.",
+            remedy="Give --predictor gaussian, or --arch filter_bank.",
         )
     if recipe.clip_linf is not None:
         raise UsageError(

@@ -43,8 +43,8 @@ def kl_bound(risk: Tensor, nats: Tensor, examples: int) -> Tensor:
         nats: as in `quadratic_bound`.
         examples: m.
     """
-    q = min(max(float(risk), 1e-9), 1 - 1e-6)
-    c = float(nats) / examples
+    q = min(max(float(risk.detach()), 1e-9), 1 - 1e-6)
+    c = float(nats.detach()) / examples
     low, high = q, 1 - 1e-9
     for _ in range(60):
         p = (low + high) / 2
