@@ -237,3 +237,49 @@ def test_too_few_draws_are_refused(gaussian_run):
     result = invoke("certify", gaussian_run, "--data", "digits", "--draws", "1999")
     assert result.exit_code == 2
     assert "--draws" in result.stderr
+
+
+def test_a_kernel_machine_errs_like_draws_of_its_process(root):
+    words = ("--source", "digits", "--objective", "coded", "--arch", "filter_kernel")
+    out = root / "kernel"
+    result = invoke("train", *words, "--width", 4, "--dim", 400, "--epochs", 10, "--out", out, "-q")
+    assert result.exit_code == 0, result.output
+    report = certify(out)
+    config = json.loads((out / "config.json").read_text())
+    network = build_network(describe_run(config))
+    posterior = read_gaussian((out / "coordinates.safetensors").read_bytes(), network, "here")
+    assert posterior.landmarks is not None
+    images, labels = sample(out)
+    phi = network.features(images)
+    # process: head plus a part that no landmark knows; its variance completes the kernel's 1
+    unknown = (1 - phi.square().sum(1)).clamp_min(0).sqrt()[:, None]
+    source = torch.Generator().manual_seed(5)
+    wrong = []
+    for _ in range(300):
+        noise = torch.randn(400, generator=source)
+        head = posterior.coordinates(noise, 0).reshape(10, 40)
+        logits = phi @ head.T + unknown * torch.randn(len(phi), 10, generator=source)
+        wrong.append((logits.argmax(1) != labels).float().mean().item())
+    bound = bound_of(report, POSTERIOR)
+    assert bound["terms"]["errors"] / 2000 == pytest.approx(sum(wrong) / 300, abs=0.05)
+    assert bound["value"] < 1
+    assert line_of(bound, "landmarks")["status"] == "declared"
+
+
+def line_of(bound: dict, statement: str) -> dict:
+    return next(one for one in bound["assumptions"] if statement in one["statement"])
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--predictor", "code"), "--predictor code was given with --arch filter_kernel"),
+        (("--dim", "405"), "a multiple of the classes"),
+        (("--dim", "90000"), "landmarks"),
+    ],
+)
+def test_a_kernel_machine_that_cannot_be_is_told_in_one_line(words, reason, tmp_path):
+    shared = ("--source", "digits", "--objective", "coded", "--arch", "filter_kernel")
+    result = invoke("train", *shared, "--width", 2, "--out", tmp_path / "x", "-q", *words)
+    assert result.exit_code == 2
+    assert reason in " ".join(result.stderr.split())

@@ -5,7 +5,7 @@ Their features see no batch, so that the network is a function of its head alone
 
 The steps follow Coates, Ng and Lee 2011, "An analysis of single-layer networks in unsupervised
 feature learning", but with random filters in the place of learned ones and with the covariance of a
-model in the place of that of the data. For patches of 4 x 4, 6 x 6 and 10 x 10 pixels each:
+model in the place of that of the data. With patches of 4 x 4 pixels:
 
 1. Every patch is centred and divided by its contrast.
 2. Random filters, whitened for the covariance ``exp(-distance/6)`` between pixels and 0.9 between
@@ -18,6 +18,7 @@ model in the place of that of the data. For patches of 4 x 4, 6 x 6 and 10 x 10 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -124,7 +125,8 @@ class FilterBank(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """What the head sees: shape ``(n, k)``, rows of unit length."""
-        return torch.cat(self.bank(x), 1) / self.bank.blocks**0.5
+        joint = torch.cat(self.bank(x), 1)
+        return joint / math.sqrt(self.bank.blocks)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logits, shape ``(n, num_classes)``."""
