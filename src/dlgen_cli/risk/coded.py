@@ -12,7 +12,8 @@ from dlgen_cli.coded.network import CodedNetwork
 from dlgen_cli.datasets import scaled
 from dlgen_cli.risk.evaluation import require_labelled, wrong_answers
 
-_FEATURE_BATCH = 100
+_BATCH = 100  # examples whose features are computed at a time
+_DRAWS = 10_000  # draws of logits at a time
 
 
 @torch.no_grad()
@@ -53,34 +54,50 @@ def coded_gibbs_errors(
     require_labelled(images, labels)
     source = torch.Generator().manual_seed(seed)
     chosen = torch.randint(len(labels), (draws,), generator=source)
-    is_fixed = network.has_fixed_features and posterior.factor is not None
-    score = _score_features if is_fixed else _score_weights
-    size = _FEATURE_BATCH if is_fixed else 1
-    errors, done = 0, 0
-    for part in torch.split(chosen, size):
-        logits = score(network, posterior, scaled(images[part], scale), source)
-        errors += int(wrong_answers(logits, labels[part]).sum())
-        done += len(part)
-        if progress is not None and done % _FEATURE_BATCH == 0:
+    if network.has_fixed_features and posterior.factor is not None:
+        logits = _fixed(network, posterior, images, scale, chosen, progress)
+        return _count_fixed(*logits, chosen, labels, source)
+    errors, start = 0, network.projection.groups[-1].start
+    for done, place in enumerate(chosen.tolist(), 1):
+        noise = torch.randn(network.projection.dim, generator=source)
+        image = scaled(images[place : place + 1], scale)
+        logit = network.logits(posterior.coordinates(noise, start), image)
+        errors += int(wrong_answers(logit, labels[place : place + 1]).sum())
+        if progress is not None and done % _BATCH == 0:
             progress(done, draws)
     return errors
 
 
-def _score_weights(
-    network: CodedNetwork, posterior: GaussianCoordinates, image: Tensor, source: torch.Generator
-) -> Tensor:
-    noise = torch.randn(network.projection.dim, generator=source)
-    start = network.projection.groups[-1].start
-    return network.logits(posterior.coordinates(noise, start), image)
-
-
-def _score_features(
-    network: CodedNetwork, posterior: GaussianCoordinates, images: Tensor, source: torch.Generator
-) -> Tensor:
+def _fixed(
+    network: CodedNetwork,
+    posterior: GaussianCoordinates,
+    images: Tensor,
+    scale: float,
+    chosen: Tensor,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[Tensor, Tensor]:
+    """Means and deviations of the logits of every example that a draw meets; others stay 0."""
     assert posterior.factor is not None  # noqa: S101  the caller has looked
-    features = network.features(images)
     head = posterior.mean.reshape(-1, len(posterior.factor))
-    variances = (features @ posterior.factor).square().sum(1) + network.rest(features)
-    deviations = variances.sqrt()[:, None]
-    noise = torch.randn(len(features), len(head), generator=source)
-    return (features @ head.T + deviations * noise) * posterior.scale
+    means, deviations = torch.zeros(len(images), len(head)), torch.zeros(len(images))
+    places = torch.unique(chosen)
+    done = 0
+    for part in torch.split(places, _BATCH):
+        features = network.features(scaled(images[part], scale))
+        variances = (features @ posterior.factor).square().sum(1) + network.rest(features)
+        means[part], deviations[part] = features @ head.T, variances.sqrt()
+        done += len(part)
+        if progress is not None:
+            progress(len(chosen) * done // len(places), len(chosen))
+    return means * posterior.scale, deviations * posterior.scale
+
+
+def _count_fixed(
+    means: Tensor, deviations: Tensor, chosen: Tensor, labels: Tensor, source: torch.Generator
+) -> int:
+    errors = 0
+    for part in torch.split(chosen, _DRAWS):
+        noise = torch.randn(len(part), means.shape[1], generator=source)
+        logits = means[part] + deviations[part, None] * noise
+        errors += int(wrong_answers(logits, labels[part]).sum())
+    return errors

@@ -40,14 +40,14 @@ def _all_features(task: Task) -> Tensor:
     return torch.cat([task.network.features(images) for images in batches])
 
 
-def train_head(task: Task) -> GaussianCoordinates:
+def train_head(task: Task) -> tuple[GaussianCoordinates, float]:
     """Train the posterior of the head.
 
     Args:
         task: of a network whose only parameters are the matrix of its head.
 
     Returns:
-        The posterior, its covariance as a factor.
+        The posterior, its covariance as a factor; and the training error of its mean.
     """
     landmarks = _place_landmarks(task)
     features = _all_features(task)
@@ -57,13 +57,15 @@ def train_head(task: Task) -> GaussianCoordinates:
     mean, logs = _descend(task, turned, rest, eigenvalues)
     factor = _factor(directions.double(), logs.double())
     weights = (directions @ mean).T.contiguous()
-    return GaussianCoordinates(
+    posterior = GaussianCoordinates(
         mean=weights.flatten(),
         spread=torch.ones(weights.numel()),
         factor=factor,
         exponent=0,
         landmarks=landmarks,
     )
+    wrong = (features @ weights.T).argmax(1) != task.train.stored.labels
+    return posterior, int(wrong.sum()) / len(wrong)
 
 
 def _place_landmarks(task: Task) -> Tensor | None:

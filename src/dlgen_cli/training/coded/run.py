@@ -178,28 +178,34 @@ def _train(
     task = Task(
         recipe=trial.recipe, settings=settings, network=network, train=trial.train, tick=tick
     )
+    train_error = None
     if settings.predictor == "code":
         exponent, levels = train_levels(task)
         code = Code(description=about, exponent=exponent, levels=levels)
         files = {run_directory.CODE_FILE: write_code(code)}
         trained = _Trained(coordinates=code.coordinates(), files=files)
     else:
-        train = train_head if network.has_fixed_features else train_gaussian
-        gaussian = train(task)
+        if network.has_fixed_features:
+            gaussian, train_error = train_head(task)
+        else:
+            gaussian = train_gaussian(task)
         data = run_directory.serialize_safetensors(gaussian_tensors(gaussian), {})
         trained = _Trained(
             coordinates=gaussian.mean * gaussian.scale,
             files={run_directory.COORDINATES_FILE: data},
         )
     trial.network = network.at(trained.coordinates)
-    trial.metrics[-1:] = [(trial.metrics[-1] if trial.metrics else {"epoch": 0}) | _errors(trial)]
+    last = trial.metrics[-1] if trial.metrics else {"epoch": 0}
+    trial.metrics[-1:] = [last | _errors(trial, train_error)]
     return trained
 
 
-def _errors(trial: Trial) -> dict[str, Any]:
-    """Errors of the code's network, or of the posterior's mean."""
+def _errors(trial: Trial, known: float | None) -> dict[str, Any]:
+    """Errors of the code's network, or of the mean; that on the sample may be known."""
+    if known is None:
+        known = error_rate(trial.network, trial.train, trial.computation)
     return {
-        "train_error": error_rate(trial.network, trial.train, trial.computation),
+        "train_error": known,
         "test_error": error_rate(trial.network, trial.test, trial.computation),
     }
 
