@@ -88,7 +88,7 @@ def train_levels(task: Task) -> tuple[int, list[int]]:
         logits = task.network.logits(used * step, images)
         nats = torch.stack(
             [
-                _laplace_nats(used[group.start : group.start + group.size], scale)
+                laplace_nats(used[group.start : group.start + group.size], scale)
                 for group, scale in zip(groups, scales, strict=True)
             ]
         ).sum()
@@ -137,7 +137,7 @@ def _risk(logits: Tensor, labels: Tensor, share: float) -> Tensor:
     return softmax_error(logits, labels)
 
 
-def _laplace_nats(levels: Tensor, log_scale: Tensor) -> Tensor:
+def laplace_nats(levels: Tensor, log_scale: Tensor) -> Tensor:
     """Code length of whole numbers under a Laplace density, continued to all numbers."""
     rate = (-log_scale).exp()
     size = levels.abs()
