@@ -225,7 +225,9 @@ def test_a_posterior_stands_in_the_directory(tmp_path: Path):
         "name": "a", "sha256": "", "examples": 0, "hashes_sha256": "", "origin": "initial"
     }  # fmt: skip
     facts = {**config(), "objective": "pac-bayes", "anchor": anchor}
-    written = replace(contents(), config=facts, posterior=spread)
+    written = replace(
+        contents(), config=facts, files={posterior.POSTERIOR_FILE: posterior.serialize(spread)}
+    )
     run_directory.write_run_directory(tmp_path / "run", written)
     found = posterior.read(tmp_path / "run", {"layers.0.weight": (2, 2)})
     assert found.exponents == {"layers.0.weight": 0}

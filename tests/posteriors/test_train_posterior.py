@@ -146,7 +146,10 @@ def test_an_anchor_that_hides_its_examples_or_spent_them_all_is_refused(
     [
         (["--objective", "margin"], "--objective 'margin' is unknown"),
         (["--objective", "pac-bayes"], "needs the prior's mean"),
-        (["--kl-weight", "2"], "--kl-weight was given with --objective risk"),
+        (
+            ["--kl-weight", "2"],
+            "--kl-weight was given with --objective cross-entropy; it belongs to pac-bayes",
+        ),
         (
             ["--objective", "pac-bayes", "--anchors", "a", "--resume"],
             "--resume was given with --objective pac-bayes",

@@ -13,8 +13,11 @@ from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING
 
+from dlgen_cli.architectures.filter_bank import filter_bank
+from dlgen_cli.architectures.filter_kernel import filter_kernel
 from dlgen_cli.architectures.mlp import MLP
 from dlgen_cli.architectures.mobilenet_v2 import mobilenet_v2
+from dlgen_cli.architectures.small_convnet import small_convnet
 from dlgen_cli.architectures.torchvision_models import (
     build_torchvision,
     describe,
@@ -28,10 +31,13 @@ if TYPE_CHECKING:
 __all__ = ["MLP", "build", "is_known", "names", "require_known", "split_size", "torchvision_names"]
 
 _CONSTRUCTORS: Mapping[str, Callable[..., nn.Module]] = {
+    "filter_bank": filter_bank,
+    "filter_kernel": filter_kernel,
     "mlp": MLP,
     "mobilenet_v2": mobilenet_v2,
     "mobilenet_v2_medium": partial(mobilenet_v2, stem="medium"),
     "mobilenet_v2_small": partial(mobilenet_v2, stem="small"),
+    "small_convnet": small_convnet,
 }
 _SIZED = re.compile(r"(mobilenet_v2)-([0-9]{1,4})")
 

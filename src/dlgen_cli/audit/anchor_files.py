@@ -42,6 +42,7 @@ class AnchorOptions:
         classes: of the new head.
         data: gives the classes and their order.
         rows: JSON that maps each class to rows of the source's head.
+        head_scale: multiplies the averages, above 0.
     """
 
     source: Path
@@ -54,6 +55,7 @@ class AnchorOptions:
     classes: int | None = None
     data: str | None = None
     rows: Path | None = None
+    head_scale: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +98,8 @@ def make_anchor(options: AnchorOptions, *, file: str) -> AnchorFile:
     built = build_for(checkpoint, options.arch, size)
     rows = _read_rows(options)
     count = len(rows) if rows else _count_classes(options)
-    arguments, tensors = _with_head(built, options.head, count, rows)
+    scale = 1.0 if options.head_scale is None else options.head_scale
+    arguments, tensors = _with_head(built, options.head, count, rows, scale)
     arguments, tensors = _with_views(built.architecture, arguments, tensors, options)
     record = _record(options, checkpoint, built, arguments, rows)
     content = serialize_safetensors(tensors, record_metadata(record))
@@ -111,7 +114,12 @@ def make_anchor(options: AnchorOptions, *, file: str) -> AnchorFile:
         "origin": record.origin,
         "examples": record.examples,
     }
-    settings = {"initial": options.initial, "head": options.head, "classes": count}
+    settings = {
+        "initial": options.initial,
+        "head": options.head,
+        "head_scale": scale,
+        "classes": count,
+    }
     report = Report(
         dlgen_version=__version__,
         command="anchors",
@@ -137,6 +145,12 @@ def _require_options(options: AnchorOptions) -> None:
         raise UsageError(
             "--head rows and --rows FILE belong together; one of them was given.",
             remedy="Give both, or neither.",
+        )
+    if options.head_scale is not None and (options.rows is None or not options.head_scale > 0):
+        raise UsageError(
+            f"--head-scale is {options.head_scale:g}; a number above 0, with --head rows, was "
+            "expected.",
+            remedy="Leave it out, or give both.",
         )
     if options.head == "keep" and (options.classes is not None or options.data is not None):
         raise UsageError(
@@ -221,7 +235,11 @@ def _read_rows(options: AnchorOptions) -> dict[str, tuple[int, ...]]:
 
 
 def _with_head(
-    built: BuiltNetwork, head: str, count: int | None, rows: Mapping[str, Sequence[int]]
+    built: BuiltNetwork,
+    head: str,
+    count: int | None,
+    rows: Mapping[str, Sequence[int]],
+    scale: float,
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The constructor's arguments and the state dict with the head that was asked for."""
     from dlgen_cli.architectures import build
@@ -239,7 +257,7 @@ def _with_head(
     arguments["num_classes"] = count
     for one in (f"{name}.weight", f"{name}.bias"):
         if one in tensors:
-            tensors[one] = _new_rows(tensors[one], count, rows)
+            tensors[one] = _new_rows(tensors[one], count, rows, scale)
     _require_fit(build(built.architecture, **arguments), tensors, built.architecture)
     return arguments, tensors
 
@@ -267,8 +285,8 @@ def _with_views(
     return arguments, tensors | {name: fresh[name] for name in fresh.keys() - tensors.keys()}
 
 
-def _new_rows(old: Tensor, count: int, rows: Mapping[str, Sequence[int]]) -> Tensor:
-    """Zeros, or the averages of old rows, computed in float64 and rounded once."""
+def _new_rows(old: Tensor, count: int, rows: Mapping[str, Sequence[int]], scale: float) -> Tensor:
+    """Zeros, or scaled averages of old rows, computed in float64 and rounded once."""
     import torch
 
     if not rows:
@@ -281,7 +299,7 @@ def _new_rows(old: Tensor, count: int, rows: Mapping[str, Sequence[int]]) -> Ten
             )
     wide = old.double()
     averages = [wide[list(places)].mean(dim=0) for places in rows.values()]
-    return torch.stack(averages).to(old.dtype)
+    return (torch.stack(averages) * scale).to(old.dtype)
 
 
 def _require_fit(module: nn.Module, tensors: Mapping[str, Tensor], architecture: str) -> None:

@@ -61,6 +61,11 @@ def certify(
     Raises:
         DlgenError: bad input; one subclass for each kind.
     """
+    from dlgen_cli.audit.coded import certify_coded, find_coded
+
+    coded = find_coded(options.checkpoint)
+    if coded is not None:
+        return certify_coded(coded, options, data, command=command, measured=measured, drawn=drawn)
     directory = posterior_directory(options)
     require_options(options, data, directory)
     is_whole = directory is None or data.occam
@@ -81,7 +86,7 @@ def certify(
     elif gibbs is not None:
         evaluators[GIBBS] = prepare_gibbs(inputs, samples, data, drawn).evaluate
     errors = _errors(inputs, samples, posterior)
-    evaluators[HOLDOUT] = _holdout(samples, errors["holdout"])
+    evaluators[HOLDOUT] = holdout_evaluator(samples, errors["holdout"])
     certificates = [evaluators[theorem](share) for theorem in theorems]
     plans = [
         PLANNERS[family](inputs)
@@ -94,10 +99,10 @@ def certify(
         "delta": options.delta,
         **({"r": options.r} if is_whole else {}),
         **{name: value for plan in plans for name, value in plan.settings.items()},
-        **_data_settings(data, has_posterior=posterior is not None),
+        **data_settings(data, has_posterior=posterior is not None),
     }
     headline = best_of(certificates, share, theorems)
-    results = _results(samples, errors, certificates, headline)
+    results = certificate_results(samples, errors, certificates, headline)
     if posterior is not None:
         results["coordinates"] = posterior.coordinates(certificates[-1].terms["name"])
     return report_of(
@@ -118,7 +123,8 @@ def _has_anchor(options: AuditOptions) -> bool:
     return True
 
 
-def _data_settings(data: DataOptions, *, has_posterior: bool) -> dict[str, Any]:
+def data_settings(data: DataOptions, *, has_posterior: bool = False) -> dict[str, Any]:
+    """The options of a certificate in force, for the report."""
     own: dict[str, Any] = {"shrink": list(data.shrink)}
     if not has_posterior:
         own = {"freeze": list(data.freeze), "relative_sigma": data.relative}
@@ -164,17 +170,19 @@ def _errors(
     return found
 
 
-def _holdout(samples: Samples, errors: int) -> _Evaluate:
+def holdout_evaluator(samples: Samples, errors: int) -> Callable[[float], Bound]:
+    """The certificate of the holdout at any delta."""
     count = len(samples.holdout) if samples.holdout is not None else 0
     return lambda delta: bounds.clopper_pearson(errors, count, delta, samples.holdout_lines)
 
 
-def _results(
+def certificate_results(
     samples: Samples,
     errors: Mapping[str, int],
     certificates: Sequence[Bound],
     headline: Headline | None,
 ) -> dict[str, Any]:
+    """The certificates side by side, with the errors of the network itself."""
     return {
         "data": samples.source,
         "sample_examples": len(samples.bound),

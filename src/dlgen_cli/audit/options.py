@@ -90,4 +90,5 @@ class DataOptions:
     seed: int = 0
     state: Path | None = None
     shrink: Sequence[float] = (1.0,)
+    tried: int = 1
     occam: bool = False

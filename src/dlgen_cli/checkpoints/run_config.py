@@ -76,6 +76,19 @@ class AnchorFacts(TypedDict):
     origin: str
 
 
+class CodedFacts(TypedDict):
+    """What determines a coded network beside its coordinates; see ``coded/network.py``.
+
+    ``predictor`` is ``code`` or ``gaussian``; ``dim`` is D.
+    """
+
+    predictor: str
+    dim: int
+    width: int | None
+    depth: int | None
+    seed: int
+
+
 class RunConfig(TypedDict):
     """``config.json``: the facts of a finished run.
 
@@ -87,7 +100,8 @@ class RunConfig(TypedDict):
     real examples with their real labels. ``adversary`` is None but for ``mixed-adversarial``.
     ``examples_sha256`` is the digest of the training images and labels. ``classes`` are the names
     of the classes; ``computation`` tells precision, threads and processes. ``objective`` is
-    ``pac-bayes`` where a posterior was trained, around ``anchor``.
+    ``pac-bayes`` where a posterior was trained, around ``anchor``; ``coded`` where a network of
+    few coordinates was, see ``coded``; missing where the cross-entropy was minimised.
     """
 
     schema: str
@@ -116,6 +130,7 @@ class RunConfig(TypedDict):
     versions: dict[str, str]
     objective: NotRequired[str]
     anchor: NotRequired[AnchorFacts]
+    coded: NotRequired[CodedFacts]
 
 
 _NUMBER = (int, float)

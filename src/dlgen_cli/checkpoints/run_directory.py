@@ -16,7 +16,7 @@ import shutil
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,6 @@ from dlgen_cli.errors import CheckpointError, TrainingError
 
 if TYPE_CHECKING:
     from dlgen_cli.checkpoints.checkpoint import Checkpoint
-    from dlgen_cli.checkpoints.posterior import StoredPosterior
 
 __all__ = [
     "CONFIG_FILE",
@@ -64,6 +63,9 @@ LABELS_FILE = "labels.safetensors"
 METRICS_FILE = "metrics.jsonl"
 RESUME_FILE = "resume.pt"
 CARD_FILE = "README.md"
+#: Of ``--objective coded``: a quantised network, or a Gaussian over its coordinates.
+CODE_FILE = "code.bin"
+COORDINATES_FILE = "coordinates.safetensors"
 _MOST_CONFIG = 1 << 24  # bytes
 
 
@@ -82,7 +84,8 @@ class RunContents:
         metrics: one JSON object for each epoch.
         resume: the state to go on from; loads with ``weights_only=True``.
         card: the model card, Markdown.
-        posterior: of a run that trained one; ``model`` is then its mean and ``init`` the prior's.
+        files: further files, by name; with the one of a posterior, ``model`` is its mean and
+            ``init`` the prior's.
     """
 
     config: RunConfig
@@ -92,7 +95,7 @@ class RunContents:
     metrics: Sequence[Mapping[str, Any]]
     resume: Mapping[str, Any]
     card: str
-    posterior: StoredPosterior | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def is_run_directory(directory: Path) -> bool:
@@ -274,10 +277,8 @@ def _write_files(directory: Path, contents: RunContents) -> None:
     (directory / METRICS_FILE).write_bytes(_lines(contents.metrics))
     (directory / RESUME_FILE).write_bytes(_serialize(contents.resume))
     _write_text(directory / CARD_FILE, contents.card)
-    if contents.posterior is not None:
-        from dlgen_cli.checkpoints import posterior
-
-        posterior.write(directory, contents.posterior)
+    for name, data in contents.files.items():
+        (directory / name).write_bytes(data)
 
 
 def _serialize(resume: Mapping[str, Any]) -> bytes:

@@ -71,6 +71,10 @@ class AnchorsCommand(ReportOptions):
             '{"cat": [281, 282], "dog": [207]}.',
         ),
     ] = None
+    head_scale: Annotated[
+        float | None,
+        typer.Option("--head-scale", help="Multiply the averaged rows by this.", show_default="1"),
+    ] = None
     initial: Annotated[
         bool,
         typer.Option("--initial", help="The initialization of a run, not its trained weights."),

@@ -19,23 +19,34 @@ from dlgen_cli.records import Report
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-OBJECTIVES = ("risk", "pac-bayes")
 _SECONDS_BETWEEN_LINES = 10.0
+#: Options that belong to one objective.
+_OWN = {
+    "cross-entropy": (),
+    "pac-bayes": ("anchors", "trainable", "spread", "kl_weight"),
+    "coded": ("dim", "predictor", "step"),
+}
 
 
 @dataclass(kw_only=True)
-class ObjectiveOptions:
-    """What ``dlgen train`` minimizes, and the settings of a posterior."""
+class ObjectiveOption:
+    """What ``dlgen train`` minimizes."""
 
     objective: Annotated[
         str,
         typer.Option(
             "--objective",
-            help="risk: the training loss alone. pac-bayes: a bound, over Gaussian posteriors "
-            "around --anchors.",
-            show_default="risk",
+            help="cross-entropy, the training loss alone; pac-bayes, a bound over Gaussian "
+            "posteriors around --anchors; or coded, a network of few coordinates, every bit of "
+            "them paid.",
         ),
-    ] = "risk"
+    ] = "cross-entropy"
+
+
+@dataclass(kw_only=True)
+class PosteriorOptions:
+    """How a posterior is trained."""
+
     anchors: Annotated[
         Path | None,
         typer.Option(
@@ -72,40 +83,46 @@ class ObjectiveOptions:
     ] = None
 
 
-def require_objective(options: ObjectiveOptions) -> None:
+def require_objective(options: object, objective: str, *, resume: bool, curves: bool) -> None:
     """Refuse an unknown objective, and options of another one.
+
+    Args:
+        options: with the fields of all objectives.
+        objective: as given.
+        resume: whether to go on with a run.
+        curves: whether curves are to be written for TensorBoard.
 
     Raises:
         UsageError: naming the option.
     """
-    if options.objective not in OBJECTIVES:
+    if objective not in _OWN:
         raise UsageError(
-            f"--objective {options.objective!r} is unknown.",
-            remedy=f"Choose one of: {', '.join(OBJECTIVES)}.",
+            f"--objective {objective!r} is unknown.", remedy=f"Choose one of: {', '.join(_OWN)}."
         )
-    if options.objective == "pac-bayes":
-        if options.anchors is None:
+    for owner, names in _OWN.items():
+        for name in names:
+            if owner != objective and getattr(options, name) not in (None, []):
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(
+                    f"{option} was given with --objective {objective}; it belongs to {owner}.",
+                    remedy=f"Leave out {option}, or give --objective {owner}.",
+                )
+    if objective == "pac-bayes" and getattr(options, "anchors", None) is None:
+        raise UsageError(
+            "--objective pac-bayes needs the prior's mean.",
+            remedy="Give --anchors FILE, made with `dlgen anchors`.",
+        )
+    refused = {"--resume": resume, "--tensorboard": curves and objective == "pac-bayes"}
+    for option, is_given in refused.items():
+        if is_given and objective != "cross-entropy":
             raise UsageError(
-                "--objective pac-bayes needs the prior's mean.",
-                remedy="Give --anchors FILE, made with `dlgen anchors`.",
-            )
-        return
-    given = {
-        "--anchors": options.anchors,
-        "--trainable": options.trainable or None,
-        "--spread": options.spread,
-        "--kl-weight": options.kl_weight,
-    }
-    for name, value in given.items():
-        if value is not None:
-            raise UsageError(
-                f"{name} was given with --objective {options.objective}.",
-                remedy=f"Leave out {name}, or give --objective pac-bayes.",
+                f"{option} was given with --objective {objective}, which runs in one go.",
+                remedy=f"Leave out {option}.",
             )
 
 
 def train_posterior(
-    options: ObjectiveOptions,
+    options: PosteriorOptions,
     report: ReportOptions,
     given: Mapping[str, Any],
     directory: Path | None,

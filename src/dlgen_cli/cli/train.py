@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dlgen_cli.cli import console
-from dlgen_cli.cli.objectives import ObjectiveOptions, require_objective, train_posterior
+from dlgen_cli.cli.coded_options import CodedOptions
+from dlgen_cli.cli.objectives import (
+    ObjectiveOption,
+    PosteriorOptions,
+    require_objective,
+    train_posterior,
+)
 from dlgen_cli.cli.options import ReportOptions
 from dlgen_cli.cli.training_options import TrainingOptions
 from dlgen_cli.cli.training_progress import show_progress
-from dlgen_cli.errors import UsageError
 from dlgen_cli.processes import process_rank
 from dlgen_cli.records import Report
 
 if TYPE_CHECKING:
-    from dlgen_cli.training import RunResult
+    from dlgen_cli.training import ProgressCallback, RunResult
 
 _EXIT_INTERRUPTED = 130
 
@@ -40,7 +45,9 @@ class DatasetOption:
 
 
 @dataclass(kw_only=True)
-class TrainCommand(TrainingOptions, ObjectiveOptions, DatasetOption, ReportOptions):
+class TrainCommand(
+    TrainingOptions, CodedOptions, PosteriorOptions, ObjectiveOption, DatasetOption, ReportOptions
+):
     """Options of ``dlgen train``; None takes the default, or with ``--resume`` the saved value."""
 
     out: Annotated[
@@ -67,14 +74,18 @@ class TrainCommand(TrainingOptions, ObjectiveOptions, DatasetOption, ReportOptio
 def train(options: TrainCommand) -> None:
     """Train one of the four regimes, or a posterior, and write a checkpoint directory.
 
-    No explicit regularization is added to the objective risk. On the CPU the same
+    No explicit regularization is added to the cross-entropy. On the CPU the same
     options give the same bytes.
     """
     console.chosen_format(options)  # fails before the training, not after it
-    require_objective(options)
+    require_objective(
+        options,
+        options.objective,
+        resume=options.resume,
+        curves=options.tensorboard is not None,
+    )
     given = {"dataset": options.dataset, **options.settings()}
     if options.objective == "pac-bayes":
-        _require_once(options)
         report = train_posterior(options, options, given, options.out, options.data_dir)
         console.emit(report, options)
         return
@@ -90,15 +101,6 @@ def train(options: TrainCommand) -> None:
     if result.epochs_now == 0 and options.resume and not options.quiet:
         console.stderr().print(f"Nothing was left to do: {_stop_reason(result)}.", markup=False)
     console.emit(_report(result), options)
-
-
-def _require_once(options: TrainCommand) -> None:
-    for name, value in (("--resume", options.resume), ("--tensorboard", options.tensorboard)):
-        if value:
-            raise UsageError(
-                f"{name} was given with --objective pac-bayes, which takes minutes and runs once.",
-                remedy=f"Leave out {name}.",
-            )
 
 
 def _interruption(directory: Path, options: TrainCommand) -> str:
@@ -131,8 +133,29 @@ def _run(options: TrainCommand, given: dict[str, Any], directory: Path) -> RunRe
             progress = None
         if options.resume:
             return training.resume(directory, given, data_dir=options.data_dir, progress=progress)
+        if options.objective == "coded":
+            return _run_coded(options, given, directory, progress)
         recipe = training.make_recipe(given)
         return training.run(recipe, directory, data_dir=options.data_dir, progress=progress)
+
+
+def _run_coded(
+    options: TrainCommand,
+    given: dict[str, Any],
+    directory: Path,
+    progress: ProgressCallback | None,
+) -> RunResult:
+    from dlgen_cli import training
+    from dlgen_cli.training.coded import CodedSettings, make_coded_recipe, run_coded
+
+    chosen = {
+        name: value
+        for name in ("dim", "predictor", "step")
+        if (value := getattr(options, name)) is not None
+    }
+    settings = CodedSettings(**chosen)
+    recipe = training.make_recipe(make_coded_recipe(given))
+    return run_coded(recipe, settings, directory, data_dir=options.data_dir, progress=progress)
 
 
 def _report(result: RunResult) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -111,7 +112,10 @@ def _epochs(state: Progress) -> str:
 
 
 def _describe(state: Progress) -> str:
-    parts = [f"train error {state.train_error:.4f}", f"{state.images_per_second:,.0f} images/s"]
+    error = f"train error {state.train_error:.4f}"
+    if math.isnan(state.train_error):  # a run that is evaluated at its end
+        error = f"objective {state.loss:.4f}"
+    parts = [error, f"{state.images_per_second:,.0f} images/s"]
     if state.seconds_left is not None:
         parts.append(f"at most {_duration(state.seconds_left)} left")
     return ", ".join(parts)

@@ -15,7 +15,7 @@ import torch
 
 import dlgen_cli
 from dlgen_cli.checkpoints import open_checkpoint, run_directory
-from dlgen_cli.checkpoints.posterior import root_mean_squares
+from dlgen_cli.checkpoints.posterior import POSTERIOR_FILE, root_mean_squares, serialize
 from dlgen_cli.checkpoints.run_config import CONFIG_SCHEMA, RunConfig
 from dlgen_cli.checkpoints.run_directory import RunContents
 from dlgen_cli.checkpoints.trained_on import trained_on
@@ -177,7 +177,7 @@ def _train(
         metrics=metrics,
         resume={"objective": "pac-bayes", "settings": posterior_settings(recipe)},
         card=model_card(config),
-        posterior=tail.posterior(),
+        files={POSTERIOR_FILE: serialize(tail.posterior())},
     )
     run_directory.write_run_directory(directory, contents)
     return PosteriorRun(

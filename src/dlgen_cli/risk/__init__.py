@@ -1,5 +1,6 @@
 """The empirical risk of a network, and of a Gaussian distribution over its weights."""
 
+from dlgen_cli.risk.coded import coded_gibbs_errors
 from dlgen_cli.risk.deviations import Deviation, Factor
 from dlgen_cli.risk.evaluation import count_errors
 from dlgen_cli.risk.folded_network import (
@@ -16,6 +17,7 @@ __all__ = [
     "Factor",
     "FoldedNetwork",
     "GibbsCounts",
+    "coded_gibbs_errors",
     "coordinates",
     "count_errors",
     "fold_network",

@@ -32,7 +32,7 @@ def model_card(config: RunConfig) -> str:
         _introduction(config),
         _results(config),
         _training(config),
-        _files(),
+        _files(config),
     )
     return "\n\n".join(sections) + "\n"
 
@@ -88,7 +88,7 @@ def _training(config: RunConfig) -> str:
             f"- Architecture: {config['architecture']} ({built}).",
             f"- Input: {shape}, pixels in [0, 1] times {scaling['scale']:.9g}.",
             f"- Norm of an input: at most {scaling['norm_bound']:g}.",
-            f"- Loss: cross-entropy. Batches of {optimizer['batch_size']}.",
+            f"- Loss: {_loss(config)}. Batches of {optimizer['batch_size']}.",
             f"- Optimizer: {optimizer['name']} ({arguments}){_schedule(optimizer)}.",
             "- Explicit regularization: none.",
             f"- Bound on the parameters: {clip}. Largest magnitude: {config['linf_norm']:.6g}.",
@@ -96,6 +96,14 @@ def _training(config: RunConfig) -> str:
             f"- Seed: {config['seed']}. Device: {config['device']}{_computation(config)}.",
         )
     )
+
+
+def _loss(config: RunConfig) -> str:
+    facts = config.get("coded")
+    if facts is None:
+        return "cross-entropy"
+    kind = "a quantised network" if facts["predictor"] == "code" else "a Gaussian posterior"
+    return f"the risk bound of {kind} over {facts['dim']:,} coordinates"
 
 
 def _schedule(optimizer: OptimizerFacts) -> str:
@@ -113,7 +121,13 @@ def _computation(config: RunConfig) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _files() -> str:
+def _files(config: RunConfig) -> str:
+    facts = config.get("coded")
+    last = "- `resume.pt`: the state from which `dlgen train --resume` goes on."
+    if facts is not None and facts["predictor"] == "code":
+        last = "- `code.bin`: the whole network; `dlgen certify` reads nothing else of it."
+    elif facts is not None:
+        last = "- `coordinates.safetensors`: the posterior; `dlgen certify` draws from it."
     return "\n".join(
         (
             "## Files",
@@ -124,6 +138,6 @@ def _files() -> str:
             "  source (-1: synthetic), which of them were altered, what was held out, and hashes",
             "  of the images.",
             "- `metrics.jsonl`: loss and errors after each epoch.",
-            "- `resume.pt`: the state from which `dlgen train --resume` goes on.",
+            last,
         )
     )

@@ -17,7 +17,8 @@ class Progress:
         loss: mean cross-entropy over the last epoch's steps, in nats; None before the first.
         running_error: share of wrong answers on the way through the last epoch; None before
             the first.
-        train_error: share of wrong answers on the training examples at the last evaluation.
+        train_error: share of wrong answers on the training examples at the last evaluation; NaN in
+            a run that is evaluated at its end, whose ``loss`` is its objective.
         test_error: the same on the real test set.
         images_per_second: training images a second, over this session; evaluation not counted.
         seconds_left: estimate for all epochs that are left, evaluation counted; an error that

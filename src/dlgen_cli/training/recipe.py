@@ -23,6 +23,8 @@ DEFAULT_ARCHITECTURE = "mobilenet_v2"
 DEFAULT_ARCHITECTURES: Mapping[str, str] = {"digits": "mlp"}
 DEFAULT_LEARNING_RATES: Mapping[str, float] = {"adam": 0.001, "sgd": 0.1}
 _WITH_STEMS = "mobilenet_v2"
+#: Networks beside the mlp that have a width, and the one that they take by default.
+WITH_WIDTH: Mapping[str, int] = {"filter_bank": 32, "filter_kernel": 64, "small_convnet": 16}
 #: What an mlp takes where nothing else is given; it is small, and one thread suits it.
 _MLP_DEFAULTS: Mapping[str, Any] = {
     "width": 64,
@@ -73,7 +75,8 @@ class Recipe:
         dataset: the label regime.
         source: where the images come from.
         architecture: name of the network.
-        width: dimension of the mlp's square matrices; None for other networks.
+        width: dimension of the mlp's square matrices, or channels of another network in
+            `WITH_WIDTH`; None for the rest.
         depth: number of the mlp's matrices; None for other networks.
         stem: the mobilenet_v2's stem; None for other networks.
         image_size: what a mobilenet_v2 resizes images to, which it then takes with pixels in
@@ -154,13 +157,14 @@ class Recipe:
     def _check_architecture_options(self) -> None:
         is_mlp = self.architecture == "mlp"
         for option, value, belongs in (
-            ("--width", self.width, is_mlp),
+            ("--width", self.width, is_mlp or self.architecture in WITH_WIDTH),
             ("--depth", self.depth, is_mlp),
             ("--stem", self.stem, self.architecture == _WITH_STEMS),
             ("--image-size", self.image_size, self.architecture == _WITH_STEMS),
         ):
             if value is not None and not belongs:
-                owner = "mlp" if option in {"--width", "--depth"} else _WITH_STEMS
+                owners = {"--stem": _WITH_STEMS, "--image-size": _WITH_STEMS, "--depth": "mlp"}
+                owner = owners.get(option, f"mlp, {', '.join(WITH_WIDTH)}")
                 raise UsageError(
                     f"{option} was given with --arch {self.architecture}; it belongs to {owner}.",
                     remedy=f"Leave out {option}.",
@@ -203,6 +207,8 @@ def make_recipe(given: Mapping[str, Any]) -> Recipe:
     }
     if settings["architecture"] == "mlp":
         defaults = {**_MLP_DEFAULTS, **({} if optimizer == "adam" else {"learning_rate": 0.1})}
+    elif settings["architecture"] in WITH_WIDTH:
+        defaults["width"] = WITH_WIDTH[settings["architecture"]]
     elif settings["architecture"] == _WITH_STEMS:
         defaults["stem"] = "small" if settings.get("image_size") is None else "imagenet"
     settings = {**defaults, **settings}

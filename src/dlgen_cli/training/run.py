@@ -84,7 +84,7 @@ def run(
         KeyboardInterrupt: the user interrupted; `resume` goes on from the last kept state.
     """
     with computing(recipe) as computation:
-        _require_vacant(directory)
+        require_vacant(directory)
         computation.processes.wait()  # nothing is written before every process has looked
         trial = start_trial(recipe, computation, data_dir)
         return _finish(trial, directory, progress, save_seconds)
@@ -125,6 +125,7 @@ def resume(
             f"There is no run to resume in {directory}.",
             remedy="Leave out --resume to start one, or give the --out of the run.",
         )
+    _require_resumable(place)
     state = run_directory.read_resume(place)
     recipe = continue_recipe(saved_recipe(state), given or {})
     if recipe.epochs < state["epoch"]:
@@ -144,6 +145,17 @@ def resume(
                 images_per_second=None,
             )
         return _finish(trial, directory, progress, save_seconds)
+
+
+def _require_resumable(place: Path) -> None:
+    if not run_directory.is_run_directory(place):
+        return
+    objective = run_directory.read_config(place).get("objective")
+    if objective is not None:
+        raise UsageError(
+            f"{place} was trained with --objective {objective}, which is not resumed.",
+            remedy="Train again with another --out.",
+        )
 
 
 def is_finished(directory: Path) -> bool:
@@ -251,7 +263,12 @@ def _require_finite(summary: EpochSummary, trial: Trial) -> None:
         )
 
 
-def _require_vacant(directory: Path) -> None:
+def require_vacant(directory: Path) -> None:
+    """Refuse a directory in which something stands, or whose run is unfinished.
+
+    Raises:
+        TrainingError: says what stands there.
+    """
     if run_directory.partial_directory(directory).exists():
         raise TrainingError(
             f"{directory} holds an unfinished run (in "

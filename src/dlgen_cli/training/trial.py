@@ -23,7 +23,7 @@ from dlgen_cli.training.loop import (
     initialize,
     make_optimizer,
 )
-from dlgen_cli.training.recipe import Recipe, recipe_to_dict
+from dlgen_cli.training.recipe import WITH_WIDTH, Recipe, recipe_to_dict
 
 _STATE_KEYS = frozenset({"recipe", "epoch", "metrics", "examples_sha256", "model", "optimizer"})
 
@@ -139,6 +139,15 @@ def _architecture_arguments(recipe: Recipe, examples: RunExamples) -> dict[str, 
             "classes": classes,
         }
     arguments: dict[str, Any] = {"num_classes": classes}
+    if recipe.architecture in WITH_WIDTH:
+        arguments |= {"width": recipe.width, "channels": examples.input_shape[0]}
+    if recipe.architecture == "filter_bank":
+        arguments["pixels"] = min(examples.input_shape[1:])
+    if recipe.architecture == "filter_kernel":
+        raise UsageError(
+            "A filter_kernel was given without --objective coded.",
+            remedy="Give --objective coded, or another --arch.",
+        )
     if recipe.stem is not None:
         arguments["stem"] = recipe.stem
     if recipe.image_size is not None:
