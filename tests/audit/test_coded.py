@@ -211,7 +211,7 @@ def test_damage_is_told_in_one_line(code_run, gaussian_run, tmp_path):
     [
         (("--objective", "other"), "--objective 'other' is unknown"),
         (("--dim", "5"), "--dim was given with"),
-        (("--objective", "coded", "--resume"), "not resumed"),
+        (("--objective", "coded", "--resume"), "runs in one go"),
         (("--objective", "coded", "--arch", "resnet18"), "without batch statistics"),
         (("--objective", "coded", "--dim", "99999999"), "--dim is 99999999"),
         (("--objective", "coded", "--predictor", "x"), "--predictor 'x'"),
@@ -230,7 +230,7 @@ def test_bad_options_are_told_in_one_line(words, reason, tmp_path):
 def test_a_coded_run_is_not_resumed(code_run):
     result = invoke("train", "--resume", "--out", code_run, "--epochs", "99")
     assert result.exit_code == 2
-    assert "not resumed" in result.stderr
+    assert "runs in one go" in result.stderr
 
 
 def test_too_few_draws_are_refused(gaussian_run):

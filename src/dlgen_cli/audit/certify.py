@@ -125,7 +125,7 @@ def _has_anchor(options: AuditOptions) -> bool:
 
 def data_settings(data: DataOptions, *, has_posterior: bool = False) -> dict[str, Any]:
     """The options of a certificate in force, for the report."""
-    own: dict[str, Any] = {"shrink": list(data.shrink)}
+    own: dict[str, Any] = {"shrink": list(data.shrink), "tried": data.tried}
     if not has_posterior:
         own = {"freeze": list(data.freeze), "relative_sigma": data.relative}
     return {

@@ -79,6 +79,8 @@ class DataOptions:
         seed: of the draws.
         state: file that keeps the draws of an interrupted run.
         shrink: a posterior's mean is scored at these multiples of its way from the prior's.
+        tried: settings of a posterior's prior that were tried on the data, this one among them, at
+            least 1: the choice is paid for.
         occam: evaluate Occam's bound of a posterior's mean too.
     """
 

@@ -13,7 +13,11 @@ from dlgen_cli.audit.divergence import choice_nats_upper, distance_nats_upper, s
 from dlgen_cli.audit.gibbs import DrawProgress, read_state, saver, split_delta
 from dlgen_cli.audit.options import AuditOptions, DataOptions
 from dlgen_cli.audit.plan import Inputs
-from dlgen_cli.audit.posterior_lines import prior_deviations_line, random_predictor_line
+from dlgen_cli.audit.posterior_lines import (
+    prior_deviations_line,
+    random_predictor_line,
+    tried_line,
+)
 from dlgen_cli.audit.samples import Samples
 from dlgen_cli.errors import CheckpointError, UsageError
 from dlgen_cli.records import Assumption, Bound
@@ -110,8 +114,8 @@ def require_options(options: AuditOptions, data: DataOptions, directory: Path | 
         UsageError: naming the option.
     """
     if directory is None:
-        if list(data.shrink) != [1.0] or data.occam:
-            option = "--occam" if data.occam else "--shrink"
+        if list(data.shrink) != [1.0] or data.occam or data.tried != 1:
+            option = "--occam" if data.occam else "--shrink" if data.tried == 1 else "--tried"
             raise UsageError(
                 f"{option} was given, but {options.checkpoint} holds no posterior.",
                 remedy="Leave it out, or give a run of `dlgen train --objective pac-bayes`.",
@@ -129,6 +133,8 @@ def require_options(options: AuditOptions, data: DataOptions, directory: Path | 
             f"{given[0]} was given, but {directory} holds a posterior with its own prior.",
             remedy="Leave it out.",
         )
+    if data.tried < 1:
+        raise UsageError(f"--tried is {data.tried}.", remedy="Give at least 1, for this one.")
     for one in data.shrink:
         if not 0 <= one <= _LARGEST_SHRINK:
             raise UsageError(f"--shrink is {one:g}; a number from 0 to 2 was expected.")
@@ -158,6 +164,7 @@ def prepare_posterior(
     from dlgen_cli.devices import resolve_device
     from dlgen_cli.networks import CheckpointTensors
     from dlgen_cli.risk import coordinates, gibbs_errors, open_folded
+    from dlgen_cli.spectra import sum_up
 
     prior = _open_prior(inputs, directory)
     samples, origin = spend_hashes(inputs.checkpoint, directory, samples)
@@ -182,7 +189,8 @@ def prepare_posterior(
         progress=progress,
     )
     moving = len(stored.exponents)
-    choice_nats = choice_nats_upper(len(posterior.PRIOR_EXPONENTS), moving)
+    grid = len(posterior.PRIOR_EXPONENTS)
+    choice_nats = sum_up([choice_nats_upper(grid, moving), choice_nats_upper(data.tried, 1)])
     frozen = [name for name in own if name not in stored.exponents]
     return PosteriorCertificate(
         posteriors=[
@@ -195,7 +203,8 @@ def prepare_posterior(
             *samples.sample_lines,
             *ledger.structure_lines(inputs.read, inputs.options.arch),
             *origin,
-            prior_deviations_line(moving, len(posterior.PRIOR_EXPONENTS), choice_nats),
+            prior_deviations_line(moving, grid, choice_nats_upper(grid, moving)),
+            tried_line(data.tried),
             *ledger.frozen_lines(frozen, "As the run recorded it."),
             random_predictor_line(),
             ledger.draws_line(data.draws),

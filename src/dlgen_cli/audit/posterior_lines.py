@@ -50,6 +50,15 @@ def prior_deviations_line(tensors: int, exponents: int, choice_nats: float) -> A
     )
 
 
+def tried_line(settings: int) -> Assumption:
+    """How many settings of the prior there were to choose from after looking."""
+    return declared(
+        "All settings of the prior that were tried on these data are paid for.",
+        f"{settings:,} as given with --tried (architecture, views, scale of the head, what is "
+        f"frozen): ln {settings:,} nats.",
+    )
+
+
 def random_predictor_line() -> Assumption:
     """What a trained posterior is."""
     return verified(

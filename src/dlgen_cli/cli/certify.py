@@ -37,6 +37,14 @@ class CertifyCommand(
             "repeatable, the union is paid.",
         ),
     ] = field(default_factory=lambda: [1.0])
+    tried: Annotated[
+        int,
+        typer.Option(
+            "--tried",
+            help="Settings of a trained posterior's prior that were tried on these data, this one "
+            "among them; the choice is paid for.",
+        ),
+    ] = 1
     occam: Annotated[
         bool, typer.Option("--occam", help="Occam's bound of a trained posterior's mean too.")
     ] = False
@@ -55,7 +63,7 @@ def certify(options: CertifyCommand) -> None:
     console.check_gate(options.fail_above)
     data = data_options(options)
     assert data is not None  # noqa: S101  --data is required
-    data = replace(data, shrink=options.shrink, occam=options.occam)
+    data = replace(data, shrink=options.shrink, occam=options.occam, tried=options.tried)
     with console.layer_progress(options) as measured, console.draw_progress(options) as drawn:
         report = run(audit_options(options), data, measured=measured, drawn=drawn)
     console.emit(report, options)
