@@ -286,7 +286,10 @@ def _with_views(
 
 
 def _new_rows(old: Tensor, count: int, rows: Mapping[str, Sequence[int]], scale: float) -> Tensor:
-    """Zeros, or scaled averages of old rows, computed in float64 and rounded once."""
+    """Zeros, or scaled averages of old rows, computed in float64 and rounded once.
+
+    What all classes have in common changes no softmax; it is taken out.
+    """
     import torch
 
     if not rows:
@@ -299,7 +302,8 @@ def _new_rows(old: Tensor, count: int, rows: Mapping[str, Sequence[int]], scale:
             )
     wide = old.double()
     averages = [wide[list(places)].mean(dim=0) for places in rows.values()]
-    return (torch.stack(averages) * scale).to(old.dtype)
+    stacked = torch.stack(averages)
+    return ((stacked - stacked.mean(dim=0)) * scale).to(old.dtype)
 
 
 def _require_fit(module: nn.Module, tensors: Mapping[str, Tensor], architecture: str) -> None:

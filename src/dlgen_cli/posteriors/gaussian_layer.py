@@ -53,16 +53,17 @@ class GaussianTensor(nn.Module):
         self.log_spread = None if spread is None else nn.Parameter(torch.zeros(spread))
         self.register_buffer("basis", torch.eye(rows.shape[-1] if form == "factor" else 0))
 
-    def set_basis(self, second_moment: Tensor) -> None:
-        """Take the eigenvectors of the inputs' second moment, and noise of about 1 at the outputs.
+    def set_basis(self, second_moment: Tensor, noise: float) -> None:
+        """Take the eigenvectors of the inputs' second moment, and start with some noise.
 
         Args:
             second_moment: ``E[x x^T]`` over examples, float64.
+            noise: its deviation at the outputs, about.
         """
         self.basis = torch.linalg.eigh(second_moment).eigenvectors.to(self.shift)
         size = float(second_moment.trace().clamp(min=1e-30).sqrt())
         with torch.no_grad():
-            self.log_deviation.fill_(-math.log(size))
+            self.log_deviation.fill_(math.log(noise / size))
 
     def mean(self) -> Tensor:
         """The posterior's mean."""
@@ -182,10 +183,10 @@ class GaussianLayer(nn.Module):
         width = math.prod(self._layer.weight_shape) // size
         self._moment = torch.zeros((width, width), dtype=torch.float64)
 
-    def take_basis(self, count: int) -> None:
+    def take_basis(self, count: int, noise: float) -> None:
         """End watching, and turn the weight's factor to what was seen of ``count`` examples."""
         if self._moment is not None and isinstance(self.weight, GaussianTensor):
-            self.weight.set_basis(self._moment / count)
+            self.weight.set_basis(self._moment / count, noise)
         self._moment = None
 
     def forward(self, x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Nodes without weights that leave a linear map of weights linear.
 _LINEAR_KINDS = {"sum", "scale", "identity"}
+#: Deviation of the logits under the first posterior, about.
+_FIRST_NOISE = 0.7
 #: Examples that the bases of factors are made of.
 _FOR_BASES = 10_000
 
@@ -165,7 +168,7 @@ class TrainedTail:
         for start in range(0, count, batch):
             self.logits([one[start : start + batch] for one in features], noisy=False)
         for layer in watched:
-            layer.take_basis(count)
+            layer.take_basis(count, _FIRST_NOISE / math.sqrt(len(watched)))
 
     @torch.no_grad()
     def mean_error(self, features: Sequence[Tensor], labels: Tensor, batch: int) -> float:
