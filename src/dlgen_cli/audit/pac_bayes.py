@@ -59,13 +59,21 @@ def anchor_paths(options: AuditOptions) -> tuple[list[Path], bool]:
     if options.anchors or not own.is_file():
         paths = list(options.anchors)
     else:
-        return [own], True
+        return [own], not _was_given(own)
     if not paths:
         raise UsageError(
             "No anchor was given; PAC-Bayes needs at least one.",
             remedy="Give --anchors FILE, for example the weights before training.",
         )
     return paths, False
+
+
+def _was_given(initial: Path) -> bool:
+    """Whether a run started from weights that it was given."""
+    from dlgen_cli.checkpoints import open_checkpoint
+
+    config = open_checkpoint(initial).config
+    return config is not None and "anchor" in config
 
 
 def _measure_anchor(anchor: AnchorTensors, inputs: Inputs) -> bounds.Anchor:

@@ -60,7 +60,7 @@ class StopFacts(TypedDict):
 
 
 class AnchorFacts(TypedDict):
-    """The prior's mean of a run with ``--objective pac-bayes``.
+    """What a run began at: the prior's mean with ``--objective pac-bayes``, or ``--start``.
 
     ``name`` and ``sha256`` are those of its file. ``examples`` of the run's source are on record
     as having trained it; ``hashes_sha256`` is the digest of their images' hashes
@@ -100,7 +100,8 @@ class RunConfig(TypedDict):
     real examples with their real labels. ``adversary`` is None but for ``mixed-adversarial``.
     ``examples_sha256`` is the digest of the training images and labels. ``classes`` are the names
     of the classes; ``computation`` tells precision, threads and processes. ``objective`` is
-    ``pac-bayes`` where a posterior was trained, around ``anchor``; ``coded`` where a network of
+    ``pac-bayes`` where a posterior was trained, around ``anchor``, which also
+    tells what an ordinary run started from; ``coded`` where a network of
     few coordinates was, see ``coded``; missing where the cross-entropy was minimised.
     """
 

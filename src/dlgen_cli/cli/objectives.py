@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_LINES = 10.0
 #: Options that belong to one objective.
 _OWN = {
-    "cross-entropy": (),
+    "cross-entropy": ("start",),
     "pac-bayes": ("anchors", "trainable", "spread", "kl_weight"),
     "coded": ("dim", "predictor", "step"),
 }

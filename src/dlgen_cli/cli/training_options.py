@@ -59,6 +59,14 @@ class TrainingOptions:
             show_default="images as they are",
         ),
     ] = None
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--start",
+            help="Weights to start from, of `dlgen anchors` or a run; they fix the network.",
+            show_default="a random initialization",
+        ),
+    ] = None
     optimizer: Annotated[
         str | None,
         typer.Option("--optimizer", help="adam, or sgd with momentum 0.9.", show_default="adam"),

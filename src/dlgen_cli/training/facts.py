@@ -39,7 +39,7 @@ def collect_contents(trial: Trial) -> RunContents:
 def _collect_config(trial: Trial) -> RunConfig:
     recipe, examples = trial.recipe, trial.examples
     last = trial.metrics[-1]
-    return {
+    config: RunConfig = {
         "schema": CONFIG_SCHEMA,
         "dlgen_version": dlgen_cli.__version__,
         "architecture": recipe.architecture,
@@ -85,6 +85,9 @@ def _collect_config(trial: Trial) -> RunConfig:
             "torch": str(torch.__version__),
         },
     }
+    if trial.start is not None:
+        config["anchor"] = trial.start.facts
+    return config
 
 
 def _optimizer_facts(recipe: Recipe) -> OptimizerFacts:
@@ -110,7 +113,8 @@ def _holdout_error(trial: Trial) -> float | None:
 
 def _collect_labels(trial: Trial) -> dict[str, Tensor]:
     examples = trial.examples
-    return {
+    spent = {} if trial.start is None else {"anchor_hashes": trial.start.hashes}
+    return spent | {
         "labels": examples.train.labels,
         "indices": examples.indices,
         "altered": examples.altered.to(torch.uint8),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from dlgen_cli import architectures
@@ -45,6 +46,7 @@ OPTIONS: Mapping[str, str] = {
     "depth": "--depth",
     "stem": "--stem",
     "image_size": "--image-size",
+    "start": "--start",
     "optimizer": "--optimizer",
     "learning_rate": "--lr",
     "schedule": "--schedule",
@@ -81,6 +83,7 @@ class Recipe:
         stem: the mobilenet_v2's stem; None for other networks.
         image_size: what a mobilenet_v2 resizes images to, which it then takes with pixels in
             [0, 1] and normalizes itself; None for images as they are.
+        start: file of the weights to start from, which fix the network; None draws them.
         optimizer: ``adam`` or ``sgd`` (momentum 0.9).
         learning_rate: step size, above 0.
         schedule: ``constant``, or ``linear`` for a step size that falls to 0 at the last epoch.
@@ -107,6 +110,7 @@ class Recipe:
     depth: int | None = None
     stem: Stem | None = None
     image_size: int | None = None
+    start: str | None = None
     optimizer: Optimizer = "adam"
     learning_rate: float = DEFAULT_LEARNING_RATES["adam"]
     schedule: Schedule = "constant"
@@ -197,6 +201,10 @@ def make_recipe(given: Mapping[str, Any]) -> Recipe:
         UsageError: a setting is unknown or out of its range.
     """
     settings = _clean(given)
+    if "start" in settings:
+        from dlgen_cli.training.start import settings_of
+
+        settings |= settings_of(Path(settings["start"]), settings)
     source = settings.get("source", DEFAULT_SOURCE)
     settings.setdefault("architecture", DEFAULT_ARCHITECTURES.get(source, DEFAULT_ARCHITECTURE))
     optimizer = settings.get("optimizer", "adam")
@@ -259,6 +267,8 @@ def _clean(given: Mapping[str, Any]) -> dict[str, Any]:
             remedy=f"The settings are: {', '.join(sorted(known))}.",
         )
     settings = {name: value for name, value in given.items() if value is not None}
+    if "start" in settings:
+        settings["start"] = str(settings["start"])
     if "architecture" in settings:
         settings["architecture"], size = architectures.split_size(settings["architecture"])
         if size is not None and settings.setdefault("image_size", size) != size:

@@ -24,6 +24,7 @@ from dlgen_cli.training.loop import (
     make_optimizer,
 )
 from dlgen_cli.training.recipe import WITH_WIDTH, Recipe, recipe_to_dict
+from dlgen_cli.training.start import Start, open_start
 
 _STATE_KEYS = frozenset({"recipe", "epoch", "metrics", "examples_sha256", "model", "optimizer"})
 
@@ -44,6 +45,7 @@ class Trial:
         architecture_arguments: what it was built with.
         optimizer: over its parameters.
         init: its initial state dict, on the CPU.
+        start: the weights that it was given to start from; None where they were drawn.
         epoch: epochs run so far.
         metrics: one record for each epoch, the first for epoch 0; errors are None where the
             epoch was not evaluated.
@@ -60,6 +62,7 @@ class Trial:
     architecture_arguments: dict[str, Any]
     optimizer: torch.optim.Optimizer
     init: dict[str, Tensor]
+    start: Start | None = None
     epoch: int = 0
     metrics: list[dict[str, Any]] = field(default_factory=list)
 
@@ -98,10 +101,16 @@ def start_trial(recipe: Recipe, computation: Computation, data_dir: Path | None 
     """
     device = computation.device
     examples = prepare_examples(recipe, data_dir)
-    arguments = _architecture_arguments(recipe, examples)
+    start = None if recipe.start is None else open_start(Path(recipe.start))
+    if start is None:
+        arguments = _architecture_arguments(recipe, examples)
+    else:
+        arguments = dict(start.arguments)
     network = architectures.build(recipe.architecture, **arguments)
     _require_fit(network, recipe, examples)
     initialize(network, recipe.seed)
+    if start is not None:
+        _load(network, start)
     if recipe.clip_linf is not None:
         clamp_parameters(network, recipe.clip_linf)
     init = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -119,6 +128,7 @@ def start_trial(recipe: Recipe, computation: Computation, data_dir: Path | None 
         architecture_arguments=arguments,
         optimizer=make_optimizer(network, recipe.optimizer, recipe.learning_rate),
         init=init,
+        start=start,
     )
     trial.record(None)
     return trial
@@ -170,6 +180,17 @@ def _require_fit(network: nn.Module, recipe: Recipe, examples: RunExamples) -> N
             f"The architecture {recipe.architecture} does not take images of {shape}.",
             remedy="Choose another --arch, or bring the images to the size it takes.",
         )
+
+
+def _load(network: nn.Module, start: Start) -> None:
+    try:
+        network.load_state_dict(dict(start.tensors))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"The weights of --start do not fit their architecture: {reason}.",
+            remedy="Make the file again with `dlgen anchors`.",
+        ) from error
 
 
 def trial_state(trial: Trial) -> dict[str, Any]:
