@@ -77,7 +77,7 @@ def test_the_step_is_the_power_of_two(exponent):
 def network():
     about = Description(
         architecture="filter_bank", width=1, depth=None, classes=3, input_shape=(1, 8, 8),
-        seed=0, dim=96,
+        seed=0, dim=126,
     )  # fmt: skip
     return build_network(about)
 
@@ -85,7 +85,7 @@ def network():
 def tensors(**changes: torch.Tensor) -> bytes:
     inputs = head_inputs(network())
     good = GaussianCoordinates(
-        mean=torch.zeros(96), spread=torch.ones(96), factor=torch.eye(inputs), exponent=0
+        mean=torch.zeros(126), spread=torch.ones(126), factor=torch.eye(inputs), exponent=0
     )
     return safetensors.torch.save({**gaussian_tensors(good), **changes})
 
@@ -99,12 +99,12 @@ def test_a_posterior_reads_back():
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"mean": torch.zeros(95)}, "instead of"),
-        ({"mean": torch.full((96,), torch.nan)}, "finite"),
-        ({"mean": torch.zeros(96).double()}, "float32"),
-        ({"spread": torch.zeros(96)}, "positive"),
-        ({"factor": torch.ones(32, 32)}, "triangular"),
-        ({"factor": -torch.eye(32)}, "positive"),
+        ({"mean": torch.zeros(125)}, "instead of"),
+        ({"mean": torch.full((126,), torch.nan)}, "finite"),
+        ({"mean": torch.zeros(126).double()}, "float32"),
+        ({"spread": torch.zeros(126)}, "positive"),
+        ({"factor": torch.ones(42, 42)}, "triangular"),
+        ({"factor": -torch.eye(42)}, "positive"),
         ({"exponent": torch.tensor([9])}, "exponent"),
         ({"other": torch.ones(1)}, "instead of"),
     ],
