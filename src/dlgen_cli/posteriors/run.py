@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import platform
 from collections.abc import Callable, Iterator, Mapping
@@ -18,12 +17,10 @@ from dlgen_cli.checkpoints import open_checkpoint, run_directory
 from dlgen_cli.checkpoints.posterior import POSTERIOR_FILE, root_mean_squares, serialize
 from dlgen_cli.checkpoints.run_config import CONFIG_SCHEMA, RunConfig
 from dlgen_cli.checkpoints.run_directory import RunContents
-from dlgen_cli.checkpoints.trained_on import trained_on
 from dlgen_cli.datasets import Split, digest_examples, hash_images, norm_bound, scaled
 from dlgen_cli.devices import keep_freed_memory, resolve_device, threads
-from dlgen_cli.errors import CheckpointError, TrainingError, UsageError
+from dlgen_cli.errors import TrainingError, UsageError
 from dlgen_cli.networks import read_network
-from dlgen_cli.networks.building import build_for
 from dlgen_cli.posteriors.fitting import FitEpoch, fit
 from dlgen_cli.posteriors.recipe import (
     PosteriorRecipe,
@@ -36,13 +33,14 @@ from dlgen_cli.risk import FoldedNetwork, count_errors, open_folded
 from dlgen_cli.training.examples import RunExamples, prepare_examples
 from dlgen_cli.training.model_card import model_card
 from dlgen_cli.training.seeds import generator
+from dlgen_cli.training.start import open_start
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from dlgen_cli.checkpoints import Checkpoint
-    from dlgen_cli.checkpoints.trained_on import TrainedOn
     from dlgen_cli.networks import ReadNetwork
+    from dlgen_cli.training.start import Start
 
 #: Told what is done and, within it, how many examples of how many.
 Told = Callable[[str, int, int], None]
@@ -77,7 +75,7 @@ class _Anchor:
     checkpoint: Checkpoint
     read: ReadNetwork
     folded: FoldedNetwork
-    facts: TrainedOn
+    start: Start
 
 
 def train_posterior(
@@ -109,12 +107,11 @@ def train_posterior(
     """
     _require_vacant(directory)
     opened = _open(anchor)
-    built = build_for(opened.checkpoint)
     recipe = make_posterior_recipe(
         given,
         anchor=anchor,
-        architecture=built.architecture,
-        arguments=built.arguments,
+        architecture=opened.start.architecture,
+        arguments=opened.start.arguments,
         own=own,
     )
     device = resolve_device(recipe.examples.device)
@@ -122,18 +119,17 @@ def train_posterior(
     if on_cpu:
         keep_freed_memory()
     with threads(recipe.examples.threads) if on_cpu else nullcontext():
-        examples = _unspent(prepare_examples(recipe.examples, data_dir), opened.facts)
+        examples = _unspent(prepare_examples(recipe.examples, data_dir), opened.start)
         config_scale = opened.checkpoint.config
         if config_scale is not None:
             examples = replace(examples, scale=config_scale["input"]["scale"])
         _require_fit(opened, examples)
-        return _train(recipe, opened, built.arguments, examples, directory, device, told)
+        return _train(recipe, opened, examples, directory, device, told)
 
 
 def _train(
     recipe: PosteriorRecipe,
     anchor: _Anchor,
-    arguments: Mapping[str, Any],
     examples: RunExamples,
     directory: Path,
     device: torch.device,
@@ -167,13 +163,13 @@ def _train(
     state = unfolded(folded.network, anchor.read.tensors, tail.means())
     network = anchor.folded.with_parameters(_coordinates(anchor, state)).to(device)
     train_error = tail.mean_error(features, labels, size)
-    config = _config(recipe, anchor, arguments, examples, network, state, train_error)
+    config = _config(recipe, anchor, examples, network, state, train_error)
     metrics[-1] |= {"train_error": config["train_error"], "test_error": config["test_error"]}
     contents = RunContents(
         config=config,
         model=state,
         init=dict(anchor.read.tensors),
-        labels=_labels(examples, anchor.facts),
+        labels=_labels(examples, anchor.start),
         metrics=metrics,
         resume={"objective": "pac-bayes", "settings": posterior_settings(recipe)},
         card=model_card(config),
@@ -191,17 +187,11 @@ def _train(
 
 
 def _open(path: Path) -> _Anchor:
+    start = open_start(path)
     checkpoint = open_checkpoint(path)
-    facts = trained_on(checkpoint)
-    if facts.origin == "untraced":
-        raise CheckpointError(
-            f"{path} records training on examples of {facts.source}, but not on which; an "
-            "anchor's examples must be able to leave a bound.",
-            remedy="Give the run's whole directory.",
-        )
     read = read_network(checkpoint)
     return _Anchor(
-        checkpoint=checkpoint, read=read, folded=open_folded(checkpoint, read), facts=facts
+        checkpoint=checkpoint, read=read, folded=open_folded(checkpoint, read), start=start
     )
 
 
@@ -211,9 +201,9 @@ def _coordinates(anchor: _Anchor, state: Mapping[str, Tensor]) -> dict[str, Tens
     return coordinates(anchor.read.network, state)
 
 
-def _unspent(examples: RunExamples, facts: TrainedOn) -> RunExamples:
+def _unspent(examples: RunExamples, start: Start) -> RunExamples:
     """The examples that did not train the anchor."""
-    spent = {row.tobytes() for row in facts.hashes.numpy()}
+    spent = {row.tobytes() for row in start.hashes.numpy()}
     if not spent:
         return examples
     rows = hash_images(examples.train.images).numpy()
@@ -281,7 +271,6 @@ def _error(network: FoldedNetwork, part: Split, scale: float) -> float | None:
 def _config(
     recipe: PosteriorRecipe,
     anchor: _Anchor,
-    arguments: Mapping[str, Any],
     examples: RunExamples,
     network: FoldedNetwork,
     state: Mapping[str, Tensor],
@@ -289,20 +278,13 @@ def _config(
 ) -> RunConfig:
     settings = recipe.examples
     entries = examples.train.images[0].numel()
-    hashes = anchor.facts.hashes.contiguous().numpy().tobytes()
     return {
         "schema": CONFIG_SCHEMA,
         "dlgen_version": dlgen_cli.__version__,
         "objective": "pac-bayes",
-        "anchor": {
-            "name": anchor.checkpoint.path.name,
-            "sha256": anchor.checkpoint.sha256,
-            "examples": len(anchor.facts.hashes),
-            "hashes_sha256": hashlib.sha256(hashes).hexdigest(),
-            "origin": anchor.facts.origin,
-        },
+        "anchor": anchor.start.facts,
         "architecture": settings.architecture,
-        "architecture_arguments": dict(arguments),
+        "architecture_arguments": dict(anchor.start.arguments),
         "dataset": settings.dataset,
         "adversary": settings.adversary if settings.dataset == "mixed-adversarial" else None,
         "source": examples.source,
@@ -347,7 +329,7 @@ def _config(
     }
 
 
-def _labels(examples: RunExamples, facts: TrainedOn) -> dict[str, Tensor]:
+def _labels(examples: RunExamples, start: Start) -> dict[str, Tensor]:
     return {
         "labels": examples.train.labels,
         "indices": examples.indices,
@@ -355,7 +337,7 @@ def _labels(examples: RunExamples, facts: TrainedOn) -> dict[str, Tensor]:
         "holdout_indices": examples.holdout_indices,
         "image_hashes": hash_images(examples.train.images),
         "holdout_hashes": hash_images(examples.holdout.images),
-        "anchor_hashes": facts.hashes.contiguous(),
+        "anchor_hashes": start.hashes,
     }
 
 
