@@ -190,7 +190,8 @@ def test_a_run_that_began_at_a_trained_anchor_has_both_on_record(directory: Path
     labels["anchor_hashes"] = labels["image_hashes"].flip(1)[:7].contiguous()
     save_file(labels, copy / "labels.safetensors")
     config = json.loads((copy / "config.json").read_text())
-    config["anchor"] = {"origin": "run", "name": "x", "examples": 7}
+    facts = {"sha256": "0", "hashes_sha256": "0"}
+    config["anchor"] = {"origin": "run", "name": "x", "examples": 7, **facts}
     (copy / "config.json").write_text(json.dumps(config))
     for name in ("model", "init"):  # the header names the same run
         tensors = load_file(copy / f"{name}.safetensors")
