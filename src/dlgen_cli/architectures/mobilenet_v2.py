@@ -82,13 +82,7 @@ def mobilenet_v2(
             f"The mobilenet_v2 has image_size {image_size}.",
             remedy=f"Take a size from 1 to {LARGEST_IMAGE:,}.",
         )
-    fits = list(taps) == sorted(set(taps)) and all(0 <= one < _LAST_BLOCK for one in taps)
-    if not fits or (image_size is None and (mirrored or taps)):
-        raise UsageError(
-            f"The mobilenet_v2 has taps {list(taps)}, mirrored {mirrored} and image_size "
-            f"{image_size}.",
-            remedy=f"Take ascending blocks from 0 to {_LAST_BLOCK - 1}, and an image_size.",
-        )
+    _require_views(image_size, taps, mirrored=mirrored)
     is_small = stem == "small"
 
     def construct() -> nn.Module:
@@ -118,3 +112,13 @@ def mobilenet_v2(
         first = cast("nn.Conv2d", network.get_submodule("features.0.0"))
         first.stride = (1, 1)
     return network
+
+
+def _require_views(image_size: int | None, taps: Sequence[int], *, mirrored: bool) -> None:
+    fits = list(taps) == sorted(set(taps)) and all(0 <= one < _LAST_BLOCK for one in taps)
+    if not fits or (image_size is None and (mirrored or taps)):
+        raise UsageError(
+            f"The mobilenet_v2 has taps {list(taps)}, mirrored {mirrored} and image_size "
+            f"{image_size}.",
+            remedy=f"Take ascending blocks from 0 to {_LAST_BLOCK - 1}, and an image_size.",
+        )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dlgen_cli import bounds, ledger
 from dlgen_cli.audit import report_of
 from dlgen_cli.audit.certify import certificate_results, data_settings, holdout_evaluator
+from dlgen_cli.audit.coded_lines import coded_lines, coded_prior_lines, landmark_line
 from dlgen_cli.audit.gathering import gather
 from dlgen_cli.audit.gibbs import DrawProgress, monte_carlo_share, split_delta
 from dlgen_cli.audit.measuring import Progress
@@ -141,7 +142,7 @@ def _prepare_code(directory: Path, samples: Samples) -> _Certified:
     _require_fit(code.description, samples, directory / CODE_FILE)
     errors = _count(network, samples.bound.images, samples.bound.labels, samples)
     bits, examples = 8 * len(content), len(samples.bound)
-    lines = [*samples.sample_lines, *ledger.coded_lines(bits, _family_choices(code.description))]
+    lines = [*samples.sample_lines, *coded_lines(bits, _family_choices(code.description))]
     union = _family_nats(code.description)
 
     def evaluate(delta: float) -> Bound:
@@ -160,7 +161,7 @@ def _prepare_gaussian(
     drawn: DrawProgress | None,
 ) -> _Certified:
     from dlgen_cli.checkpoints.run_directory import COORDINATES_FILE
-    from dlgen_cli.coded import KERNEL, build_network, read_gaussian
+    from dlgen_cli.coded import build_network, read_gaussian
     from dlgen_cli.risk import coded_gibbs_errors
 
     if data.draws < _LEAST_DRAWS:
@@ -191,12 +192,7 @@ def _prepare_gaussian(
         spread_nats_upper=posterior.spread_nats(network.projection.groups[-1].start),
     )
     choice = _choice_nats(about)
-    lines = [
-        *samples.sample_lines,
-        *ledger.coded_prior_lines(8 * len(_header(about)), _family_choices(about)),
-        *ledger.gibbs_lines(data.draws, (), relative=False),
-        *([ledger.landmark_line()] if about.architecture == KERNEL else []),
-    ]
+    lines = _gaussian_lines(about, samples, data.draws)
 
     def evaluate(delta: float) -> Bound:
         left, monte_carlo = split_delta(data.delta_monte_carlo, delta)
@@ -236,6 +232,17 @@ def _header(about: Description) -> bytes:
     from dlgen_cli.coded import header
 
     return header(about)
+
+
+def _gaussian_lines(about: Description, samples: Samples, draws: int) -> list[Assumption]:
+    from dlgen_cli.coded import KERNEL
+
+    return [
+        *samples.sample_lines,
+        *coded_prior_lines(8 * len(_header(about)), _family_choices(about)),
+        *ledger.gibbs_lines(draws, (), relative=False),
+        *([landmark_line()] if about.architecture == KERNEL else []),
+    ]
 
 
 def _family_choices(about: Description) -> int:
