@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from dlgen_cli.coded import Description
-    from dlgen_cli.records import Bound, Report
+    from dlgen_cli.records import Assumption, Bound, Report
 
 _LEAST_DRAWS = 2000
 _EVALUATION_BATCH = 250
