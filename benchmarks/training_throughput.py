@@ -4,6 +4,8 @@ The plain loop: torchvision's ImageFolder or CIFAR10 read image by image, a Data
 worker for each core, the default memory format, float32, Adam as torch sets it up, and the loss
 and the number of right answers read off after every step. Both train torchvision's MobileNetV2
 on 32 x 32 images with batches of 128; each runs in a process of its own, in turn, on all cores.
+dlgen is measured as it comes and with --compile; the time to compile, at the start of a run, is
+shown beside it and not counted.
 
 Run: python benchmarks/training_throughput.py DATA [--stem imagenet|medium|small] [--device cuda]
 DATA holds train/ and test/ as image folders (CIFAR-10 as JPEG, for example).
@@ -20,8 +22,8 @@ import sys
 
 import torch
 
-ROUNDS = 3
-STEPS = 40
+ROUNDS = 5
+STEPS = 30
 BATCH = 128
 THEIRS = """
 import sys, time, os, itertools
@@ -62,29 +64,32 @@ from dlgen_cli.training.loop import EpochSettings, train_epoch
 from dlgen_cli.training.recipe import make_recipe
 from dlgen_cli.training.trial import start_trial
 data, stem, name, steps, batch = sys.argv[1:4] + [int(word) for word in sys.argv[4:6]]
+compiled = sys.argv[6] == "compiled"
 recipe = make_recipe({"source": data, "stem": stem, "device": name, "m": steps * batch,
-                      "batch_size": batch, "evaluate_every": 1000})
+                      "batch_size": batch, "evaluate_every": 1000, "compile": compiled})
 with computing(recipe) as computation:
     trial = start_trial(recipe, computation)
+    seconds = []
     for epoch in (1, 2):
         start = time.perf_counter()
         train_epoch(trial.network, trial.optimizer, trial.train,
                     EpochSettings(seed=0, epoch=epoch, epochs=2, batch_size=batch),
                     computation, step_network=trial.step_network)
-        seconds = time.perf_counter() - start
-print(steps * batch / seconds)
+        seconds.append(time.perf_counter() - start)
+print(seconds[0] - seconds[1], steps * batch / seconds[1])
 """
 
 
-def measure(code: str, data: str, stem: str, device: str) -> float:
-    words = [data, stem, device, str(STEPS), str(BATCH)]
+def measure(code: str, data: str, stem: str, device: str, how: str = "") -> list[float]:
+    """What the code printed; the last number is in images a second."""
+    words = [data, stem, device, str(STEPS), str(BATCH), how]
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code, *words],
         capture_output=True,
         text=True,
         check=True,
     )
-    return float(done.stdout.split()[-1])
+    return [float(word) for word in done.stdout.split()]
 
 
 def main() -> None:
@@ -97,18 +102,35 @@ def main() -> None:
         f"torch {torch.__version__}, device {options.device}, {os.cpu_count()} cores; "
         f"median of {ROUNDS} rounds, images/s"
     )
-    print(f"{'stem':10}{'plain loop':>12}{'dlgen':>12}{'ratio':>8}{'ratios of the rounds':>26}")
+    print(
+        f"{'stem':10}{'plain loop':>12}{'dlgen':>10}{'ratio':>8}{'ratios of the rounds':>24}"
+        f"{'--compile':>11}{'ratio':>8}{'ratios of the rounds':>24}{'compiling':>11}"
+    )
     for stem in options.stem or ["imagenet", "medium", "small"]:
-        pairs = []
-        for _ in range(ROUNDS):
-            theirs = measure(THEIRS, options.data, stem, options.device)
-            ours = measure(OURS, options.data, stem, options.device)
-            pairs.append((theirs, ours))
-        theirs, ours = (statistics.median(column) for column in zip(*pairs, strict=True))
-        ratios = sorted(ours / theirs for theirs, ours in pairs)
-        shown = " ".join(f"{ratio:.2f}" for ratio in ratios)
-        middle = statistics.median(ratios)
-        print(f"{stem:10}{theirs:12,.0f}{ours:12,.0f}{middle:8.2f}{shown:>26}", flush=True)
+        rounds = [measure_round(options.data, stem, options.device) for _ in range(ROUNDS)]
+        plain, ours, compiled, compiling = (
+            statistics.median(column) for column in zip(*rounds, strict=True)
+        )
+        print(
+            f"{stem:10}{plain:12,.0f}{ours:10,.0f}{ratios(rounds, 1)}"
+            f"{compiled:11,.0f}{ratios(rounds, 2)}{compiling:9.0f} s",
+            flush=True,
+        )
+
+
+def measure_round(data: str, stem: str, device: str) -> tuple[float, float, float, float]:
+    """Images a second of the plain loop, of dlgen, and compiled; seconds to compile."""
+    plain = measure(THEIRS, data, stem, device)[-1]
+    ours = measure(OURS, data, stem, device)[-1]
+    compiling, compiled = measure(OURS, data, stem, device, "compiled")
+    return plain, ours, compiled, compiling
+
+
+def ratios(rounds: list[tuple[float, float, float, float]], column: int) -> str:
+    """The median and each of the ratios to the plain loop of the same round."""
+    each = sorted(measured[column] / measured[0] for measured in rounds)
+    shown = " ".join(f"{ratio:.2f}" for ratio in each)
+    return f"{statistics.median(each):8.2f}{shown:>24}"
 
 
 if __name__ == "__main__":

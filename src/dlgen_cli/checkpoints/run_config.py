@@ -89,7 +89,24 @@ class CodedFacts(TypedDict):
     seed: int
 
 
-class RunConfig(TypedDict):
+class DataFacts(TypedDict):
+    """The part of a run's facts that its examples and its seed determine."""
+
+    schema: str
+    dlgen_version: str
+    dataset: str
+    adversary: str | None
+    source: str
+    classes: NotRequired[list[str]]
+    examples: int
+    counts: Counts
+    input: InputFacts
+    seed: int
+    examples_sha256: str
+    versions: dict[str, str]
+
+
+class RunConfig(DataFacts):
     """``config.json``: the facts of a finished run.
 
     ``architectures.build(architecture, **architecture_arguments)`` makes the network.
@@ -105,18 +122,8 @@ class RunConfig(TypedDict):
     few coordinates was, see ``coded``; missing where the cross-entropy was minimised.
     """
 
-    schema: str
-    dlgen_version: str
     architecture: str
     architecture_arguments: dict[str, Any]
-    dataset: str
-    adversary: str | None
-    source: str
-    classes: NotRequired[list[str]]
-    examples: int
-    counts: Counts
-    input: InputFacts
-    seed: int
     optimizer: OptimizerFacts
     stop: StopFacts
     epochs: int
@@ -124,11 +131,9 @@ class RunConfig(TypedDict):
     linf_norm: float
     device: str
     computation: NotRequired[dict[str, Any]]
-    examples_sha256: str
     train_error: float
     test_error: float
     holdout_error: float | None
-    versions: dict[str, str]
     objective: NotRequired[str]
     anchor: NotRequired[AnchorFacts]
     coded: NotRequired[CodedFacts]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -12,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-import dlgen_cli
 from dlgen_cli.checkpoints import open_checkpoint, run_directory
 from dlgen_cli.checkpoints.posterior import POSTERIOR_FILE, root_mean_squares, serialize
-from dlgen_cli.checkpoints.run_config import CONFIG_SCHEMA, RunConfig
+from dlgen_cli.checkpoints.run_config import RunConfig
 from dlgen_cli.checkpoints.run_directory import RunContents
-from dlgen_cli.datasets import Split, digest_examples, hash_images, norm_bound, scaled
+from dlgen_cli.datasets import Split, hash_images, scaled
 from dlgen_cli.devices import keep_freed_memory, resolve_device, threads
 from dlgen_cli.errors import TrainingError, UsageError
 from dlgen_cli.networks import read_network
@@ -31,6 +29,7 @@ from dlgen_cli.posteriors.trained_tail import TrainedTail, choose_trainable
 from dlgen_cli.posteriors.unfolding import unfolded
 from dlgen_cli.risk import FoldedNetwork, count_errors, open_folded
 from dlgen_cli.training.examples import RunExamples, prepare_examples
+from dlgen_cli.training.facts import data_facts, example_labels
 from dlgen_cli.training.model_card import model_card
 from dlgen_cli.training.seeds import generator
 from dlgen_cli.training.start import open_start
@@ -169,7 +168,7 @@ def _train(
         config=config,
         model=state,
         init=dict(anchor.read.tensors),
-        labels=_labels(examples, anchor.start),
+        labels=example_labels(examples, anchor.start),
         metrics=metrics,
         resume={"objective": "pac-bayes", "settings": posterior_settings(recipe)},
         card=model_card(config),
@@ -276,34 +275,14 @@ def _config(
     state: Mapping[str, Tensor],
     train_error: float,
 ) -> RunConfig:
-    settings = recipe.examples
-    entries = examples.train.images[0].numel()
+    settings, parameters = recipe.examples, anchor.read.network.parameters
     return {
-        "schema": CONFIG_SCHEMA,
-        "dlgen_version": dlgen_cli.__version__,
+        # The keys that may be missing are not in there, which mypy cannot know.
+        **data_facts(settings, examples, parameters=parameters),  # type: ignore[typeddict-item]
         "objective": "pac-bayes",
         "anchor": anchor.start.facts,
         "architecture": settings.architecture,
         "architecture_arguments": dict(anchor.start.arguments),
-        "dataset": settings.dataset,
-        "adversary": settings.adversary if settings.dataset == "mixed-adversarial" else None,
-        "source": examples.source,
-        "classes": list(examples.classes),
-        "examples": len(examples.train.labels),
-        "counts": {
-            "examples": len(examples.train.labels),
-            "altered": int(examples.altered.sum()),
-            "holdout": len(examples.holdout),
-            "test": len(examples.test.labels),
-            "classes": len(examples.classes),
-            "parameters": anchor.read.network.parameters,
-        },
-        "input": {
-            "shape": list(examples.input_shape),
-            "scale": examples.scale,
-            "norm_bound": norm_bound(entries, examples.scale),
-        },
-        "seed": settings.seed,
         "optimizer": {
             "name": "adam",
             "arguments": {"lr": settings.learning_rate, "kl_weight": recipe.kl_weight},
@@ -317,27 +296,9 @@ def _config(
             float(one.abs().max()) for one in state.values() if one.is_floating_point()
         ),
         "device": network.device.type,
-        "examples_sha256": digest_examples(examples.train),
         "train_error": train_error,
         "test_error": _error(network, examples.test, examples.scale) or 0.0,
         "holdout_error": _error(network, examples.holdout, examples.scale),
-        "versions": {
-            "dlgen": dlgen_cli.__version__,
-            "python": platform.python_version(),
-            "torch": str(torch.__version__),
-        },
-    }
-
-
-def _labels(examples: RunExamples, start: Start) -> dict[str, Tensor]:
-    return {
-        "labels": examples.train.labels,
-        "indices": examples.indices,
-        "altered": examples.altered.to(torch.uint8),
-        "holdout_indices": examples.holdout_indices,
-        "image_hashes": hash_images(examples.train.images),
-        "holdout_hashes": hash_images(examples.holdout.images),
-        "anchor_hashes": start.hashes,
     }
 
 

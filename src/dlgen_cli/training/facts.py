@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 
 import dlgen_cli
-from dlgen_cli.checkpoints.run_config import CONFIG_SCHEMA, OptimizerFacts, RunConfig
+from dlgen_cli.checkpoints.run_config import CONFIG_SCHEMA, DataFacts, OptimizerFacts, RunConfig
 from dlgen_cli.checkpoints.run_directory import RunContents
-from dlgen_cli.datasets import hash_images, norm_bound
+from dlgen_cli.datasets import digest_examples, hash_images, norm_bound
 from dlgen_cli.training.loop import OPTIMIZER_ARGUMENTS, linf_norm
 from dlgen_cli.training.model_card import model_card
 from dlgen_cli.training.trial import Trial, trial_state
@@ -19,7 +19,9 @@ from dlgen_cli.training.trial import Trial, trial_state
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from dlgen_cli.training.examples import RunExamples
     from dlgen_cli.training.recipe import Recipe
+    from dlgen_cli.training.start import Start
 
 
 def collect_contents(trial: Trial) -> RunContents:
@@ -29,21 +31,24 @@ def collect_contents(trial: Trial) -> RunContents:
         config=config,
         model=trial.network.state_dict(),
         init=trial.init,
-        labels=_collect_labels(trial),
+        labels=example_labels(trial.examples, trial.start),
         metrics=trial.metrics,
         resume=trial_state(trial),
         card=model_card(config),
     )
 
 
-def _collect_config(trial: Trial) -> RunConfig:
-    recipe, examples = trial.recipe, trial.examples
-    last = trial.metrics[-1]
-    config: RunConfig = {
+def data_facts(recipe: Recipe, examples: RunExamples, *, parameters: int) -> DataFacts:
+    """What a run records of its examples, whatever is trained on them.
+
+    Args:
+        recipe: names the data set, the adversary and the seed.
+        examples: all of the run.
+        parameters: entries of the network's parameters.
+    """
+    return {
         "schema": CONFIG_SCHEMA,
         "dlgen_version": dlgen_cli.__version__,
-        "architecture": recipe.architecture,
-        "architecture_arguments": dict(trial.architecture_arguments),
         "dataset": recipe.dataset,
         "adversary": recipe.adversary if recipe.dataset == "mixed-adversarial" else None,
         "source": examples.source,
@@ -55,7 +60,7 @@ def _collect_config(trial: Trial) -> RunConfig:
             "holdout": len(examples.holdout),
             "test": len(examples.test.labels),
             "classes": len(examples.classes),
-            "parameters": sum(parameter.numel() for parameter in trial.network.parameters()),
+            "parameters": parameters,
         },
         "input": {
             "shape": list(examples.input_shape),
@@ -63,6 +68,42 @@ def _collect_config(trial: Trial) -> RunConfig:
             "norm_bound": norm_bound(math.prod(examples.input_shape), examples.scale),
         },
         "seed": recipe.seed,
+        "examples_sha256": digest_examples(examples.train),
+        "versions": {
+            "dlgen": dlgen_cli.__version__,
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+        },
+    }
+
+
+def example_labels(examples: RunExamples, start: Start | None) -> dict[str, Tensor]:
+    """What ``labels.safetensors`` holds: labels, indices and the hashes of the images.
+
+    Args:
+        examples: all of the run.
+        start: what it began at, with the hashes of what trained that; None where it was drawn.
+    """
+    spent = {} if start is None else {"anchor_hashes": start.hashes}
+    return spent | {
+        "labels": examples.train.labels,
+        "indices": examples.indices,
+        "altered": examples.altered.to(torch.uint8),
+        "holdout_indices": examples.holdout_indices,
+        "image_hashes": hash_images(examples.train.images),
+        "holdout_hashes": hash_images(examples.holdout.images),
+    }
+
+
+def _collect_config(trial: Trial) -> RunConfig:
+    recipe = trial.recipe
+    last = trial.metrics[-1]
+    parameters = sum(parameter.numel() for parameter in trial.network.parameters())
+    config: RunConfig = {
+        # The keys that may be missing are not in there, which mypy cannot know.
+        **data_facts(recipe, trial.examples, parameters=parameters),  # type: ignore[typeddict-item]
+        "architecture": recipe.architecture,
+        "architecture_arguments": dict(trial.architecture_arguments),
         "optimizer": _optimizer_facts(recipe),
         "stop": {"epochs": recipe.epochs, "until_train_error": recipe.until_train_error},
         "epochs": trial.epoch,
@@ -75,15 +116,9 @@ def _collect_config(trial: Trial) -> RunConfig:
             "threads": recipe.threads if trial.computation.device.type == "cpu" else None,
             "processes": trial.computation.processes.count,
         },
-        "examples_sha256": trial.examples_sha256,
         "train_error": last["train_error"],
         "test_error": last["test_error"],
         "holdout_error": _holdout_error(trial),
-        "versions": {
-            "dlgen": dlgen_cli.__version__,
-            "python": platform.python_version(),
-            "torch": str(torch.__version__),
-        },
     }
     if trial.start is not None:
         config["anchor"] = trial.start.facts
@@ -109,16 +144,3 @@ def _holdout_error(trial: Trial) -> float | None:
         return None
     device, layout = trial.computation.device, trial.train.memory_format
     return trial.error_on(trial.examples.on(holdout, device, layout))
-
-
-def _collect_labels(trial: Trial) -> dict[str, Tensor]:
-    examples = trial.examples
-    spent = {} if trial.start is None else {"anchor_hashes": trial.start.hashes}
-    return spent | {
-        "labels": examples.train.labels,
-        "indices": examples.indices,
-        "altered": examples.altered.to(torch.uint8),
-        "holdout_indices": examples.holdout_indices,
-        "image_hashes": hash_images(examples.train.images),
-        "holdout_hashes": hash_images(examples.holdout.images),
-    }
