@@ -103,8 +103,8 @@ def main() -> None:
         f"median of {ROUNDS} rounds, images/s"
     )
     print(
-        f"{'stem':10}{'plain loop':>12}{'dlgen':>10}{'ratio':>8}{'ratios of the rounds':>24}"
-        f"{'--compile':>11}{'ratio':>8}{'ratios of the rounds':>24}{'compiling':>11}"
+        f"{'stem':10}{'plain loop':>12}{'dlgen':>10}{'ratio':>8}{'ratios of the rounds':>26}"
+        f"{'--compile':>11}{'ratio':>8}{'ratios of the rounds':>26}{'compiling':>11}"
     )
     for stem in options.stem or ["imagenet", "medium", "small"]:
         rounds = [measure_round(options.data, stem, options.device) for _ in range(ROUNDS)]
@@ -130,7 +130,7 @@ def ratios(rounds: list[tuple[float, float, float, float]], column: int) -> str:
     """The median and each of the ratios to the plain loop of the same round."""
     each = sorted(measured[column] / measured[0] for measured in rounds)
     shown = " ".join(f"{ratio:.2f}" for ratio in each)
-    return f"{statistics.median(each):8.2f}{shown:>24}"
+    return f"{statistics.median(each):8.2f}{shown:>26}"
 
 
 if __name__ == "__main__":

@@ -19,10 +19,8 @@ def postulates_sections(results: Mapping[str, Any]) -> list[Section]:
 
         return svg_text(learning_curves(curves))
 
-    return [
-        _runs(results["runs"]),
-        _verdicts(results["verdicts"], Picture(caption="Errors after each epoch.", draw=draw)),
-    ]
+    picture = Picture(caption="Errors at the epochs that were evaluated.", draw=draw)
+    return [_runs(results["runs"]), _verdicts(results["verdicts"], picture)]
 
 
 def _runs(runs: Sequence[Mapping[str, Any]]) -> Section:
