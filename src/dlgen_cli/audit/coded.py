@@ -196,13 +196,9 @@ def _prepare_gaussian(
 
     def evaluate(delta: float) -> Bound:
         left, monte_carlo = split_delta(data.delta_monte_carlo, delta)
+        size = len(samples.bound)
         return bounds.posterior_risk(
-            [counted],
-            len(samples.bound),
-            left,
-            monte_carlo,
-            choice_nats=choice,
-            assumptions=lines,
+            [counted], size, left, monte_carlo, choice_nats=choice, assumptions=lines
         )
 
     return _Certified(
