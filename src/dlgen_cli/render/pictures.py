@@ -218,11 +218,13 @@ def risk_by_complexity(rows: Sequence[Mapping[str, Any]]) -> Figure:
         series = (("value", "bound", "o"), ("empirical_risk", "risk on the sample", "s"))
         for (name, label, marker), colour in zip(series, figures.PALETTE, strict=False):
             axes.plot(nats, [row[name] for row in points], marker=marker, color=colour, label=label)
+        middle = (min(nats) + max(nats)) / 2
         for row in points:
             place = (row["kl_nats"], row["value"])
+            side = "right" if row["kl_nats"] > middle else "left"  # names stay within the axes
             axes.annotate(
                 str(row["name"]), place, (0, 6), textcoords="offset points", fontsize=8,
-                parse_math=False,
+                ha=side, parse_math=False,
             )  # fmt: skip
         axes.set_xlabel("KL (nats)")
         axes.set_ylim(bottom=0, top=1.12 * max(row["value"] for row in points))
