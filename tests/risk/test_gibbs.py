@@ -82,8 +82,8 @@ def test_a_linear_classifier_has_its_closed_form(kind, tools):
     assert abs(found.errors[0] / 4000 - risk) < 5 * math.sqrt(risk * (1 - risk) / 4000)
 
 
-def test_both_kinds_estimate_the_same_risk(network, sample):
-    deviations = standard_deviations(network, 0.3)
+def require_the_same_risk(network, deviations, sample):
+    """Trials and whole draws estimate one number, within 5 standard errors."""
     trials = gibbs_errors(network, [deviations], *sample, count=6000, seed=3)
     draws = gibbs_errors(network, [deviations], *sample, count=300, seed=4, kind="draws")
     one = trials.errors[0] / trials.evaluations
@@ -91,6 +91,10 @@ def test_both_kinds_estimate_the_same_risk(network, sample):
     error = math.sqrt(one * (1 - one) / 6000 + float(rates.var()) / 300)
     assert 0.05 < one < 0.95
     assert abs(one - float(rates.mean())) < 5 * error
+
+
+def test_both_kinds_estimate_the_same_risk(network, sample):
+    require_the_same_risk(network, standard_deviations(network, 0.3), sample)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -215,14 +219,7 @@ def learned(network, still=()):
 
 @pytest.mark.parametrize("still", [[], ["0.weight", "0.bias"]])
 def test_both_kinds_estimate_the_same_risk_of_learned_deviations(network, sample, still):
-    deviations = learned(network, still)
-    trials = gibbs_errors(network, [deviations], *sample, count=6000, seed=3)
-    draws = gibbs_errors(network, [deviations], *sample, count=300, seed=4, kind="draws")
-    one = trials.errors[0] / trials.evaluations
-    rates = torch.tensor(draws.draw_errors[0]) / 40
-    error = math.sqrt(one * (1 - one) / 6000 + float(rates.var()) / 300)
-    assert 0.05 < one < 0.95
-    assert abs(one - float(rates.mean())) < 5 * error
+    require_the_same_risk(network, learned(network, still), sample)
 
 
 @pytest.mark.parametrize("kind", KINDS)

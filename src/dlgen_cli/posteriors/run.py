@@ -253,9 +253,7 @@ def _metrics(record: FitEpoch) -> dict[str, Any]:
     }
 
 
-def _error(network: FoldedNetwork, part: Split, scale: float) -> float | None:
-    if not len(part.labels):
-        return None
+def _error(network: FoldedNetwork, part: Split, scale: float) -> float:
     errors = count_errors(
         network,
         part.images,
@@ -297,8 +295,10 @@ def _config(
         ),
         "device": network.device.type,
         "train_error": train_error,
-        "test_error": _error(network, examples.test, examples.scale) or 0.0,
-        "holdout_error": _error(network, examples.holdout, examples.scale),
+        "test_error": _error(network, examples.test, examples.scale),
+        "holdout_error": (
+            _error(network, examples.holdout, examples.scale) if len(examples.holdout) else None
+        ),
     }
 
 
