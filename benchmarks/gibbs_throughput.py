@@ -30,10 +30,10 @@ import torch
 from torch import Tensor, nn
 
 from dlgen_cli import architectures
-from dlgen_cli.checkpoints.opening import open_checkpoint
-from dlgen_cli.networks.building import build_for
-from dlgen_cli.networks.tracing import trace
-from dlgen_cli.risk import fold_network, gibbs_errors, standard_deviations
+from dlgen_cli.checkpoints.reader import open_checkpoint
+from dlgen_cli.networks.loaded_module import build_for
+from dlgen_cli.networks.tracer import trace
+from dlgen_cli.predictors import fold_network, gibbs_errors, standard_deviations
 
 ROUNDS = 3
 SIGMA = 0.01

@@ -54,7 +54,8 @@ def make_shard(path: Path, shapes: dict[str, tuple[int, int]], seed: int) -> Non
 
 def measure_shard(path: Path, *, all_values: bool) -> None:
     """In a process of its own: measure, and print where the time went."""
-    from dlgen_cli.audit import AuditOptions, audit
+    from dlgen_cli.audit.audit import audit
+    from dlgen_cli.evidence.options import AuditOptions
     from dlgen_cli.spectra import dense, gram
 
     spent: dict[str, float] = defaultdict(float)

@@ -27,7 +27,8 @@ from safetensors import safe_open
 OURS = """
 import resource, sys, time; from pathlib import Path
 import torch, dlgen_cli.spectra, dlgen_cli.networks
-from dlgen_cli.audit import AuditOptions, audit
+from dlgen_cli.evidence.options import AuditOptions
+from dlgen_cli.audit.audit import audit
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 before, clock, busy = peak(), time.perf_counter(), time.process_time()
 path = Path(sys.argv[1]) / "model.safetensors"

@@ -25,7 +25,8 @@ ROUNDS = 3
 OURS = """
 import time; start = time.perf_counter()
 import sys; from pathlib import Path
-from dlgen_cli.audit import AuditOptions, audit
+from dlgen_cli.evidence.options import AuditOptions
+from dlgen_cli.audit.audit import audit
 import torchvision, dlgen_cli.spectra, dlgen_cli.networks
 ready = time.perf_counter()
 options = AuditOptions(checkpoint=Path(sys.argv[1]), arch="mobilenet_v2", input_shape=(3, 224, 224))

@@ -5,8 +5,8 @@ import torch
 
 from dlgen_cli.architectures import build
 from dlgen_cli.errors import UsageError
-from dlgen_cli.networks.tracing import trace
-from dlgen_cli.risk import fold_network
+from dlgen_cli.networks.tracer import trace
+from dlgen_cli.predictors import fold_network
 
 SIZE, CLASSES = 32, 4
 

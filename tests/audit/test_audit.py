@@ -4,8 +4,9 @@ import mpmath
 import pytest
 import torch
 
-from dlgen_cli.audit import AuditOptions, audit
+from dlgen_cli.audit.audit import audit
 from dlgen_cli.errors import CheckpointError, StrictError, TensorError, UsageError
+from dlgen_cli.evidence.options import AuditOptions
 
 ALL = ("compression", "pac_bayes", "rademacher")
 

@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from dlgen_cli import training
-from dlgen_cli.audit.samples import find_samples
 from dlgen_cli.checkpoints import open_checkpoint
 from dlgen_cli.cli.app import app
 from dlgen_cli.datasets import load_source
+from dlgen_cli.evidence.samples import find_samples
 
 HOLDOUT, OCCAM, GIBBS = "holdout.clopper_pearson", "compression.occam", "pac_bayes.kl"
 

@@ -8,11 +8,12 @@ import torchvision
 from torch import nn
 from typer.testing import CliRunner
 
-from dlgen_cli.audit import AuditOptions, audit
-from dlgen_cli.audit.compressing import compress
+from dlgen_cli.audit.audit import audit
+from dlgen_cli.audit.compress import compress
 from dlgen_cli.checkpoints import open_checkpoint
 from dlgen_cli.cli.app import app
 from dlgen_cli.errors import CheckpointError, UsageError
+from dlgen_cli.evidence.options import AuditOptions
 from dlgen_cli.networks import effective_tensors, read_network
 
 SHAPE = (3, 16, 16)

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from dlgen_cli.audit import AuditOptions, audit
-from dlgen_cli.audit.compressing import compress
+from dlgen_cli.audit.audit import audit
+from dlgen_cli.audit.compress import compress
 from dlgen_cli.errors import UsageError
+from dlgen_cli.evidence.options import AuditOptions
 
 
 def quiet(_what, _done, _total):

@@ -8,7 +8,7 @@ from torch import Tensor, fx
 from torch.nn import functional
 
 from dlgen_cli.bounds.propagation import LayerNorms
-from dlgen_cli.networks.recording import record
+from dlgen_cli.networks.fx_recorder import record
 
 
 def apply_linear(layer, weight, x):

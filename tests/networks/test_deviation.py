@@ -14,7 +14,7 @@ from torch.nn.utils import parametrizations
 
 from dlgen_cli.bounds.propagation import propagate_all, sensitivities
 from dlgen_cli.networks.folding import effective_tensors
-from dlgen_cli.networks.tracing import trace
+from dlgen_cli.networks.tracer import trace
 
 RANDOM_INPUTS = 640
 SEARCHED_INPUTS = 64

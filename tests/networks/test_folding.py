@@ -9,7 +9,7 @@ from torch.nn.utils import parametrizations
 
 from dlgen_cli.errors import TensorError
 from dlgen_cli.networks.folding import effective_layer, effective_tensors
-from dlgen_cli.networks.tracing import trace
+from dlgen_cli.networks.tracer import trace
 
 FOLDED = {
     "convolution": ((nn.Conv2d(4, 6, 3, groups=2, bias=False), nn.BatchNorm2d(6)), (4, 5, 5)),

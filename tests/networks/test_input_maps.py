@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from dlgen_cli.architectures.fixed_normalization import FixedNormalization
 from dlgen_cli.networks.input_maps import interpolation_rows, largest_column_sum
-from dlgen_cli.networks.tracing import trace
+from dlgen_cli.networks.tracer import trace
 
 SIZES = [1, 2, 3, 5, 7, 8, 13, 16, 31, 32, 33, 48, 64, 100, 128]
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dlgen_cli.networks.tracing import trace
+from dlgen_cli.networks.tracer import trace
 
 
 class Apply(nn.Module):

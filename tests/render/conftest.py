@@ -25,7 +25,7 @@ from dlgen_cli.records import (
 @pytest.fixture
 def _no_drawing(monkeypatch: pytest.MonkeyPatch):
     """Drawings differ between versions of matplotlib; their frame does not."""
-    monkeypatch.setattr("dlgen_cli.render.html._drawn", lambda _: "<svg></svg>")
+    monkeypatch.setattr("dlgen_cli.render.formats.html._drawn", lambda _: "<svg></svg>")
 
 
 SHA256 = "9f2c64b1d07a" + "0" * 52

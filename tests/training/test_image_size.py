@@ -11,12 +11,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dlgen_cli import training
-from dlgen_cli.checkpoints.opening import open_checkpoint
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.cli.app import app
 from dlgen_cli.datasets import load_source, norm_bound, scaled
 from dlgen_cli.errors import UsageError
 from dlgen_cli.networks import read_network
-from dlgen_cli.risk import open_folded
+from dlgen_cli.predictors import open_folded
 from dlgen_cli.training import continue_recipe, make_recipe
 
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from dlgen_cli.checkpoints import run_directory
+from dlgen_cli.checkpoints.runs import run_directory
 from dlgen_cli.training import Recipe, make_recipe, resume, run
 
 REPEATABLE = ("model.safetensors", "init.safetensors", "labels.safetensors", "config.json")

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from dlgen_cli import architectures
-from dlgen_cli.checkpoints import run_directory
+from dlgen_cli.checkpoints.runs import run_directory
 from dlgen_cli.datasets import hash_images, load_source
 from dlgen_cli.errors import DataError, UsageError
 from dlgen_cli.training import Progress, make_recipe, resume, run

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from dlgen_cli.checkpoints import run_directory
+from dlgen_cli.checkpoints.runs import run_directory
 from dlgen_cli.errors import TrainingError, UsageError
 from dlgen_cli.training import Progress, make_recipe, resume, run
 from dlgen_cli.training import loop as training_loop

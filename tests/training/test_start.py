@@ -6,11 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dlgen_cli.audit.options import AuditOptions
-from dlgen_cli.audit.pac_bayes import anchor_paths
-from dlgen_cli.checkpoints import open_checkpoint, run_directory
-from dlgen_cli.checkpoints.trained_on import trained_on
+from dlgen_cli.checkpoints import open_checkpoint
+from dlgen_cli.checkpoints.runs import run_directory
+from dlgen_cli.checkpoints.runs.trained_on import trained_on
 from dlgen_cli.errors import CheckpointError, UsageError
+from dlgen_cli.evidence.options import AuditOptions
+from dlgen_cli.evidence.pac_bayes import anchor_paths
 from dlgen_cli.training import Progress, make_recipe, resume, run
 
 

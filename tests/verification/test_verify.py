@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 
 from dlgen_cli import bounds
 from dlgen_cli.bounds.assumptions import assumed
+from dlgen_cli.bounds.recorded_fields import Fields
 from dlgen_cli.cli.app import app
 from dlgen_cli.errors import ReportFileError
 from dlgen_cli.records import Report
 from dlgen_cli.render import render_text
 from dlgen_cli.verification import read_report, verify
-from dlgen_cli.verification.reading import Fields
 
 #: Numbers that no bound and no other number of a report is made of: how many parameters the
 #: checkpoint has beside those of its layers, and the sizes of the files of `dlgen compress`.

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from dlgen_cli import bounds
-from dlgen_cli.audit import PLANNERS, report_of
-from dlgen_cli.audit.gathering import gather
-from dlgen_cli.audit.gibbs import THEOREM as GIBBS
-from dlgen_cli.audit.gibbs import DrawProgress, monte_carlo_share, prepare_gibbs
-from dlgen_cli.audit.measuring import Progress
-from dlgen_cli.audit.occam import THEOREM as OCCAM
-from dlgen_cli.audit.occam import prepare_occam
-from dlgen_cli.audit.options import AuditOptions, DataOptions
-from dlgen_cli.audit.pac_bayes import anchor_paths
-from dlgen_cli.audit.plan import Family, Inputs, best_of, equal_share
-from dlgen_cli.audit.posterior import THEOREM as POSTERIOR
-from dlgen_cli.audit.posterior import (
-    PosteriorCertificate,
+from dlgen_cli.audit.audit import PLANNERS
+from dlgen_cli.audit.certificate_results import certificate_results, data_settings
+from dlgen_cli.audit.coded import certify_coded, find_coded
+from dlgen_cli.audit.report import report_of
+from dlgen_cli.bounds.verdict import HOLDOUT
+from dlgen_cli.errors import UsageError
+from dlgen_cli.evidence.compression_occam import THEOREM as OCCAM
+from dlgen_cli.evidence.compression_occam import prepare_occam
+from dlgen_cli.evidence.holdout import holdout_evaluator, network_errors
+from dlgen_cli.evidence.inputs import gather
+from dlgen_cli.evidence.layers import Progress
+from dlgen_cli.evidence.options import AuditOptions, DataOptions
+from dlgen_cli.evidence.pac_bayes import anchor_paths
+from dlgen_cli.evidence.pac_bayes_kl import THEOREM as GIBBS
+from dlgen_cli.evidence.pac_bayes_kl import DrawProgress, monte_carlo_share, prepare_gibbs
+from dlgen_cli.evidence.pac_bayes_posterior import THEOREM as POSTERIOR
+from dlgen_cli.evidence.pac_bayes_posterior import (
     posterior_directory,
     prepare_posterior,
     require_options,
 )
-from dlgen_cli.audit.samples import Samples, find_samples
-from dlgen_cli.bounds.verdict import HOLDOUT, verdict
-from dlgen_cli.errors import UsageError
-from dlgen_cli.records import Bound, Headline, Report
+from dlgen_cli.evidence.plan import Family, best_of, equal_share
+from dlgen_cli.evidence.samples import find_samples
+from dlgen_cli.records import Bound, Report
 
 _Evaluate = Callable[[float], Bound]
 
@@ -61,8 +62,6 @@ def certify(
     Raises:
         DlgenError: bad input; one subclass for each kind.
     """
-    from dlgen_cli.audit.coded import certify_coded, find_coded
-
     coded = find_coded(options.checkpoint)
     if coded is not None:
         return certify_coded(coded, options, data, command=command, measured=measured, drawn=drawn)
@@ -85,7 +84,7 @@ def certify(
         evaluators[POSTERIOR] = posterior.evaluate
     elif gibbs is not None:
         evaluators[GIBBS] = prepare_gibbs(inputs, samples, data, drawn).evaluate
-    errors = _errors(inputs, samples, posterior)
+    errors = network_errors(inputs, samples, posterior)
     evaluators[HOLDOUT] = holdout_evaluator(samples, errors["holdout"])
     certificates = [evaluators[theorem](share) for theorem in theorems]
     plans = [
@@ -121,85 +120,3 @@ def _has_anchor(options: AuditOptions) -> bool:
     except UsageError:
         return False
     return True
-
-
-def data_settings(data: DataOptions, *, has_posterior: bool = False) -> dict[str, Any]:
-    """The options of a certificate in force, for the report."""
-    own: dict[str, Any] = {"shrink": list(data.shrink), "tried": data.tried}
-    if not has_posterior:
-        own = {"freeze": list(data.freeze), "relative_sigma": data.relative}
-    return {
-        "data": data.data,
-        "draws": data.draws,
-        "delta_monte_carlo": data.delta_monte_carlo,
-        **own,
-        "seed": data.seed,
-    }
-
-
-def _errors(
-    inputs: Inputs, samples: Samples, posterior: PosteriorCertificate | None
-) -> dict[str, int]:
-    """Errors of the network itself on each part of the data; none is counted twice."""
-    from dlgen_cli.devices import resolve_device
-    from dlgen_cli.risk import count_errors, open_folded
-
-    network = open_folded(inputs.checkpoint, inputs.read)
-    network = network.to(resolve_device(inputs.options.device))
-    parts = {"sample": samples.bound, "test": samples.test}
-    if samples.holdout is not samples.test:
-        parts |= {"holdout": samples.holdout} if samples.holdout is not None else {}
-    known: dict[str, int] = {}
-    counted = posterior.mean_errors if posterior is not None else None
-    if posterior is not None and counted is not None and posterior.examples == len(samples.bound):
-        del parts["sample"]
-        known["sample"] = counted
-    found = known | {
-        name: count_errors(
-            network,
-            part.images,
-            part.labels,
-            batch=network.batch_size(own_weights=False),
-            device=network.device,
-            scale=samples.scale,
-        )
-        for name, part in parts.items()
-    }
-    if samples.holdout is samples.test:
-        found["holdout"] = found["test"]
-    return found
-
-
-def holdout_evaluator(samples: Samples, errors: int) -> Callable[[float], Bound]:
-    """The certificate of the holdout at any delta."""
-    count = len(samples.holdout) if samples.holdout is not None else 0
-    return lambda delta: bounds.clopper_pearson(errors, count, delta, samples.holdout_lines)
-
-
-def certificate_results(
-    samples: Samples,
-    errors: Mapping[str, int],
-    certificates: Sequence[Bound],
-    headline: Headline | None,
-) -> dict[str, Any]:
-    """The certificates side by side, with the errors of the network itself."""
-    return {
-        "data": samples.source,
-        "sample_examples": len(samples.bound),
-        "sample_error": errors["sample"] / len(samples.bound),
-        "test_examples": len(samples.test),
-        "test_error": errors["test"] / len(samples.test),
-        "holdout_origin": samples.holdout_origin,
-        "certificates": [
-            {
-                "theorem": bound.theorem,
-                "risk_upper": bound.value,
-                "status": bound.status,
-                "empirical_risk": bound.terms.get("empirical_risk"),
-                "examples": bound.terms.get("examples"),
-            }
-            for bound in certificates
-        ],
-        "best": headline.theorem if headline else None,
-        "verdict": verdict({bound.theorem: bound.value for bound in certificates}),
-    }

@@ -5,26 +5,42 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dlgen_cli import bounds, ledger
-from dlgen_cli.audit import report_of
-from dlgen_cli.audit.certify import certificate_results, data_settings, holdout_evaluator
-from dlgen_cli.audit.coded_lines import coded_lines, coded_prior_lines, landmark_line
-from dlgen_cli.audit.gathering import gather
-from dlgen_cli.audit.gibbs import DrawProgress, monte_carlo_share, split_delta
-from dlgen_cli.audit.measuring import Progress
-from dlgen_cli.audit.options import AuditOptions, DataOptions
-from dlgen_cli.audit.plan import Inputs, best_of, equal_share
-from dlgen_cli.audit.samples import Samples, find_samples
+import torch
+from torch import Tensor, nn
+
+from dlgen_cli import bounds
+from dlgen_cli.audit.certificate_results import certificate_results, data_settings
+from dlgen_cli.audit.report import report_of
 from dlgen_cli.bounds.verdict import HOLDOUT
+from dlgen_cli.checkpoints.runs import run_directory
+from dlgen_cli.checkpoints.runs.run_directory import CODE_FILE, COORDINATES_FILE
 from dlgen_cli.errors import CheckpointError, UsageError
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from dlgen_cli.coded import Description
-    from dlgen_cli.records import Assumption, Bound, Report
+from dlgen_cli.evidence.compression_occam import union_nats
+from dlgen_cli.evidence.holdout import holdout_evaluator
+from dlgen_cli.evidence.inputs import gather
+from dlgen_cli.evidence.layers import Progress
+from dlgen_cli.evidence.ledger import shared as ledger
+from dlgen_cli.evidence.ledger.coded import coded_lines, coded_prior_lines, landmark_line
+from dlgen_cli.evidence.options import AuditOptions, DataOptions
+from dlgen_cli.evidence.pac_bayes_kl import DrawProgress, monte_carlo_share, split_delta
+from dlgen_cli.evidence.plan import Inputs, best_of, equal_share
+from dlgen_cli.evidence.samples import Samples, find_samples
+from dlgen_cli.predictors import coded_gibbs_errors, count_errors
+from dlgen_cli.predictors.coded import (
+    EXPONENTS,
+    KERNEL,
+    Description,
+    build_network,
+    code_facts,
+    describe_run,
+    family_choices,
+    header,
+    read_code,
+    read_gaussian,
+)
+from dlgen_cli.records import Assumption, Bound, Report
 
 _LEAST_DRAWS = 2000
 _EVALUATION_BATCH = 250
@@ -50,8 +66,6 @@ class _Certified:
 
 def find_coded(checkpoint: Path) -> Path | None:
     """The directory of a coded run; None where the checkpoint is anything else."""
-    from dlgen_cli.checkpoints import run_directory
-
     directory = checkpoint.resolve()
     if not directory.is_dir() or not run_directory.is_run_directory(directory):
         return None
@@ -133,8 +147,6 @@ def _read(directory: Path, name: str) -> bytes:
 
 
 def _prepare_code(directory: Path, samples: Samples) -> _Certified:
-    from dlgen_cli.checkpoints.run_directory import CODE_FILE
-    from dlgen_cli.coded import code_facts, read_code
 
     content = _read(directory, CODE_FILE)
     code = read_code(content, str(directory / CODE_FILE))
@@ -160,9 +172,6 @@ def _prepare_gaussian(
     data: DataOptions,
     drawn: DrawProgress | None,
 ) -> _Certified:
-    from dlgen_cli.checkpoints.run_directory import COORDINATES_FILE
-    from dlgen_cli.coded import build_network, read_gaussian
-    from dlgen_cli.risk import coded_gibbs_errors
 
     if data.draws < _LEAST_DRAWS:
         raise UsageError(
@@ -214,7 +223,6 @@ def _prepare_gaussian(
 
 
 def _description(config: Mapping[str, Any], directory: Path) -> Description:
-    from dlgen_cli.coded import describe_run
 
     try:
         return describe_run(config)
@@ -225,13 +233,11 @@ def _description(config: Mapping[str, Any], directory: Path) -> Description:
 
 
 def _header(about: Description) -> bytes:
-    from dlgen_cli.coded import header
 
     return header(about)
 
 
 def _gaussian_lines(about: Description, samples: Samples, draws: int) -> list[Assumption]:
-    from dlgen_cli.coded import KERNEL
 
     return [
         *samples.sample_lines,
@@ -242,22 +248,17 @@ def _gaussian_lines(about: Description, samples: Samples, draws: int) -> list[As
 
 
 def _family_choices(about: Description) -> int:
-    from dlgen_cli.coded import family_choices
 
     return family_choices(about.architecture)
 
 
 def _family_nats(about: Description) -> float:
-    from dlgen_cli.audit.occam import union_nats
 
     return union_nats(_family_choices(about))
 
 
 def _choice_nats(about: Description) -> float:
     """The description in bits, the prior's deviation, the constants of the architecture."""
-    from dlgen_cli.audit.occam import union_nats
-    from dlgen_cli.coded import EXPONENTS
-
     choices = len(EXPONENTS) * _family_choices(about) << 8 * len(_header(about))
     return union_nats(choices)
 
@@ -282,9 +283,6 @@ def _errors(network: nn.Module, samples: Samples) -> dict[str, int]:
 
 
 def _count(network: nn.Module, images: Tensor, labels: Tensor, samples: Samples) -> int:
-    import torch
-
-    from dlgen_cli.risk import count_errors
 
     return count_errors(
         network,

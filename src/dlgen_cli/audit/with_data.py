@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from dlgen_cli.audit import gibbs, occam
-from dlgen_cli.audit.options import DataOptions
-from dlgen_cli.audit.plan import Family, Inputs, Plan
-from dlgen_cli.audit.samples import find_samples
+from dlgen_cli.evidence import compression_occam as occam
+from dlgen_cli.evidence import pac_bayes_kl as gibbs
+from dlgen_cli.evidence.options import DataOptions
+from dlgen_cli.evidence.plan import Family, Inputs, Plan
+from dlgen_cli.evidence.samples import find_samples
 from dlgen_cli.records import Bound
 
 

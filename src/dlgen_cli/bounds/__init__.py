@@ -1,23 +1,16 @@
 """One theorem a file: numbers in, `Bound` out. No tensors, no files."""
 
-from dlgen_cli.bounds.compression import (
-    CompressionSetting,
-    LayeredNetwork,
-    LinearMap,
-    all_ranks,
-    fixed_rank,
-    margin_lipschitz,
-)
+from dlgen_cli.bounds.compression import all_ranks, fixed_rank, margin_lipschitz, withheld
+from dlgen_cli.bounds.compression_layer_ranks import layer_ranks
+from dlgen_cli.bounds.compression_occam import occam
+from dlgen_cli.bounds.compression_stored import stored
 from dlgen_cli.bounds.holdout import clopper_pearson
-from dlgen_cli.bounds.layer_ranks import layer_ranks
-from dlgen_cli.bounds.occam import occam
+from dlgen_cli.bounds.layered_network import CompressionSetting, LayeredNetwork, LinearMap
 from dlgen_cli.bounds.pac_bayes import Anchor, anchors_union, mixture, pinsker
 from dlgen_cli.bounds.pac_bayes_kl import GibbsSample, kl_risk
-from dlgen_cli.bounds.posterior import Posterior, posterior_risk
+from dlgen_cli.bounds.pac_bayes_posterior import Posterior, posterior_risk
 from dlgen_cli.bounds.propagation import LayerNorms
 from dlgen_cli.bounds.rademacher import Box, expected, markov, printed
-from dlgen_cli.bounds.stored import stored
-from dlgen_cli.bounds.withheld import withheld
 
 __all__ = [
     "Anchor",

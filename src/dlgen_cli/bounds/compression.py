@@ -16,7 +16,7 @@ propagated through the graph; on the source's chain without biases it is
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Any
@@ -32,16 +32,17 @@ from dlgen_cli.bounds.arithmetic import (
     with_logarithm,
 )
 from dlgen_cli.bounds.assumptions import conclude
-from dlgen_cli.bounds.propagation import LayerNorms, propagate
+from dlgen_cli.bounds.layered_network import (
+    CompressionSetting,
+    LayeredNetwork,
+    network_terms,
+    setting_terms,
+)
 from dlgen_cli.bounds.ranges import (
     require_count,
-    require_delta,
-    require_examples,
     require_positive,
 )
-from dlgen_cli.bounds.recorded import network_terms, setting_terms
-from dlgen_cli.errors import UsageError
-from dlgen_cli.records import Assumption, Bound, GraphNode
+from dlgen_cli.records import Assumption, Bound
 
 SOURCE = (
     "Compression by low-rank factors with b-bit parameters and a telescoping distance; "
@@ -49,126 +50,6 @@ SOURCE = (
     "'Stronger generalization bounds for deep nets via a compression approach', "
     "https://arxiv.org/abs/1802.05296"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinearMap:
-    """What the theorem needs to know of one map ``x -> W x + c``.
-
-    Attributes:
-        name: as the nodes of the network name it.
-        rows: of the matrix that is factored, at least 1: output features or channels.
-        columns: of that matrix, at least 1.
-        norm_upper: upper bound on the operator norm of W.
-        truncation_errors_upper: entry r bounds the operator norm of ``W - W_r`` from above; from
-            entry ``min(rows, columns)`` on it is 0.
-        truncated_norms_upper: entry r bounds the operator norm of ``W_r``; None where truncation
-            does not raise it, as for a matrix.
-        bias_norm_upper: upper bound on ``||c||_2`` over the whole output.
-        bias_parameters: entries of c.
-        is_diagonal: a diagonal map of ``rows`` entries, which is stored whole.
-    """
-
-    name: str
-    rows: int
-    columns: int
-    norm_upper: float
-    truncation_errors_upper: Sequence[float]
-    truncated_norms_upper: Sequence[float] | None = None
-    bias_norm_upper: float = 0.0
-    bias_parameters: int = 0
-    is_diagonal: bool = False
-
-    @property
-    def largest_rank(self) -> int:
-        """``min(rows, columns)``; 1 where there is nothing to choose."""
-        return 1 if self.is_diagonal else min(self.rows, self.columns)
-
-    @property
-    def whole_parameters(self) -> int:
-        """Entries of W."""
-        return self.rows if self.is_diagonal else self.rows * self.columns
-
-    def factor_parameters(self, rank: int) -> int:
-        """``r (o + i)``: the source's count, also where it exceeds ``o i``."""
-        return self.rows if self.is_diagonal else rank * (self.rows + self.columns)
-
-    def at_rank(self, rank: int | None) -> LayerNorms:
-        """Norms of W against its rank-r truncation; None keeps W whole."""
-        is_whole = rank is None or self.is_diagonal or rank >= self.largest_rank
-        moved = self.norm_upper
-        if not is_whole and self.truncated_norms_upper is not None:
-            moved = self.truncated_norms_upper[rank or 0]
-        return LayerNorms(
-            norm_upper=self.norm_upper,
-            moved_norm_upper=moved,
-            error_upper=0.0 if is_whole else self.truncation_errors_upper[rank or 0],
-            moved_bias_norm_upper=self.bias_norm_upper,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayeredNetwork:
-    """A network as the theorem sees it.
-
-    Attributes:
-        nodes: its graph, in the order of evaluation.
-        maps: the layers that the nodes name, in the order of first use.
-    """
-
-    nodes: Sequence[GraphNode]
-    maps: Sequence[LinearMap]
-
-    def __post_init__(self) -> None:
-        """Refuse an empty network.
-
-        Raises:
-            UsageError: there is no layer.
-        """
-        if not self.maps:
-            raise UsageError(
-                "The checkpoint holds no matrix; a compression bound needs at least one.",
-                remedy="Check --include and --exclude.",
-            )
-
-    def at_rank(self, rank: int) -> dict[str, LayerNorms]:
-        """The norms of every layer against its rank-r truncation, by name."""
-        return {map_.name: map_.at_rank(rank) for map_ in self.maps}
-
-    def distance(self, norms: Mapping[str, LayerNorms], radius: float) -> Decimal:
-        """Bound ``sup ||h(x) - h'(x)||`` over inputs of norm at most ``radius``."""
-        return propagate(self.nodes, norms, radius).deviation
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompressionSetting:
-    """The numbers that every compression bound shares.
-
-    Attributes:
-        bits_per_parameter: b, at least 1.
-        examples: m, at least 2.
-        delta: failure probability in (0, 1).
-        loss_lipschitz: beta > 0, for ``|l(y, p) - l(y, q)| <= beta ||p - q||_2``.
-        radius: R > 0, bounds the norm of the network's input.
-    """
-
-    bits_per_parameter: int
-    examples: int
-    delta: float
-    loss_lipschitz: float
-    radius: float
-
-    def __post_init__(self) -> None:
-        """Refuse numbers outside the theorem's ranges.
-
-        Raises:
-            UsageError: naming the number.
-        """
-        require_count("b", self.bits_per_parameter)
-        require_examples(self.examples)
-        require_delta(self.delta)
-        require_positive("beta", self.loss_lipschitz)
-        require_positive("radius", self.radius)
 
 
 def margin_lipschitz(margin: float) -> float:
@@ -367,6 +248,55 @@ def conclude_sweep(
                 for one, evaluation in enumerate(sweep, start=1)
             ],
         },
+        assumptions=assumptions,
+        source=SOURCE,
+    )
+
+
+_COMMON: dict[str, Any] = {
+    "bits": None,
+    "complexity": None,
+    "distance": None,
+    "log10_distance": None,
+    "approximation": None,
+    "log10_approximation": None,
+}
+_TERMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "compression.fixed_rank": ("Compression to one rank", {"rank": None}),
+    "compression.all_ranks": (
+        "Compression to the best rank, all ranks at once",
+        {"rank": None, "sweep": []},
+    ),
+    "compression.layer_ranks": (
+        "Compression with a rank for every layer, all rank vectors at once",
+        {"ranks": {}},
+    ),
+    "compression.stored": (
+        "Compression to the factors that are really stored, every bit counted",
+        {"ranks": {}, "layer_error_upper": {}},
+    ),
+    "compression.occam": (
+        "Risk of the compressed network, by its errors and its code length",
+        {"bounded": "risk", "errors": None, "examples": None, "empirical_risk": None},
+    ),
+}
+
+
+def withheld(theorem: str, assumptions: Sequence[Assumption]) -> Bound:
+    """A compression bound that does not apply: its terms are there and empty.
+
+    They would be those of a smaller network, so they are not evaluated.
+
+    Args:
+        theorem: one of the compression theorems.
+        assumptions: the ledger, with the line that is violated.
+    """
+    title, own = _TERMS[theorem]
+    return conclude(
+        theorem=theorem,
+        title=title,
+        value=None,
+        terms={**own, **_COMMON},
         assumptions=assumptions,
         source=SOURCE,
     )

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, TensorInfo, index_tensors
-from dlgen_cli.checkpoints.opening import open_checkpoint
-from dlgen_cli.checkpoints.sniffing import sniff
+from dlgen_cli.checkpoints.formats.signatures import sniff
+from dlgen_cli.checkpoints.formats.torch_file import load_tree
+from dlgen_cli.checkpoints.pickles.archive import guarded
+from dlgen_cli.checkpoints.pickles.torch_names import TensorView
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.checkpoints.state_dicts import (
     find_network,
     flatten,
@@ -18,11 +23,7 @@ from dlgen_cli.checkpoints.state_dicts import (
     is_tensor,
 )
 from dlgen_cli.checkpoints.stored import StoredTensor, why_unread
-from dlgen_cli.checkpoints.torch_pickle import TensorView
 from dlgen_cli.errors import AnchorError
-
-if TYPE_CHECKING:
-    import torch
 
 _MOST_LEVELS = 3  # lists of lists
 _MOST_ANCHORS = 10_000
@@ -76,8 +77,6 @@ def open_anchors(paths: Sequence[Path], checkpoint: Checkpoint) -> list[AnchorTe
 
 def _open(path: Path, checkpoint: Checkpoint) -> list[AnchorTensors]:
     if path.is_file() and sniff(path) == "torch":
-        from dlgen_cli.checkpoints.torch_file import guarded, load_tree
-
         tree = load_tree(path)
         return list(guarded(path, lambda: _from_tree(path.name, tree, path, checkpoint)))
     opened = open_checkpoint(path)

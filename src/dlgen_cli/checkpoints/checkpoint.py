@@ -5,19 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
+import torch
+
+from dlgen_cli.checkpoints.runs.anchor_record import AnchorRecord
+from dlgen_cli.checkpoints.runs.run_config import RunConfig
 from dlgen_cli.checkpoints.stored import MOST_TENSORS, OTHERS, StoredTensor, brief, is_text
 from dlgen_cli.errors import CheckpointError, TensorError
 from dlgen_cli.records import SkippedLayer
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import torch
-
-    from dlgen_cli.checkpoints.anchor_record import AnchorRecord
-    from dlgen_cli.checkpoints.run_config import RunConfig
 
 #: How the bytes of a checkpoint are laid out.
 Format = Literal["safetensors", "torch", "torchscript", "run", "sharded", "distributed", "gguf"]
@@ -206,8 +203,6 @@ def index_tensors(tensors: Mapping[str, StoredTensor], path: Path) -> dict[str, 
 
 def _not_finite(tensor: torch.Tensor) -> int:
     """How many entries are NaN or infinite; a part at a time, in little memory."""
-    import torch
-
     bad = 0
     for part in torch.split(tensor.reshape(-1), _PART):
         # float8 types lack these operations; float32 holds them exactly

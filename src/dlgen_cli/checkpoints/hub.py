@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dlgen_cli.checkpoints.sharded import inside, read_index
+from dlgen_cli.checkpoints.formats.sharded import inside, read_index
 from dlgen_cli.errors import CheckpointError, DependencyError
 
 _SCHEME = "hf:"

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
+from dlgen_cli.checkpoints.pickles.torch_names import TensorView
 from dlgen_cli.checkpoints.stored import MOST_TENSORS, StoredTensor, brief
-from dlgen_cli.checkpoints.torch_pickle import TensorView
 from dlgen_cli.records import SkippedLayer
 
 StateDict = dict[str, StoredTensor]

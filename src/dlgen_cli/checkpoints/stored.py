@@ -14,12 +14,10 @@ import stat
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
 
 from dlgen_cli.errors import CheckpointError
-
-if TYPE_CHECKING:
-    import torch
 
 #: Bytes of each real floating-point type that can be read, by torch's name.
 FLOATING = {
@@ -196,7 +194,6 @@ def dense(
         reason = f"a view of {count:,} entries on {extent:,} stored ones"
 
     def load() -> torch.Tensor:
-        import torch
 
         kind = getattr(torch, dtype)
         if not count:

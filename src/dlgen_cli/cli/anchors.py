@@ -83,7 +83,7 @@ class AnchorsCommand(ReportOptions):
 
 def anchors(options: AnchorsCommand) -> None:
     """Make an anchors file: a network with a head for your classes, and what trained it."""
-    from dlgen_cli.audit.anchor_files import AnchorOptions, make_anchor
+    from dlgen_cli.audit.make_anchor import AnchorOptions, make_anchor
 
     console.chosen_format(options)
     if options.out.resolve() in {options.source.resolve(), *_others(options)}:

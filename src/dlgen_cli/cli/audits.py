@@ -26,7 +26,8 @@ from dlgen_cli.errors import UsageError
 from dlgen_cli.processes import process_rank
 
 if TYPE_CHECKING:
-    from dlgen_cli.audit import AuditOptions, DataOptions, Family
+    from dlgen_cli.evidence.options import AuditOptions, DataOptions
+    from dlgen_cli.evidence.plan import Family
     from dlgen_cli.records import Report
 
 
@@ -75,7 +76,7 @@ def spectra(options: SpectraCommand) -> None:
     if options.against is None:
         _run(options, "spectra", ())
         return
-    from dlgen_cli.audit.comparing import compare
+    from dlgen_cli.audit.compare import compare
 
     console.check_outputs(options)
     if options.output is not None and options.output.resolve() == options.against.resolve():
@@ -115,12 +116,12 @@ def _run(
     *,
     with_layers: bool = True,
 ) -> None:
-    from dlgen_cli import audit as assembly
+    from dlgen_cli.audit.audit import audit
 
     console.check_outputs(options, getattr(options, "plot", None))  # refuse before any work
     console.check_gate(getattr(options, "fail_above", None))
     with console.layer_progress(options) as progress:
-        report = assembly.audit(
+        report = audit(
             audit_options(options),
             command=command,
             families=families,
@@ -142,7 +143,7 @@ def audit_options(options: CheckpointOptions) -> AuditOptions:
     Raises:
         UsageError: ``--b`` or ``--input-shape`` cannot be read.
     """
-    from dlgen_cli.audit import AuditOptions
+    from dlgen_cli.evidence.options import AuditOptions
 
     known = {one.name for one in fields(AuditOptions)}
     chosen = {one.name: getattr(options, one.name) for one in fields(options) if one.name in known}
@@ -154,7 +155,7 @@ def audit_options(options: CheckpointOptions) -> AuditOptions:
 
 def data_options(options: CheckpointOptions) -> DataOptions | None:
     """What a certificate takes of the options of a command; None without ``--data``."""
-    from dlgen_cli.audit import DataOptions
+    from dlgen_cli.evidence.options import DataOptions
 
     data = getattr(options, "data", None)
     if data is None:
@@ -204,7 +205,7 @@ def parse_shape(text: str | None) -> tuple[int, ...] | None:
 
 
 def _draw_sweep(report: Report, path: Path) -> None:
-    from dlgen_cli.render.plots import plot_rank_sweep
+    from dlgen_cli.render.plots.rank_sweep import plot_rank_sweep
 
     bound = next(one for one in report.bounds if one.theorem == "compression.all_ranks")
     if bound.status == "not_applicable":

@@ -33,7 +33,7 @@ class CompressCommand(CheckpointOptions, CompressionOptions):
 
 def compress(options: CompressCommand) -> None:
     """Write the compressed network: same architecture, low-rank factors in b bits."""
-    from dlgen_cli.audit.compressing import compress as compress_network
+    from dlgen_cli.audit.compress import compress as compress_network
 
     console.check_outputs(options, options.out)
     ranks = _parse_ranks(options.ranks)

@@ -20,7 +20,7 @@ from dlgen_cli.records import Headline, Report, ReportError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dlgen_cli.audit import Progress
+    from dlgen_cli.evidence.layers import Progress
 
 _SUFFIXES = {
     ".json": Format.JSON,

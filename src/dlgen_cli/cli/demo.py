@@ -43,8 +43,8 @@ def demo(options: DemoCommand) -> None:
     bound. Its own initialization is the anchor; 142 examples are held out.
     """
     from dlgen_cli import training
-    from dlgen_cli.audit import AuditOptions, DataOptions
     from dlgen_cli.audit.certify import certify
+    from dlgen_cli.evidence.options import AuditOptions, DataOptions
 
     console.chosen_format(options)
     recipe = training.make_recipe(

@@ -148,7 +148,7 @@ def linear(options: LinearCommand) -> None:
     from dlgen_cli.implicit import problems, results
 
     if options.plot is not None:
-        from dlgen_cli.render import implicit_plots
+        from dlgen_cli.render.plots import implicit as implicit_plots
 
         implicit_plots.check_plot(options.plot)
     if options.data is not None:
@@ -200,7 +200,7 @@ def matrix(options: MatrixCommand) -> None:
     from dlgen_cli.implicit import factorization, plan, results
 
     if options.plot is not None or options.animate is not None:
-        from dlgen_cli.render import implicit_plots
+        from dlgen_cli.render.plots import implicit as implicit_plots
 
         implicit_plots.check_plot(options.plot)
         implicit_plots.check_animation(options.animate)

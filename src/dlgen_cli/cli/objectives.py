@@ -129,8 +129,9 @@ def train_posterior(
     data_dir: Path | None,
 ) -> Report:
     """Train a posterior and tell what came out."""
-    from dlgen_cli import __version__, posteriors
-    from dlgen_cli.posteriors.recipe import posterior_settings
+    from dlgen_cli import __version__
+    from dlgen_cli.training import posterior as posteriors
+    from dlgen_cli.training.posterior.settings import posterior_settings
 
     assert options.anchors is not None  # noqa: S101  `require_objective` has looked
     own = {

@@ -117,7 +117,7 @@ def _row(run: FinishedRun) -> dict[str, Any]:
 def _write_pages(directory: Path, report: Report) -> None:
     from dlgen_cli.errors import DependencyError
     from dlgen_cli.render import render_text
-    from dlgen_cli.render.learning_curves import plot_learning_curves
+    from dlgen_cli.render.plots.learning_curves import plot_learning_curves
 
     curves = (report.results or {})["curves"]
     try:

@@ -104,7 +104,7 @@ def train(options: TrainCommand) -> None:
 
 
 def _interruption(directory: Path, options: TrainCommand) -> str:
-    from dlgen_cli.checkpoints.run_directory import partial_directory
+    from dlgen_cli.checkpoints.runs.run_directory import partial_directory
 
     if not partial_directory(directory).exists():
         return "Interrupted before the first epoch: nothing was kept."

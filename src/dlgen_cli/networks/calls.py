@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
 
 from dlgen_cli.records import GraphNode, NodeKind
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 class NoRuleError(Exception):
@@ -230,8 +231,5 @@ def _home(target: Callable[..., Any]) -> str:
 @cache
 def _torch_functions() -> frozenset[int]:
     """The identities of torch's own functions and of the operators, which live for ever."""
-    import torch
-    from torch.nn import functional
-
     rooms = (functional, torch, operator)
     return frozenset(id(one) for room in rooms for one in vars(room).values()) | {id(getattr)}

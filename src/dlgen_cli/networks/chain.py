@@ -14,7 +14,7 @@ from dlgen_cli.networks.layouts.leftovers import is_weight_shaped, reason_left_o
 from dlgen_cli.networks.layouts.ties import find_ties
 from dlgen_cli.networks.layouts.weight import Weight
 from dlgen_cli.networks.layouts.weights import find_weights
-from dlgen_cli.networks.reading import ReadNetwork
+from dlgen_cli.networks.read_network import ReadNetwork
 from dlgen_cli.networks.tensors import CheckpointTensors
 from dlgen_cli.records import GraphNode, SkippedLayer
 

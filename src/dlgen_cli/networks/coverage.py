@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dlgen_cli.checkpoints import Checkpoint
 from dlgen_cli.networks.folding import tensor_names
 from dlgen_cli.networks.layouts.leftovers import is_positions
-from dlgen_cli.networks.reading import ReadNetwork
+from dlgen_cli.networks.read_network import ReadNetwork
 from dlgen_cli.records import Coverage
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from dlgen_cli.errors import TensorError
 from dlgen_cli.networks.graph import BatchNorm, GraphLayer, Network
@@ -22,9 +24,6 @@ from dlgen_cli.networks.reparametrization import (
 )
 from dlgen_cli.networks.tensors import read_tensor
 from dlgen_cli.records import GraphNode
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,7 +62,6 @@ def effective_layer(layer: GraphLayer, tensors: Mapping[str, Tensor]) -> Effecti
     """
     if layer.recipe is not None:
         return _made_layer(layer, layer.recipe, tensors)
-    import torch
 
     norm = layer.batch_norm
     if norm is not None and layer.kind == "diagonal":
@@ -118,8 +116,6 @@ def effective_tensors(network: Network, tensors: Mapping[str, Tensor]) -> dict[s
     Raises:
         TensorError: see `effective_layer`.
     """
-    import torch
-
     found: dict[str, Tensor] = {}
     for layer in network.layers.values():
         if layer.weight_name in found:
@@ -186,7 +182,6 @@ _V_NAMES = ("weight_v", "parametrizations.weight.original1")
 
 
 def _read(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
-    import torch
 
     return read_tensor(name, tensors).to(torch.float64)
 
@@ -211,8 +206,6 @@ def _own_weight(layer: GraphLayer, tensors: Mapping[str, Tensor]) -> tuple[Tenso
 
 def _normalization(norm: BatchNorm, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """``g / sqrt(var + epsilon)``, ``mean`` and ``b``."""
-    import torch
-
     parts = [_read(name, tensors) for name in norm.tensor_names]
     for name, part in zip(norm.tensor_names, parts, strict=True):
         _require_shape(name, part, (norm.features,))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from torch import nn
+from torch.nn.utils import parametrize
 
 from dlgen_cli.networks.calls import Call, NoRuleError
 from dlgen_cli.networks.graph import BatchNorm, GraphLayer
-
-if TYPE_CHECKING:
-    from torch import nn
 
 _CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d")
 _TRANSPOSED = ("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")
@@ -38,7 +36,6 @@ def read_layer(call: Call) -> GraphLayer | None:
 
 
 def _class_name(module: nn.Module) -> str:
-    from torch.nn.utils import parametrize
 
     kind = type(module)
     if parametrize.is_parametrized(module):
@@ -132,8 +129,6 @@ def _padding(
 
 def _require_known_weight(module: nn.Module) -> None:
     """Accept a plain weight and both forms of weight normalization; refuse anything else."""
-    from torch.nn.utils import parametrize
-
     own = dict(module.named_parameters(recurse=False))
     if parametrize.is_parametrized(module):
         table = getattr(module, "parametrizations", {})

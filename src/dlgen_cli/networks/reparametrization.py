@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch
+from torch import Tensor
 
 from dlgen_cli.errors import TensorError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 UNIT_ROUNDOFF = 2.0**-53
 
@@ -22,8 +20,6 @@ def resolve_weight_norm(g: Tensor, v: Tensor) -> Tensor:
     Raises:
         TensorError: ``g`` does not fit, or a direction is zero.
     """
-    import torch
-
     over = [axis for axis in range(v.ndim) if g.ndim == 0 or g.shape[axis] == 1]
     fits = g.ndim in {0, v.ndim}
     fits = fits and all(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dlgen_cli.errors import OutputError
 from dlgen_cli.records import Report
-from dlgen_cli.render.csv_text import csv_text
 from dlgen_cli.render.document import build_document
-from dlgen_cli.render.html import html_text
-from dlgen_cli.render.json_text import json_text
-from dlgen_cli.render.markdown import markdown_text
-from dlgen_cli.render.table import print_table, table_text
+from dlgen_cli.render.formats.csv_text import csv_text
+from dlgen_cli.render.formats.html import html_text
+from dlgen_cli.render.formats.json_text import json_text
+from dlgen_cli.render.formats.markdown import markdown_text
+from dlgen_cli.render.formats.table import print_table, table_text
 
 __all__ = ["FORMATS", "print_table", "render_text"]
 

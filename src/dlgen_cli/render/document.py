@@ -7,18 +7,18 @@ from typing import Any
 
 from dlgen_cli.records import Coverage, Provenance, Report, ReportError
 from dlgen_cli.render import numbers
-from dlgen_cli.render.bounds_section import bounds_section, headline_section
-from dlgen_cli.render.comparison_section import comparison_section
-from dlgen_cli.render.compression_sections import compression_sections
-from dlgen_cli.render.layers_section import layers_section, skipped_section
-from dlgen_cli.render.ledger_section import ledger_section
 from dlgen_cli.render.model import Block, Document, Fact, Paragraph, Section
-from dlgen_cli.render.pac_bayes_sections import pac_bayes_sections
-from dlgen_cli.render.pictures import pictures_section
-from dlgen_cli.render.posterior_sections import posterior_sections
-from dlgen_cli.render.postulates_section import postulates_sections
-from dlgen_cli.render.rademacher_section import rademacher_section
-from dlgen_cli.render.results_section import results_section
+from dlgen_cli.render.sections.bounds import bounds_section, headline_section
+from dlgen_cli.render.sections.comparison import comparison_section
+from dlgen_cli.render.sections.compression import compression_sections
+from dlgen_cli.render.sections.layers import layers_section, skipped_section
+from dlgen_cli.render.sections.ledger import ledger_section
+from dlgen_cli.render.sections.pac_bayes import pac_bayes_sections
+from dlgen_cli.render.sections.pac_bayes_posterior import posterior_sections
+from dlgen_cli.render.sections.pictures import pictures_section
+from dlgen_cli.render.sections.postulates import postulates_sections
+from dlgen_cli.render.sections.rademacher import rademacher_section
+from dlgen_cli.render.sections.results import results_section
 from dlgen_cli.render.text import unbroken
 from dlgen_cli.render.values import line
 

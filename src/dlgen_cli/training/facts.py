@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING
 import torch
 
 import dlgen_cli
-from dlgen_cli.checkpoints.run_config import CONFIG_SCHEMA, DataFacts, OptimizerFacts, RunConfig
-from dlgen_cli.checkpoints.run_directory import RunContents
+from dlgen_cli.checkpoints.runs.run_config import (
+    CONFIG_SCHEMA,
+    DataFacts,
+    OptimizerFacts,
+    RunConfig,
+)
+from dlgen_cli.checkpoints.runs.run_directory import RunContents
 from dlgen_cli.datasets import digest_examples, hash_images, norm_bound
 from dlgen_cli.training.loop import OPTIMIZER_ARGUMENTS, linf_norm
 from dlgen_cli.training.model_card import model_card

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dlgen_cli.checkpoints.run_config import OptimizerFacts, RunConfig
+    from dlgen_cli.checkpoints.runs.run_config import OptimizerFacts, RunConfig
 
 _REGIMES = {
     "standard": "the real images with their real labels",

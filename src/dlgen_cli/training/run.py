@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlgen_cli.checkpoints import run_directory
+from dlgen_cli.checkpoints.runs import run_directory
 from dlgen_cli.errors import TrainingError, UsageError
 from dlgen_cli.training.computation import computing
 from dlgen_cli.training.facts import collect_contents
@@ -26,7 +26,7 @@ from dlgen_cli.training.trial import (
 )
 
 if TYPE_CHECKING:
-    from dlgen_cli.checkpoints.run_directory import RunConfig
+    from dlgen_cli.checkpoints.runs.run_directory import RunConfig
 
 SAVE_SECONDS = 2.0
 

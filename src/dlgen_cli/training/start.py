@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlgen_cli.checkpoints import open_checkpoint
-from dlgen_cli.checkpoints.trained_on import trained_on
+from dlgen_cli.checkpoints.runs.trained_on import trained_on
 from dlgen_cli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from dlgen_cli.checkpoints import Checkpoint
-    from dlgen_cli.checkpoints.run_config import AnchorFacts
+    from dlgen_cli.checkpoints.runs.run_config import AnchorFacts
 
 #: Fields of a recipe that the weights fix.
 FIXED = ("architecture", "width", "depth", "stem", "image_size")

@@ -6,7 +6,7 @@ those of its layers), the file sizes of `dlgen compress`, and of a layer the low
 float of a bound can show, as in a cap that does not bind, is no mismatch either.
 """
 
-from dlgen_cli.verification.reading import read_report
+from dlgen_cli.bounds.recorded_fields import read_report
 from dlgen_cli.verification.verify import Verification, verify
 
 __all__ = ["Verification", "read_report", "verify"]

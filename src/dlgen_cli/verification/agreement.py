@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from dlgen_cli.bounds import margin_lipschitz
+from dlgen_cli.bounds.recorded_fields import Fields
 from dlgen_cli.bounds.verdict import verdict
-from dlgen_cli.verification.comparing import Mismatch
-from dlgen_cli.verification.reading import Fields
+from dlgen_cli.verification.comparison import Mismatch
 
 #: Shares of delta are rounded to floats.
 _ROUNDING = 1e-12

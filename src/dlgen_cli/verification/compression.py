@@ -20,9 +20,9 @@ from dlgen_cli.bounds import (
 )
 from dlgen_cli.bounds.arithmetic import UPWARD
 from dlgen_cli.bounds.compression import conclude_sweep, evaluate
-from dlgen_cli.bounds.layer_ranks import conclude_ranks
+from dlgen_cli.bounds.compression_layer_ranks import conclude_ranks
+from dlgen_cli.bounds.recorded_fields import Fields, UnusableField
 from dlgen_cli.records import Assumption, Bound, GraphNode, NodeKind
-from dlgen_cli.verification.reading import Fields, UnusableField
 
 _Lines = Sequence[Assumption]
 _NUMBERS = {"factor_upper", "offset_upper", "cap_upper", "spread_upper"}

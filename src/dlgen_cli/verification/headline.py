@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
+from dlgen_cli.bounds.recorded_fields import Fields, read_assumptions
 from dlgen_cli.records import Bound
-from dlgen_cli.verification.comparing import Mismatch
-from dlgen_cli.verification.reading import Fields, read_assumptions
+from dlgen_cli.verification.comparison import Mismatch
 from dlgen_cli.verification.theorems import THEOREMS
 
 _ROUNDING = 1e-12

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from dlgen_cli.verification.comparing import Mismatch
-from dlgen_cli.verification.reading import Fields
+from dlgen_cli.bounds.recorded_fields import Fields
+from dlgen_cli.verification.comparison import Mismatch
 
 _THEOREM = "pac_bayes.posterior"
 #: Sums are rounded upward.

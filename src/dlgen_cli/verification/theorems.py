@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from dlgen_cli import bounds
+from dlgen_cli.bounds.recorded_fields import Fields
 from dlgen_cli.records import Assumption, Bound
 from dlgen_cli.verification.compression import (
     again_all_ranks,
@@ -13,7 +14,6 @@ from dlgen_cli.verification.compression import (
     again_occam,
     again_stored,
 )
-from dlgen_cli.verification.reading import Fields
 
 _Lines = Sequence[Assumption]
 #: From the terms, a failure probability and the ledger to the bound.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from functools import partial
 
+from dlgen_cli.bounds.recorded_fields import Fields, UnusableField, read_assumptions
 from dlgen_cli.errors import DlgenError
 from dlgen_cli.records import Bound
 from dlgen_cli.verification.agreement import (
@@ -19,10 +20,9 @@ from dlgen_cli.verification.agreement import (
     check_settings,
     check_theorems,
 )
-from dlgen_cli.verification.comparing import Comparison, Mismatch
+from dlgen_cli.verification.comparison import Comparison, Mismatch
 from dlgen_cli.verification.headline import SHARING, check_headline
 from dlgen_cli.verification.posterior import check_posterior
-from dlgen_cli.verification.reading import Fields, UnusableField, read_assumptions
 from dlgen_cli.verification.theorems import THEOREMS
 
 #: What a field may raise that holds a number no theorem accepts: out of its range, or of a size

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from dlgen_cli.errors import TensorError
 from dlgen_cli.networks.layouts.recipe import Recipe
@@ -15,9 +17,6 @@ from dlgen_cli.networks.reparametrization import (
     weight_norm_roundings,
 )
 from dlgen_cli.networks.tensors import read_tensor
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 #: Side of the square blocks that share one entry of a ``weight_scale_inv``.
 BLOCK = 128
@@ -51,8 +50,6 @@ def evaluate(recipe: Recipe, tensors: Mapping[str, Tensor]) -> Evaluated:
     Raises:
         TensorError: a tensor is missing, or the recipe divides by zero.
     """
-    import torch
-
     bias = None if recipe.bias is None else read_tensor(recipe.bias, tensors)
     if bias is not None:
         bias = _taken(bias, recipe.bias_rows, axis=0).double()

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dlgen_cli.coded.code_file import STEPS_PER_OCTAVE, step_of
-from dlgen_cli.coded.gaussian import EXPONENTS, GaussianCoordinates
-from dlgen_cli.coded.network import CodedNetwork
+from dlgen_cli.predictors.coded.code_file import STEPS_PER_OCTAVE, step_of
+from dlgen_cli.predictors.coded.gaussian import EXPONENTS, GaussianCoordinates
+from dlgen_cli.predictors.coded.network import CodedNetwork
 from dlgen_cli.training.coded.settings import CodedSettings
 from dlgen_cli.training.coded.surrogates import (
     bounded_cross_entropy,

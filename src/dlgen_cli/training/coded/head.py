@@ -16,8 +16,8 @@ import math
 import torch
 from torch import Tensor
 
-from dlgen_cli.coded.gaussian import GaussianCoordinates
 from dlgen_cli.errors import UsageError
+from dlgen_cli.predictors.coded.gaussian import GaussianCoordinates
 from dlgen_cli.training.coded.general import Task
 from dlgen_cli.training.coded.surrogates import VotingError, kl_bound
 from dlgen_cli.training.seeds import generator

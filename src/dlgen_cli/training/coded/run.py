@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dlgen_cli.checkpoints import run_directory
-from dlgen_cli.checkpoints.run_config import CodedFacts, RunConfig
-from dlgen_cli.coded.code_file import Code, write_code
-from dlgen_cli.coded.gaussian import gaussian_tensors
-from dlgen_cli.coded.network import KERNEL, Description, build_network, parameters_of
+from dlgen_cli.checkpoints.runs import run_directory
+from dlgen_cli.checkpoints.runs.run_config import CodedFacts, RunConfig
 from dlgen_cli.datasets import digest_examples
 from dlgen_cli.errors import TrainingError, UsageError
+from dlgen_cli.predictors.coded.code_file import Code, write_code
+from dlgen_cli.predictors.coded.gaussian import gaussian_tensors
+from dlgen_cli.predictors.coded.network import KERNEL, Description, build_network, parameters_of
 from dlgen_cli.training.coded.general import Task, train_gaussian, train_levels
 from dlgen_cli.training.coded.head import train_head
 from dlgen_cli.training.coded.settings import DEFAULT_LANDMARKS, CodedSettings, require_codable

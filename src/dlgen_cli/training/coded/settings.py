@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from dlgen_cli.coded.network import ARCHITECTURES, KERNEL
 from dlgen_cli.errors import UsageError
+from dlgen_cli.predictors.coded.network import ARCHITECTURES, KERNEL
 from dlgen_cli.training.recipe import Recipe
 
 #: Of a filter_kernel, where --dim does not say.

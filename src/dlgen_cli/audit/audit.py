@@ -1,0 +1,98 @@
+"""The one assembly line: checkpoint, network, spectra, bounds, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dlgen_cli.audit.report import report_of
+from dlgen_cli.audit.with_data import with_data
+from dlgen_cli.evidence.compression import plan_compression
+from dlgen_cli.evidence.inputs import gather
+from dlgen_cli.evidence.layers import Progress
+from dlgen_cli.evidence.options import AuditOptions, DataOptions
+from dlgen_cli.evidence.pac_bayes import plan_pac_bayes
+from dlgen_cli.evidence.plan import Family, Inputs, Plan, best_of, equal_share
+from dlgen_cli.evidence.rademacher import plan_rademacher
+from dlgen_cli.records import Headline, Report
+
+if TYPE_CHECKING:
+    pass
+
+#: What evaluates the bounds of a family.
+PLANNERS: Mapping[Family, Callable[[Inputs], Plan]] = {
+    "compression": plan_compression,
+    "pac_bayes": plan_pac_bayes,
+    "rademacher": plan_rademacher,
+}
+
+
+def _quiet(_what: str, _done: int, _total: int) -> None:
+    """Report nothing."""
+
+
+def audit(
+    options: AuditOptions,
+    *,
+    command: str,
+    families: Sequence[Family] = (),
+    with_layers: bool = True,
+    data: DataOptions | None = None,
+    progress: Progress = _quiet,
+) -> Report:
+    """Audit a checkpoint.
+
+    Args:
+        options: what the user asked for.
+        command: name in the report.
+        families: which theorems to evaluate.
+        with_layers: measure the layers (compression needs them in any case).
+        data: labelled examples; they add the certificate of each family, which then stands for it.
+        progress: called before each layer.
+
+    Returns:
+        The report, with a headline where a bound applies.
+
+    Raises:
+        DlgenError: bad input; one subclass for each kind.
+    """
+    for_bounds = "compression" in families
+    inputs = gather(
+        options, with_layers=with_layers or for_bounds, for_bounds=for_bounds, progress=progress
+    )
+    settings: dict[str, Any] = {"m": inputs.m, "delta": options.delta}
+    if inputs.layers:
+        settings["r"] = options.r
+    plans = {family: PLANNERS[family](inputs) for family in families}
+    if data is not None:
+        plans = with_data(plans, inputs, data)
+    for plan in plans.values():
+        settings |= plan.settings
+    bounds = [bound for plan in plans.values() for bound in plan.evaluate(options.delta)]
+    return report_of(
+        inputs,
+        command=command,
+        settings=settings,
+        bounds=bounds,
+        headline=_headline(plans, options.delta),
+    )
+
+
+def _headline(plans: Mapping[Family, Plan], delta: float) -> Headline | None:
+    """The smallest of the families' preferred bounds, each evaluated at its share of delta.
+
+    The Rademacher shells rest on an assumption that nothing can check and that is doubtful for
+    thin shells: they stand for a report only where it holds nothing else.
+    """
+    if len(plans) > 1:
+        plans = {family: plan for family, plan in plans.items() if family != "rademacher"}
+    if not plans:
+        return None
+    share = equal_share(delta, len(plans))
+    found = [
+        bound
+        for plan in plans.values()
+        for bound in plan.evaluate(share)
+        if bound.theorem == plan.preferred
+    ]
+    return best_of(found, share, [plan.preferred for plan in plans.values()])

@@ -1,0 +1,178 @@
+"""The network that a compression bound speaks of, written as a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dlgen_cli.audit.report import report_of
+from dlgen_cli.bounds import LayeredNetwork
+from dlgen_cli.checkpoints.runs.factored import encode
+from dlgen_cli.checkpoints.runs.quantizer import require_bits
+from dlgen_cli.checkpoints.runs.run_config import header_metadata
+from dlgen_cli.checkpoints.runs.run_directory import serialize_safetensors
+from dlgen_cli.errors import UsageError
+from dlgen_cli.evidence.compression import (
+    CompressionAudit,
+    StoredAt,
+    layered_network,
+    prepare_compression,
+)
+from dlgen_cli.evidence.compression_stored import state_dict_of
+from dlgen_cli.evidence.inputs import gather
+from dlgen_cli.evidence.layers import Progress
+from dlgen_cli.evidence.options import AuditOptions
+from dlgen_cli.evidence.plan import Inputs
+from dlgen_cli.records import Bound, Headline, Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compressed:
+    """A compressed network, ready to be written.
+
+    Attributes:
+        content: the bytes of a safetensors file.
+        report: the bound on what was stored, with ``results``.
+    """
+
+    content: bytes
+    report: Report
+
+
+def compress(
+    options: AuditOptions,
+    *,
+    ranks: Mapping[str, int | None] | None,
+    file: str,
+    progress: Progress,
+) -> Compressed:
+    """Compress a network to low-rank factors in b bits, and bound the gap by it.
+
+    Args:
+        options: checkpoint, b and the numbers of the bound; ``r`` is one rank for all layers.
+        ranks: rank of some layers by name, None to store one whole; the others take ``r``, or
+            what `compression.layer_ranks` chooses.
+        file: where it will be written, for the report.
+        progress: called before each layer.
+
+    Returns:
+        The same architecture with factored weights: it reads back like any checkpoint.
+
+    Raises:
+        UsageError: the network cannot be compressed as a whole, a layer is unknown, a rank or b
+            is out of its range.
+    """
+    if options.b is not None:
+        require_bits(options.b)
+    inputs = gather(options, with_layers=True, for_bounds=True, progress=progress)
+    prepared = prepare_compression(inputs)
+    if not prepared.applies:
+        reason = inputs.read.obstacle or f"{inputs.read.skipped[0].name} was skipped"
+        raise UsageError(
+            f"{options.checkpoint} cannot be compressed as a whole: {reason.rstrip('.')}.",
+            remedy="Give --arch, or see dlgen spectra for what was skipped.",
+        )
+    network = layered_network(inputs, prepared.gamma.value)
+    _require_usual_weights(options, inputs)
+    stored, bound = _best(prepared, network, ranks or {})
+    packed, fixed = state_dict_of(inputs.read, stored.layers)
+    tensors, metadata = encode(packed)
+    content = serialize_safetensors({**fixed, **tensors}, {**metadata, **_origin(prepared)})
+    before = sum(inputs.checkpoint.read(name).nbytes for name in inputs.checkpoint.tensors)
+    report = report_of(
+        inputs,
+        command="compress",
+        settings={"m": inputs.m, "delta": options.delta, "b": stored.bits, "r": options.r},
+        bounds=[bound],
+        headline=_headline(bound, options.delta),
+        results={
+            "file": file,
+            "bytes_before": before,
+            "bytes_after": len(content),
+            "ranks": dict(stored.ranks),
+            "bits": bound.terms["bits"],
+        },
+    )
+    return Compressed(content=content, report=report)
+
+
+def _require_usual_weights(options: AuditOptions, inputs: Inputs) -> None:
+    """A weight that is made of other tensors, or stored transposed, cannot be written in place."""
+    for layer in inputs.read.network.layers.values():
+        if layer.recipe is not None:
+            sources = ", ".join(layer.recipe.sources)
+            raise UsageError(
+                f"{options.checkpoint} cannot be compressed: {layer.name} is made of {sources}.",
+                remedy="Give --arch, or save a state dict of plain weights.",
+            )
+
+
+def _best(
+    prepared: CompressionAudit, network: LayeredNetwork, ranks: Mapping[str, int | None]
+) -> tuple[StoredAt, Bound]:
+    delta = prepared.inputs.options.delta
+    candidates = []
+    for bits in prepared.widths:
+        chosen = _chosen_ranks(prepared, network, ranks, bits)
+        stored = prepared.store(network, bits, chosen)
+        candidates.append((stored, prepared.bound_stored(network, stored, delta)))
+    return min(candidates, key=lambda one: one[1].log10_value or 0.0)
+
+
+def _chosen_ranks(
+    prepared: CompressionAudit,
+    network: LayeredNetwork,
+    given: Mapping[str, int | None],
+    bits: int,
+) -> dict[str, int | None]:
+    names = {map_.name: map_ for map_ in network.maps}
+    for name, rank in given.items():
+        if name not in names:
+            raise UsageError(
+                f"There is no layer {name} to give a rank.",
+                remedy="Name layers as dlgen spectra lists them.",
+            )
+        if rank is not None and not 1 <= rank <= names[name].largest_rank:
+            raise UsageError(
+                f"The rank of {name} is {rank}; 1 to {names[name].largest_rank} was expected."
+            )
+    rank = prepared.inputs.options.r
+    chosen = (
+        prepared.best_ranks(network, bits)
+        if rank is None
+        else {
+            name: None if map_.is_diagonal else min(rank, map_.largest_rank)
+            for name, map_ in names.items()
+        }
+    )
+    chosen |= given
+    # factors that are no smaller than the weight are not a choice of their own: it stays whole
+    return {
+        name: None
+        if one is None or names[name].factor_parameters(one) >= names[name].whole_parameters
+        else one
+        for name, one in chosen.items()
+    }
+
+
+def _origin(prepared: CompressionAudit) -> dict[str, str]:
+    """What the file tells of the network it was made from."""
+    checkpoint, read = prepared.inputs.checkpoint, prepared.inputs.read
+    facts = {"compressed_from": checkpoint.sha256}
+    if checkpoint.config is not None:
+        return facts | header_metadata(checkpoint.config, tensors="compressed")
+    if read.structure == "graph" and read.architecture is not None:
+        facts["architecture"] = read.architecture
+    if checkpoint.examples is not None:
+        facts["examples"] = str(checkpoint.examples)
+    return facts
+
+
+def _headline(bound: Bound, delta: float) -> Headline:
+    return Headline(
+        theorem=bound.theorem,
+        value=bound.value,
+        log10_value=bound.log10_value,
+        delta=delta,
+        candidates=(bound.theorem,),
+    )

@@ -1,0 +1,75 @@
+"""The compression bound of the network that is really stored: factors rounded to b bits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from dlgen_cli.bounds.arithmetic import to_float
+from dlgen_cli.bounds.assumptions import conclude
+from dlgen_cli.bounds.compression import SOURCE, budget_terms, evaluate
+from dlgen_cli.bounds.layered_network import (
+    CompressionSetting,
+    LayeredNetwork,
+    network_terms,
+    setting_terms,
+)
+from dlgen_cli.bounds.propagation import LayerNorms
+from dlgen_cli.records import Assumption, Bound
+
+
+def stored(
+    network: LayeredNetwork,
+    setting: CompressionSetting,
+    norms: Mapping[str, LayerNorms],
+    *,
+    ranks: Mapping[str, int],
+    stored_whole: Sequence[str] = (),
+    stored_bits: int,
+    choices: int,
+    assumptions: Sequence[Assumption] = (),
+) -> Bound:
+    """Bound the generalization gap by the distance to the network that is really stored.
+
+    ``sqrt( ((bits + 1) ln 2 + ln(choices/delta)) / (2m) ) + 2 beta dist`` with the code length of
+    everything that is stored and the distance of the measured errors ``||W - W'||``: nothing is
+    idealized. Holds with probability 1 - delta over all choices of ranks and bits at once.
+
+    Source: `dlgen_cli.bounds.compression.SOURCE`.
+
+    Assumes: the setting of `dlgen_cli.bounds.compression`.
+
+    Args:
+        network: graph and layers.
+        setting: the shared numbers; its bits for each parameter are not read.
+        norms: of every layer against what is stored, measured upward.
+        ranks: by layer, for the report.
+        stored_whole: the layers that are not factored.
+        stored_bits: factors, biases and scales.
+        choices: how many rank vectors there were to choose from, times the widths b.
+        assumptions: the caller's ledger.
+
+    Returns:
+        An upper bound, not clipped at 1.
+    """
+    distance = network.distance(norms, setting.radius)
+    evaluation = evaluate(setting, stored_bits, distance, choices)
+    return conclude(
+        theorem="compression.stored",
+        title="Compression to the factors that are really stored, every bit counted",
+        value=evaluation.value,
+        terms={
+            "ranks": dict(ranks),
+            "stored_whole": list(stored_whole),
+            **evaluation.terms(),
+            "layer_error_upper": {name: float(one.error_upper) for name, one in norms.items()},
+            "union_nats": to_float(Decimal(choices).ln()),
+            **budget_terms(network, setting, choices),
+            "widths": choices // math.prod(map_.largest_rank for map_ in network.maps),
+            **setting_terms(setting),
+            **network_terms(network, norms, setting.radius),
+        },
+        assumptions=assumptions,
+        source=SOURCE,
+    )

@@ -1,0 +1,197 @@
+"""A network as the compression theorems see it: maps, graph, setting, and how they are recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from typing import Any
+
+from dlgen_cli.bounds.arithmetic import with_logarithm
+from dlgen_cli.bounds.propagation import LayerNorms, propagate
+from dlgen_cli.bounds.ranges import require_count, require_delta, require_examples, require_positive
+from dlgen_cli.errors import UsageError
+from dlgen_cli.records import GraphNode
+
+#: What propagation does not read.
+_DESCRIPTIONS = {"shape", "reason"}
+_DEFAULTS = {one.name: one.default for one in fields(GraphNode) if one.name not in _DESCRIPTIONS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearMap:
+    """What the theorem needs to know of one map ``x -> W x + c``.
+
+    Attributes:
+        name: as the nodes of the network name it.
+        rows: of the matrix that is factored, at least 1: output features or channels.
+        columns: of that matrix, at least 1.
+        norm_upper: upper bound on the operator norm of W.
+        truncation_errors_upper: entry r bounds the operator norm of ``W - W_r`` from above; from
+            entry ``min(rows, columns)`` on it is 0.
+        truncated_norms_upper: entry r bounds the operator norm of ``W_r``; None where truncation
+            does not raise it, as for a matrix.
+        bias_norm_upper: upper bound on ``||c||_2`` over the whole output.
+        bias_parameters: entries of c.
+        is_diagonal: a diagonal map of ``rows`` entries, which is stored whole.
+    """
+
+    name: str
+    rows: int
+    columns: int
+    norm_upper: float
+    truncation_errors_upper: Sequence[float]
+    truncated_norms_upper: Sequence[float] | None = None
+    bias_norm_upper: float = 0.0
+    bias_parameters: int = 0
+    is_diagonal: bool = False
+
+    @property
+    def largest_rank(self) -> int:
+        """``min(rows, columns)``; 1 where there is nothing to choose."""
+        return 1 if self.is_diagonal else min(self.rows, self.columns)
+
+    @property
+    def whole_parameters(self) -> int:
+        """Entries of W."""
+        return self.rows if self.is_diagonal else self.rows * self.columns
+
+    def factor_parameters(self, rank: int) -> int:
+        """``r (o + i)``: the source's count, also where it exceeds ``o i``."""
+        return self.rows if self.is_diagonal else rank * (self.rows + self.columns)
+
+    def at_rank(self, rank: int | None) -> LayerNorms:
+        """Norms of W against its rank-r truncation; None keeps W whole."""
+        is_whole = rank is None or self.is_diagonal or rank >= self.largest_rank
+        moved = self.norm_upper
+        if not is_whole and self.truncated_norms_upper is not None:
+            moved = self.truncated_norms_upper[rank or 0]
+        return LayerNorms(
+            norm_upper=self.norm_upper,
+            moved_norm_upper=moved,
+            error_upper=0.0 if is_whole else self.truncation_errors_upper[rank or 0],
+            moved_bias_norm_upper=self.bias_norm_upper,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayeredNetwork:
+    """A network as the theorem sees it.
+
+    Attributes:
+        nodes: its graph, in the order of evaluation.
+        maps: the layers that the nodes name, in the order of first use.
+    """
+
+    nodes: Sequence[GraphNode]
+    maps: Sequence[LinearMap]
+
+    def __post_init__(self) -> None:
+        """Refuse an empty network.
+
+        Raises:
+            UsageError: there is no layer.
+        """
+        if not self.maps:
+            raise UsageError(
+                "The checkpoint holds no matrix; a compression bound needs at least one.",
+                remedy="Check --include and --exclude.",
+            )
+
+    def at_rank(self, rank: int) -> dict[str, LayerNorms]:
+        """The norms of every layer against its rank-r truncation, by name."""
+        return {map_.name: map_.at_rank(rank) for map_ in self.maps}
+
+    def distance(self, norms: Mapping[str, LayerNorms], radius: float) -> Decimal:
+        """Bound ``sup ||h(x) - h'(x)||`` over inputs of norm at most ``radius``."""
+        return propagate(self.nodes, norms, radius).deviation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompressionSetting:
+    """The numbers that every compression bound shares.
+
+    Attributes:
+        bits_per_parameter: b, at least 1.
+        examples: m, at least 2.
+        delta: failure probability in (0, 1).
+        loss_lipschitz: beta > 0, for ``|l(y, p) - l(y, q)| <= beta ||p - q||_2``.
+        radius: R > 0, bounds the norm of the network's input.
+    """
+
+    bits_per_parameter: int
+    examples: int
+    delta: float
+    loss_lipschitz: float
+    radius: float
+
+    def __post_init__(self) -> None:
+        """Refuse numbers outside the theorem's ranges.
+
+        Raises:
+            UsageError: naming the number.
+        """
+        require_count("b", self.bits_per_parameter)
+        require_examples(self.examples)
+        require_delta(self.delta)
+        require_positive("beta", self.loss_lipschitz)
+        require_positive("radius", self.radius)
+
+
+def setting_terms(setting: CompressionSetting) -> dict[str, Any]:
+    """The numbers that every compression bound shares."""
+    return {
+        "bits_per_parameter": setting.bits_per_parameter,
+        "examples": setting.examples,
+        "delta": setting.delta,
+        "loss_lipschitz": setting.loss_lipschitz,
+        "radius": setting.radius,
+    }
+
+
+def network_terms(
+    network: LayeredNetwork, norms: Mapping[str, LayerNorms], radius: float
+) -> dict[str, Any]:
+    """The graph and the norms that the distance is propagated from.
+
+    Args:
+        network: graph and layers.
+        norms: of every layer against the compressed one.
+        radius: bounds the norm of the input.
+
+    Returns:
+        ``network``: ``nodes`` (fields at their defaults left out), ``layers`` with sizes and
+        norms, as plain numbers, and ``output_norm``, the bound on ``||h'(x)||`` that they give.
+    """
+    output = propagate(network.nodes, norms, radius)
+    return {
+        "network": {
+            **with_logarithm("output_norm", output.radius),
+            "nodes": _node_rows(network.nodes),
+            "layers": [
+                {
+                    "name": map_.name,
+                    "rows": map_.rows,
+                    "columns": map_.columns,
+                    "bias_parameters": map_.bias_parameters,
+                    "is_diagonal": map_.is_diagonal,
+                    **{
+                        one.name: float(getattr(norms[map_.name], one.name))
+                        for one in fields(LayerNorms)
+                    },
+                }
+                for map_ in network.maps
+            ],
+        }
+    }
+
+
+def _node_rows(nodes: Sequence[GraphNode]) -> list[dict[str, Any]]:
+    return [
+        {
+            name: value
+            for name, default in _DEFAULTS.items()
+            if (value := getattr(node, name)) != default
+        }
+        for node in nodes
+    ]

@@ -1,0 +1,111 @@
+"""Torch files, zip and legacy: their pickles are read as data, and no code runs."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors
+from dlgen_cli.checkpoints.pickles.archive import archive_of, guarded, read_archive
+from dlgen_cli.checkpoints.pickles.machine import MOST_BYTES
+from dlgen_cli.checkpoints.pickles.torch_names import (
+    Storage,
+    TypeName,
+    read_tree,
+)
+from dlgen_cli.checkpoints.state_dicts import find_network
+from dlgen_cli.checkpoints.stored import SourceFile, as_counts, brief, sha256_of
+from dlgen_cli.errors import CheckpointError
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+_PROTOCOL = 1001
+
+
+def load_tree(path: Path) -> Any:
+    """Read what a torch file holds; entries of tensors stay on disk.
+
+    Returns:
+        A tree of dictionaries and lists with a `torch_pickle.Leaf` for each tensor; a TorchScript
+        archive is the tree of its modules.
+
+    Raises:
+        CheckpointError: the file is damaged or needs code to load.
+    """
+    file = SourceFile.at(path)
+
+    def read() -> Any:
+        archive = archive_of(file)
+        return _read_legacy(file) if archive is None else read_archive(archive, file)
+
+    return guarded(path, read)
+
+
+def open_torch(path: Path) -> Checkpoint:
+    """Open a torch file; tensors come in the order in which they lie.
+
+    Raises:
+        CheckpointError: it is damaged or needs code to load, or there is no state dict in it.
+    """
+    tree = load_tree(path)
+    if not isinstance(tree, Mapping):
+        raise CheckpointError(
+            f"{path} holds {brief(tree)}; a state dict was expected.",
+            remedy="Save model.state_dict() and pass that file.",
+        )
+    tensors, notes, left = guarded(path, lambda: find_network(tree))
+    return Checkpoint(
+        path=path,
+        format="torch",
+        sha256=sha256_of(path),
+        tensors=index_tensors(tensors, path),
+        reader=lambda name: tensors[name].load(),
+        notes=notes,
+        left_aside=left,
+    )
+
+
+def _read_legacy(file: SourceFile) -> Any:
+    """A file of torch before 1.6: five pickles one after another, then the storages."""
+    stream = io.BytesIO(file.read(0, MOST_BYTES))
+    storages: dict[str, Storage] = {}
+
+    def find_storage(key: str, kind: TypeName, size: int) -> Storage:
+        storage = Storage(kind=kind, size=size, file=file, offset=None, swapped=swapped)
+        return storages.setdefault(key, storage)
+
+    swapped = False
+    if _read_plain(stream) != _MAGIC:
+        raise ValueError("a pickle, but none of torch.save")
+    if _read_plain(stream) != _PROTOCOL:
+        raise ValueError("an unknown version of the legacy format")
+    system = _read_plain(stream)
+    swapped = system.get("little_endian", True) != (sys.byteorder == "little")
+    tree = read_tree(stream, find_storage)
+    at = _place_storages(file, storages, _read_plain(stream), stream.tell())
+    if at > file.size:
+        raise ValueError(f"{at:,} bytes of storages in a file of {file.size:,}")
+    return tree
+
+
+def _read_plain(stream: io.BytesIO) -> Any:
+    def find_storage(_key: str, _kind: TypeName, _size: int) -> Storage:
+        raise ValueError("a storage where there is to be none")
+
+    return read_tree(stream, find_storage)
+
+
+def _place_storages(file: SourceFile, storages: dict[str, Storage], keys: Any, at: int) -> int:
+    """Each storage is a count of entries in eight bytes, then the entries; returns the end."""
+    for key in keys:
+        storage = storages[key]
+        is_big = storage.swapped != (sys.byteorder == "big")
+        found = int.from_bytes(file.read(at, 8), "big" if is_big else "little")
+        (count,) = as_counts([found])
+        if count * storage.kind.width < storage.size:
+            raise ValueError(f"storage {brief(key)} has {count:,} entries, fewer than its tensors")
+        storage.offset = at + 8
+        at = storage.offset + count * storage.kind.width
+    return at

@@ -1,0 +1,61 @@
+"""TorchScript archives: the tensors of their modules; the program in them is never read.
+
+`data.pkl` holds the module as nested objects whose attributes are numbers, modules and tensors.
+Its classes are those of the program; here each is a bag of attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors
+from dlgen_cli.checkpoints.pickles.archive import guarded, read_archive
+from dlgen_cli.checkpoints.pickles.zip_directory import ZipDirectory
+from dlgen_cli.checkpoints.state_dicts import StateDict, flatten
+from dlgen_cli.checkpoints.stored import SourceFile, sha256_of
+from dlgen_cli.records import SkippedLayer
+
+
+def open_script(file: SourceFile, archive: ZipDirectory) -> Checkpoint:
+    """Open a TorchScript archive.
+
+    Parameters and buffers have the names that ``torch.jit.load(...).state_dict()`` gives them.
+    Tensors that are plain attributes stand among them. Constants of the program are the network
+    only where a frozen module has nothing else.
+
+    Args:
+        file: the archive.
+        archive: its directory.
+
+    Raises:
+        CheckpointError: it is damaged, or there is no tensor in it.
+    """
+
+    def read() -> tuple[StateDict, StateDict]:
+        module = flatten(_as_mapping(read_archive(archive, file)))
+        constants = read_archive(archive, file, "constants.pkl")
+        return module, flatten({f"c{at}": one for at, one in enumerate(constants)}, "CONSTANTS.")
+
+    module, constants = guarded(file.path, read)
+    frozen = not any(not one.reason for one in module.values())
+    tensors = module | constants if frozen else module
+    left = [] if frozen else list(constants)
+    return Checkpoint(
+        path=file.path,
+        format="torchscript",
+        sha256=sha256_of(file.path),
+        tensors=index_tensors(tensors, file.path),
+        reader=lambda name: tensors[name].load(),
+        notes=("a frozen module: its constants are the network",) if frozen else (),
+        left_aside=tuple(
+            SkippedLayer(name=name, reason="a constant of the program, no parameter")
+            for name in left
+        ),
+    )
+
+
+def _as_mapping(module: Any) -> Mapping[Any, Any]:
+    if not isinstance(module, Mapping):
+        raise TypeError("no module in it")
+    return module

@@ -1,0 +1,1 @@
+"""Pickles of torch, read as data: no code runs."""

@@ -1,0 +1,1 @@
+"""What dlgen itself writes: run directories, posteriors, anchors, low-rank factors."""

@@ -1,0 +1,1 @@
+"""Checkpoint and data to the numbers and ledger lines of a theorem: one theorem a file."""

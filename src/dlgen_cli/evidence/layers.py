@@ -1,0 +1,169 @@
+"""Every layer of a network, measured as it is stored and as it is applied."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+
+from dlgen_cli.bounds.ranges import require_count
+from dlgen_cli.devices import one_thread, resolve_float64_device
+from dlgen_cli.evidence.layer_cache import MeasurementCache, cache_directory, measurement_key
+from dlgen_cli.evidence.options import AuditOptions
+from dlgen_cli.evidence.workers import run_within
+from dlgen_cli.networks import EffectiveLayer, GraphLayer, ReadNetwork, effective_layer
+from dlgen_cli.processes import exchange, process_count, process_rank, shares
+from dlgen_cli.records import LayerSpectrum
+from dlgen_cli.spectra import measure_layer, operator_norm
+
+#: Called as work gets done: what was measured last, weights done, weights in all.
+Progress = Callable[[str, int, int], None]
+
+_LEAST_BUDGET = 1 << 28  # bytes that layers measured at once may need in any case
+_WORTH_KEEPING = 1e7  # products; less is measured faster than found
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One layer, as it is stored and as the network applies it.
+
+    Attributes:
+        stored: for the report.
+        applied: for the bounds, batch normalization folded in.
+    """
+
+    stored: LayerSpectrum
+    applied: LayerSpectrum
+
+
+def measure(
+    options: AuditOptions, read: ReadNetwork, progress: Progress, *, for_bounds: bool
+) -> list[Measured]:
+    """Measure every layer that was not left out.
+
+    Layers are read, measured and let go one by one, several at once where there are threads and
+    their matrices fit into three times the largest one in float64. Under ``torchrun`` each
+    process measures its share. The numbers depend on neither.
+
+    Args:
+        options: rank, device, and whether measurements are kept on disk.
+        read: the network.
+        progress: called after each layer.
+        for_bounds: measure the tails of all layers, of folded ones too; otherwise of a folded one
+            only the norm, and ``applied`` is ``stored``.
+
+    Raises:
+        UsageError: r is below 1, or there is no such device.
+        TensorError: a tensor is not finite or its norm leaves the floats; it is named.
+    """
+    if options.r is not None:
+        require_count("r", options.r)
+    norms_only = not (for_bounds or options.singular_values or options.r is not None)
+    device = resolve_float64_device(options.device)
+    cache = MeasurementCache(cache_directory()) if options.cache else None
+    meter = _Meter(read, options.r, norms_only, for_bounds, device, cache)
+    left_out = {one.name for one in read.skipped}
+    kept = [layer for layer in read.network.layers.values() if layer.name not in left_out]
+    mine = shares([_work(layer) for layer in kept], process_count())[process_rank()]
+    parts = exchange(lambda: _measure_share(meter, [kept[index] for index in mine], progress))
+    if cache is not None:
+        cache.trim()
+    found = {layer.stored.name: layer for part in parts for layer in part}
+    return [found[layer.name] for layer in kept]
+
+
+def _measure_share(
+    meter: _Meter, layers: Sequence[GraphLayer], progress: Progress
+) -> list[Measured]:
+
+    sizes = [math.prod(layer.weight_shape) for layer in layers]
+    total, done = sum(sizes), 0
+    budget = max(3 * 8 * max(sizes, default=0), _LEAST_BUDGET)
+    workers = torch.get_num_threads() if meter.device.type == "cpu" else 1
+    found: dict[int, Measured] = {}
+    progress(layers[0].name if layers else "", done, total)
+    with one_thread():
+        for index, measured in run_within(
+            budget,
+            [_needed_bytes(layer) for layer in layers],
+            lambda index: meter.measure(layers[index]),
+            workers=workers,
+        ):
+            found[index] = measured
+            done += sizes[index]
+            progress(layers[index].name, done, total)
+    return [found[index] for index in range(len(layers))]
+
+
+def _order(layer: GraphLayer) -> int:
+    """Entries of the smaller side of the layer's matrix."""
+    rows = layer.weight_shape[0]
+    return min(rows, math.prod(layer.weight_shape) // rows)
+
+
+def _needed_bytes(layer: GraphLayer) -> int:
+    """What measuring needs, roughly: the stored weight and three Gram matrices."""
+    return 4 * math.prod(layer.weight_shape) + 3 * 8 * _order(layer) ** 2
+
+
+def _work(layer: GraphLayer) -> float:
+    """Products that measuring takes, roughly."""
+    frequencies = 1 if len(layer.weight_shape) == 2 else 64  # of a convolution's map
+    return math.prod(layer.weight_shape) * (_order(layer) * frequencies + 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Meter:
+    """How each layer is measured."""
+
+    read: ReadNetwork
+    rank: int | None
+    norms_only: bool
+    for_bounds: bool
+    device: torch.device
+    cache: MeasurementCache | None
+
+    @property
+    def geometry(self) -> Literal["known", "assumed"]:
+        return "known" if self.read.structure == "graph" else "assumed"
+
+    def measure(self, layer: GraphLayer) -> Measured:
+        """Read and measure one layer, or recall its measurement."""
+        maps = [effective_layer(layer, self.read.tensors)]
+        if layer.batch_norm is not None and layer.kind != "diagonal":
+            plain = replace(layer, batch_norm=None)
+            maps.insert(0, effective_layer(plain, self.read.tensors))
+        if self.cache is None or _work(layer) < _WORTH_KEEPING:
+            return Measured(*self._measure(maps))
+        key = measurement_key(
+            maps,
+            geometry=self.geometry,
+            rank=self.rank,
+            norms_only=self.norms_only,
+            for_bounds=self.for_bounds,
+            device=self.device.type,
+        )
+        return Measured(*self.cache.recall(key, layer.name, lambda: self._measure(maps)))
+
+    def _measure(self, maps: Sequence[EffectiveLayer]) -> tuple[LayerSpectrum, LayerSpectrum]:
+        """Measure a layer as stored and, where it is another map, as applied."""
+        spectra = [
+            measure_layer(
+                one,
+                geometry=self.geometry,
+                rank=self.rank,
+                norms_only=self.norms_only,
+                device=self.device,
+            )
+            for one in (maps if self.for_bounds else maps[:1])
+        ]
+        stored, applied = spectra[0], spectra[-1]
+        if len(maps) == 1:
+            return stored, stored
+        if self.for_bounds:
+            return replace(stored, folded_norm=applied.spectral_norm), applied
+        shown = replace(stored, folded_norm=operator_norm(maps[1], geometry=self.geometry))
+        return shown, shown

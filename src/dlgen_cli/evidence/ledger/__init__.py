@@ -1,0 +1,1 @@
+"""Lines of the assumption ledger: what was verified, declared, assumed or violated."""

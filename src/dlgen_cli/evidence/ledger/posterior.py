@@ -1,0 +1,67 @@
+"""The ledger of a trained posterior: its prior's mean and deviations, and what it covers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dlgen_cli.bounds.assumptions import declared, verified, violated
+from dlgen_cli.records import Assumption
+
+if TYPE_CHECKING:
+    from dlgen_cli.checkpoints.runs.run_config import AnchorFacts
+
+
+def prior_mean_lines(facts: AnchorFacts, hashes: int, gone: int, before: int) -> list[Assumption]:
+    """Where the prior's mean of a trained posterior comes from.
+
+    Args:
+        facts: as the run recorded them.
+        hashes: examples on record that trained it.
+        gone: of them, examples that left the bound's sample; a line of their own says so.
+        before: examples of the sample before that.
+    """
+    statement = "The prior's mean does not depend on the bound's sample."
+    name, origin, examples = facts["name"], facts["origin"], facts["examples"]
+    if origin == "initial":
+        evidence = "The initialization that the run drew before its first step."
+        return [declared(statement, evidence)]
+    file = f"{name}, sha256 {facts['sha256'][:12]}"
+    if examples != hashes:
+        text = f"{file}, records training on {examples:,} examples, but only {hashes:,} of them."
+        return [violated(statement, text)]
+    if hashes:
+        text = (
+            f"{file}, was trained on {hashes:,} examples of the source; none of them is among the "
+            f"{before - gone:,} left in the bound, by hash."
+        )
+        return [verified(statement, text)]
+    if origin == "run":
+        text = f"{file}, is a run of dlgen that records no example of this source."
+        return [declared(statement, text)]
+    return [declared(statement, f"{file}, records no run; it was given as independent.")]
+
+
+def prior_deviations_line(tensors: int, exponents: int, choice_nats: float) -> Assumption:
+    """What the prior's deviations were taken from."""
+    return verified(
+        "The prior's deviations were fixed before the sample but for a choice that is paid for.",
+        "Each is the root mean square of its tensor in the prior's mean times 2^(j/2), j one of "
+        f"{exponents}: {choice_nats:,.1f} nats for {tensors:,} tensors.",
+    )
+
+
+def tried_line(settings: int) -> Assumption:
+    """How many settings of the prior there were to choose from after looking."""
+    return declared(
+        "All settings of the prior that were tried on these data are paid for.",
+        f"{settings:,} as given with --tried (architecture, views, scale of the head, what is "
+        f"frozen): ln {settings:,} nats.",
+    )
+
+
+def random_predictor_line() -> Assumption:
+    """What a trained posterior is."""
+    return verified(
+        "The statement is about the random predictor Q, the trained Gaussian over the weights.",
+        "It does not cover the mean network itself.",
+    )

@@ -1,0 +1,84 @@
+"""The PAC-Bayes bounds of a checkpoint against its anchors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dlgen_cli import bounds
+from dlgen_cli.checkpoints import open_checkpoint
+from dlgen_cli.checkpoints.anchors import AnchorTensors, open_anchors
+from dlgen_cli.errors import UsageError
+from dlgen_cli.evidence.anchors import shared_lines
+from dlgen_cli.evidence.ledger import shared as ledger
+from dlgen_cli.evidence.options import AuditOptions
+from dlgen_cli.evidence.parameters import hypothesis_of
+from dlgen_cli.evidence.plan import Inputs, Plan
+from dlgen_cli.networks import CheckpointTensors
+from dlgen_cli.records import Bound
+from dlgen_cli.spectra import squared_distance_upper, sum_up
+
+
+def plan_pac_bayes(inputs: Inputs) -> Plan:
+    """Prepare the PAC-Bayes bounds; a run's own initialization is its anchor where none is given.
+
+    Raises:
+        UsageError: there is no anchor.
+        AnchorError: an anchor does not match; the tensor is named.
+    """
+    options = inputs.options
+    paths, from_run = anchor_paths(options)
+    opened = open_anchors(paths, inputs.checkpoint)
+    anchors = [_measure_anchor(anchor, inputs) for anchor in opened]
+    assumptions = [
+        *inputs.sample,
+        *ledger.parameter_lines(inputs.checkpoint, inputs.read),
+        ledger.bounded_loss_line(),
+        *ledger.anchor_lines([anchor.label for anchor in opened], from_run=from_run),
+        *shared_lines(opened, inputs.checkpoint),
+    ]
+
+    def evaluate(delta: float) -> list[Bound]:
+        return [
+            theorem(anchors, options.sigma, inputs.m, delta, assumptions)
+            for theorem in (bounds.anchors_union, bounds.mixture, bounds.pinsker)
+        ]
+
+    settings = {"anchors": [str(path) for path in paths], "sigma": list(options.sigma)}
+    return Plan(settings=settings, evaluate=evaluate, preferred="pac_bayes.pinsker")
+
+
+def anchor_paths(options: AuditOptions) -> tuple[list[Path], bool]:
+    """The anchors' files, and whether they are the run's own initialization.
+
+    Raises:
+        UsageError: there is no anchor.
+    """
+    own = options.checkpoint / "init.safetensors"
+    if options.anchors or not own.is_file():
+        paths = list(options.anchors)
+    else:
+        return [own], not _was_given(own)
+    if not paths:
+        raise UsageError(
+            "No anchor was given; PAC-Bayes needs at least one.",
+            remedy="Give --anchors FILE, for example the weights before training.",
+        )
+    return paths, False
+
+
+def _was_given(initial: Path) -> bool:
+    """Whether a run started from weights that it was given."""
+    config = open_checkpoint(initial).config
+    return config is not None and "anchor" in config
+
+
+def _measure_anchor(anchor: AnchorTensors, inputs: Inputs) -> bounds.Anchor:
+
+    own = hypothesis_of(inputs, inputs.read.tensors)
+    other = hypothesis_of(inputs, CheckpointTensors(anchor.source))
+    parts = [(name, squared_distance_upper(own[name], other[name])) for name in own]
+    return bounds.Anchor(
+        name=anchor.name,
+        squared_distance_upper=sum_up([part for _, part in parts]),
+        contributions=parts,
+    )

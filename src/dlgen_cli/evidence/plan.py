@@ -1,0 +1,88 @@
+"""What the families of theorems draw on, and what they hand back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal
+
+from dlgen_cli.evidence.layers import Measured
+from dlgen_cli.evidence.options import AuditOptions
+from dlgen_cli.records import Assumption, Bound, Headline
+
+if TYPE_CHECKING:
+    from dlgen_cli.checkpoints import Checkpoint
+    from dlgen_cli.networks import ReadNetwork
+
+Family = Literal["compression", "pac_bayes", "rademacher"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What the families draw on.
+
+    Attributes:
+        options: what the user asked for.
+        checkpoint: named tensors.
+        read: the network in it.
+        layers: what was measured; empty where no family needs it.
+        m: sample count in force.
+        sample: the ledger's lines about the sample.
+    """
+
+    options: AuditOptions
+    checkpoint: Checkpoint
+    read: ReadNetwork
+    layers: Sequence[Measured]
+    m: int
+    sample: Sequence[Assumption]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A family, ready to be evaluated at any delta.
+
+    Attributes:
+        settings: the options in force, for the report.
+        evaluate: all bounds of the family at a failure probability each.
+        preferred: the theorem that stands for the family, fixed before any value is seen.
+    """
+
+    settings: Mapping[str, Any]
+    evaluate: Callable[[float], Sequence[Bound]]
+    preferred: str
+
+
+def equal_share(delta: float, count: int) -> float:
+    """Delta in equal shares, rounded down: ``count`` of them never add up to more."""
+    share = delta / count
+    while Fraction(share) * count > Fraction(delta):
+        share = math.nextafter(share, 0.0)
+    return share
+
+
+def best_of(bounds: Sequence[Bound], share: float, candidates: Sequence[str]) -> Headline | None:
+    """The smallest bound that applies; None where none does.
+
+    Args:
+        bounds: each evaluated at its share of delta.
+        share: that share.
+        candidates: the theorems that there were to choose from, fixed before any value was seen.
+    """
+    found = [
+        bound
+        for bound in bounds
+        if bound.status != "not_applicable" and bound.log10_value is not None
+    ]
+    if not found:
+        return None
+    best = min(found, key=lambda bound: bound.log10_value or 0.0)
+    return Headline(
+        theorem=best.theorem,
+        value=best.value,
+        log10_value=best.log10_value,
+        delta=share,
+        candidates=tuple(candidates),
+    )

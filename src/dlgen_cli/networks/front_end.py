@@ -1,0 +1,100 @@
+"""From a checkpoint to its network: traced where the architecture is known, a chain elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from dlgen_cli import architectures
+from dlgen_cli.checkpoints import Checkpoint
+from dlgen_cli.errors import CheckpointError
+from dlgen_cli.networks.chain import read_chain
+from dlgen_cli.networks.graph import Network
+from dlgen_cli.networks.loaded_module import build_for
+from dlgen_cli.networks.read_network import ReadNetwork
+from dlgen_cli.networks.tracer import trace
+from dlgen_cli.records import SkippedLayer
+
+_SMALL_SHAPE = (3, 32, 32)
+_USUAL_SHAPES = {"mobilenet_v2_medium": _SMALL_SHAPE, "mobilenet_v2_small": _SMALL_SHAPE}
+_IMAGENET_SHAPE = (3, 224, 224)
+
+
+def read_network(
+    checkpoint: Checkpoint,
+    *,
+    arch: str | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> ReadNetwork:
+    """Read the network of a checkpoint.
+
+    Args:
+        checkpoint: named tensors.
+        arch: the architecture that the user declares; what the checkpoint records otherwise.
+        input_shape: of one example; what the checkpoint records otherwise, else what the
+            architecture usually takes.
+        include: glob patterns of layers.
+        exclude: glob patterns of layers.
+
+    Raises:
+        UsageError: the architecture is unknown or does not take inputs of this shape.
+        CheckpointError: a tensor does not fit the architecture, or no layer is left.
+    """
+    name = arch or checkpoint.architecture
+    if name is None or (arch is None and not architectures.is_known(name)):
+        return read_chain(checkpoint, include=include, exclude=exclude)
+
+    built = build_for(checkpoint, name)
+    shape = input_shape or built.input_shape or _usual_shape(name, built.arguments)
+    network = trace(built.module, shape)
+    skipped = [
+        SkippedLayer(name=layer, reason=reason)
+        for layer in network.layers
+        if (reason := _left_out(layer, include, exclude)) is not None
+    ]
+    if network.layers and len(skipped) == len(network.layers):
+        raise CheckpointError(
+            f"--include and --exclude leave no layer of {checkpoint.path} to audit.",
+            remedy="Name layers as dlgen spectra lists them.",
+        )
+    unused = [SkippedLayer(name=one, reason="not read in evaluation") for one in network.unused]
+    return ReadNetwork(
+        network=network,
+        structure="graph",
+        architecture=name,
+        tensors=built.tensors,
+        skipped=skipped,
+        counters=unused,
+        obstacle=_obstacle(network),
+    )
+
+
+def _usual_shape(name: str, arguments: Mapping[str, Any]) -> tuple[int, ...]:
+    if name == "mlp":
+        return (int(arguments["width"]),)
+    if arguments.get("image_size"):
+        return _SMALL_SHAPE  # it is resized
+    return _USUAL_SHAPES.get(name, _IMAGENET_SHAPE)
+
+
+def _left_out(name: str, include: Sequence[str], exclude: Sequence[str]) -> str | None:
+    if include and not any(fnmatchcase(name, pattern) for pattern in include):
+        return "left out by --include"
+    if any(fnmatchcase(name, pattern) for pattern in exclude):
+        return "left out by --exclude"
+    return None
+
+
+def _obstacle(network: Network) -> str | None:
+    unsupported = network.unsupported
+    if unsupported is not None:
+        return f"There is no rule for {unsupported.name}: {unsupported.reason}."
+    calls = Counter(layer.module for layer in network.layers.values())
+    shared = next((module for module, count in calls.items() if count > 1), None)
+    if shared is not None:
+        return f"The layer {shared} is applied to maps of several sizes."
+    return None

@@ -1,0 +1,301 @@
+"""A module to its graph: symbolic tracing, shapes on the meta device, one rule for each call.
+
+Nothing is computed: tensors have shapes but no entries. What a trace cannot follow, such as a
+branch on the value of an activation, becomes an ``unsupported`` node that says so.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from dlgen_cli.errors import UsageError
+from dlgen_cli.networks.calls import (
+    Activation,
+    Call,
+    Constant,
+    NoRuleError,
+    canonical_name,
+    function_name,
+)
+from dlgen_cli.networks.folding import fold, tensor_names
+from dlgen_cli.networks.fx_recorder import record
+from dlgen_cli.networks.graph import GraphLayer, Network
+from dlgen_cli.networks.linear_maps import read_layer
+from dlgen_cli.networks.memory import SharedMemory
+from dlgen_cli.networks.rules import apply_rule
+from dlgen_cli.records import GraphNode, NodeKind
+
+
+def trace(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
+    """Trace a network in evaluation mode and fold its batch normalization.
+
+    Args:
+        module: takes one tensor and returns one; it is not changed, and not evaluated.
+        input_shape: of one example, without the batch.
+
+    Returns:
+        Its graph. A network with a part that has no rule has ``unsupported`` nodes.
+
+    Raises:
+        UsageError: the network does not take inputs of this shape.
+    """
+    shapes_only = _without_entries(module).eval()
+    try:
+        graph = record(shapes_only)
+    except Exception as error:  # tracing fails in as many ways as code can be written
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        nodes = [
+            GraphNode(name="input", kind="input", operation="input", shape=input_shape),
+            GraphNode(
+                name="output",
+                kind="unsupported",
+                operation=type(module).__name__,
+                inputs=("input",),
+                reason=f"{type(module).__name__} cannot be traced: {message}",
+            ),
+        ]
+        return Network(nodes=nodes, layers={}, input_shape=input_shape, unused=())
+    walk = _Walk(shapes_only, input_shape)
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of costs; nothing is computed here
+        for node in graph.nodes:
+            if not walk.visit(node):
+                break
+    nodes, layers = fold(walk.nodes_of_output(), walk.layers)
+    return Network(
+        nodes=nodes,
+        layers=layers,
+        input_shape=input_shape,
+        unused=_unused(module, layers),
+    )
+
+
+def _without_entries(module: nn.Module) -> nn.Module:
+    """A copy on the meta device; no entry is copied."""
+    known: dict[int, Any] = {}
+    for part in module.modules():
+        for tensor in (*part.parameters(recurse=False), *part.buffers(recurse=False)):
+            known[id(tensor)] = _to_meta(tensor)
+        for value in vars(part).values():
+            if isinstance(value, Tensor):
+                known[id(value)] = _to_meta(value)
+    return copy.deepcopy(module, known)
+
+
+def _to_meta(tensor: Tensor) -> Tensor:
+    empty = torch.empty_like(tensor, device="meta")
+    return nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty
+
+
+def _unused(module: nn.Module, layers: Mapping[str, GraphLayer]) -> tuple[str, ...]:
+    stored = [name for name, value in module.state_dict().items() if value.is_floating_point()]
+    read = {name for layer in layers.values() for name in tensor_names(layer, stored)}
+    return tuple(name for name in stored if name not in read)
+
+
+@dataclass(slots=True)
+class _Walk:
+    """The walk along the recorded calls: their values without entries, and their nodes."""
+
+    root: nn.Module
+    input_shape: tuple[int, ...]
+    values: dict[fx.Node, Any] = field(default_factory=dict)
+    nodes: dict[str, GraphNode] = field(default_factory=dict)
+    layers: dict[str, GraphLayer] = field(default_factory=dict)
+    memory: SharedMemory = field(default_factory=SharedMemory)
+    output: str = ""
+
+    def visit(self, node: fx.Node) -> bool:
+        """Take one step; False where the trace ends before the output."""
+        if node.op == "output":
+            self._finish(node)
+            return True
+        if node.op == "placeholder":
+            self._take_input(node)
+            return True
+        if node.op == "get_attr":
+            self.values[node] = _attribute(self.root, str(node.target))
+            return True
+        try:
+            value = self._evaluate(node)
+        except Exception as error:  # whatever torch raises: it is told to the user
+            self._give_up(node, error)
+            return False
+        self.values[node] = value
+        if self._follows_input(node) and _holds_tensor(value):
+            self._keep(node, value)
+        return True
+
+    def nodes_of_output(self) -> list[GraphNode]:
+        """The nodes that the output depends on, in order."""
+        wanted = {self.output}
+        for node in reversed(self.nodes.values()):
+            if node.name in wanted:
+                wanted.update(node.inputs)
+        first = next(iter(self.nodes.values()))
+        return [one for one in self.nodes.values() if one.name in wanted or one is first]
+
+    def _take_input(self, node: fx.Node) -> None:
+        if self.nodes:
+            self.values[node] = node.args[0] if node.args else None
+            return
+        kinds = (one.dtype for one in self.root.parameters() if one.is_floating_point())
+        self.values[node] = torch.empty(
+            (1, *self.input_shape), device="meta", dtype=next(kinds, torch.float32)
+        )
+        self.nodes[node.name] = GraphNode(
+            name=node.name, kind="input", operation="input", shape=self.input_shape
+        )
+        self.output = node.name
+        self.memory.add(node, self.values[node], node.name)
+
+    def _evaluate(self, node: fx.Node) -> Any:
+        args = fx.map_arg(node.args, self.values.__getitem__)
+        kwargs = fx.map_arg(node.kwargs, self.values.__getitem__)
+        if callable(node.target):
+            return node.target(*args, **kwargs)
+        if node.op == "call_method":
+            return getattr(args[0], node.target)(*args[1:], **kwargs)
+        return self.root.get_submodule(node.target)(*args, **kwargs)
+
+    def _follows_input(self, node: fx.Node) -> bool:
+        return any(self.memory.knows(before) for before in node.all_input_nodes)
+
+    def _keep(self, node: fx.Node, value: Any) -> None:
+        operation, module, in_place = self._operation(node)
+        shape = tuple(value.shape) if isinstance(value, Tensor) else None
+        stale: list[str] = []
+        call = Call(
+            node=node.name,
+            operation=operation,
+            place=_place(node),
+            args=fx.map_arg(node.args, self._argument(stale)),
+            kwargs=fx.map_arg(node.kwargs, self._argument(stale)),
+            module=module,
+            result_shape=shape,
+        )
+        self.nodes[node.name] = self._node_of(call, stale)
+        if in_place:
+            self.memory.overwrite(node.all_input_nodes[0], node.name)
+        self.memory.add(node, value, node.name)
+
+    def _node_of(self, call: Call, stale: list[str]) -> GraphNode:
+        reason = stale[0] if stale else ""
+        if not reason:
+            try:
+                return self._layer_node(call) or apply_rule(call)
+            except NoRuleError as error:
+                reason = str(error)
+        return call.becomes("unsupported", reason=f"{call.place}: {reason}")
+
+    def _operation(self, node: fx.Node) -> tuple[str, nn.Module | None, bool]:
+        in_place = bool(node.kwargs.get("inplace", False))
+        if callable(node.target):
+            name, changes = function_name(node.target)
+            return name, None, changes or in_place
+        if node.op == "call_method":
+            name = str(node.target)
+            return canonical_name(name), None, name.endswith("_")
+        module = self.root.get_submodule(str(node.target))
+        return (
+            canonical_name(type(module).__name__),
+            module,
+            bool(getattr(module, "inplace", False)),
+        )
+
+    def _argument(self, stale: list[str]) -> Callable[[fx.Node], Any]:
+        """What stands for a recorded value among the arguments of a call."""
+
+        def stand_in(node: fx.Node) -> Any:
+            value = self.values[node]
+            if self.memory.knows(node):
+                name, reason = self.memory.current(node)
+                if reason:
+                    stale.append(reason)
+                shape = tuple(value.shape) if isinstance(value, Tensor) else None
+                return Activation(name, shape)
+            return Constant(_origin(node)) if _holds_tensor(value) else value
+
+        return stand_in
+
+    def _layer_node(self, call: Call) -> GraphNode | None:
+        layer = read_layer(call)
+        if layer is None:
+            return None
+        known = self.layers.get(layer.name)
+        if known is not None and known.input_shape != layer.input_shape:
+            size = "x".join(map(str, layer.input_shape))
+            layer = replace(layer, name=f"{layer.name}@{size}")
+        self.layers[layer.name] = layer
+        kind: NodeKind = "diagonal" if layer.kind == "diagonal" else "linear"
+        return call.becomes(kind, operation=layer.kind, layer=layer.name)
+
+    def _finish(self, node: fx.Node) -> None:
+        result = node.args[0]
+        if isinstance(result, fx.Node) and self.memory.knows(result):
+            name, reason = self.memory.current(result)
+            if isinstance(self.values[result], Tensor) and not reason:
+                self.output = name
+                return
+        self._end("output", "output", "it does not return one tensor that depends on its input")
+
+    def _give_up(self, node: fx.Node, error: Exception) -> None:
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if not isinstance(error, NotImplementedError) and "meta tensor" not in message:
+            raise UsageError(
+                f"The network does not take an input of shape {self.input_shape}: {_place(node)} "
+                f"fails with: {message}",
+                remedy="Give the shape of one example as the network expects it.",
+            ) from error
+        reason = f"{_place(node)}: it depends on the values of activations ({message})"
+        self._end(node.name, self._operation(node)[0], reason)
+
+    def _end(self, name: str, operation: str, reason: str) -> None:
+        """Close the graph with a node without a rule, after everything that came before."""
+        before = tuple(self.nodes)[-1:]
+        self.nodes[name] = GraphNode(
+            name=name, kind="unsupported", operation=operation, inputs=before, reason=reason
+        )
+        self.output = name
+
+
+def _attribute(root: nn.Module, path: str) -> Any:
+    found: Any = root
+    for part in path.split("."):
+        found = getattr(found, part)
+    return _to_meta(found) if isinstance(found, Tensor) else found
+
+
+def _holds_tensor(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_holds_tensor(one) for one in value.values())
+    if isinstance(value, tuple | list):
+        return any(_holds_tensor(one) for one in value)
+    return isinstance(value, Tensor)
+
+
+def _origin(node: fx.Node) -> str:
+    """The parameter or buffer that a constant is made of, or the call that makes it."""
+    waiting = [node]
+    for one in waiting:
+        if one.op == "get_attr":
+            return str(one.target)
+        waiting.extend(one.all_input_nodes)
+    return str(node.name)
+
+
+def _place(node: fx.Node) -> str:
+    """Path of the module, or the function and the path of the module that calls it."""
+    if node.op == "call_module":
+        return str(node.target)
+    stack = node.meta.get("nn_module_stack") or {}
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    inside = list(stack)[-1] if stack else ""
+    return f"{name} in {inside}" if inside else str(name)

@@ -1,0 +1,28 @@
+"""The empirical risk of a network, and of a Gaussian distribution over its weights."""
+
+from dlgen_cli.predictors.coded.gibbs import coded_gibbs_errors
+from dlgen_cli.predictors.deviations import Deviation, Factor
+from dlgen_cli.predictors.evaluation import count_errors
+from dlgen_cli.predictors.folded_network import (
+    FoldedNetwork,
+    coordinates,
+    fold_network,
+    open_folded,
+    replace_parameters,
+)
+from dlgen_cli.predictors.gibbs import GibbsCounts, gibbs_errors, standard_deviations
+
+__all__ = [
+    "Deviation",
+    "Factor",
+    "FoldedNetwork",
+    "GibbsCounts",
+    "coded_gibbs_errors",
+    "coordinates",
+    "count_errors",
+    "fold_network",
+    "gibbs_errors",
+    "open_folded",
+    "replace_parameters",
+    "standard_deviations",
+]

@@ -1,0 +1,1 @@
+"""Plots, drawn without a display and without global state."""

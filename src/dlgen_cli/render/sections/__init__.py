@@ -1,0 +1,1 @@
+"""Parts of a page: one subject a file."""

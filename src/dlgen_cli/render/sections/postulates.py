@@ -1,0 +1,72 @@
+"""The four postulates: a table of the runs, a verdict on each, and the curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dlgen_cli.render import numbers
+from dlgen_cli.render.model import Block, Column, Fact, Facts, Paragraph, Picture, Section, Table
+
+
+def postulates_sections(results: Mapping[str, Any]) -> list[Section]:
+    """Arrange the results of ``postulates`` for reading."""
+    curves = results["curves"]
+
+    def draw() -> str:
+        from dlgen_cli.render.plots.figures import svg_text
+        from dlgen_cli.render.plots.learning_curves import learning_curves
+
+        return svg_text(learning_curves(curves))
+
+    picture = Picture(caption="Errors at the epochs that were evaluated.", draw=draw)
+    return [_runs(results["runs"]), _verdicts(results["verdicts"], picture)]
+
+
+def _runs(runs: Sequence[Mapping[str, Any]]) -> Section:
+    first = runs[0]
+    facts = Facts(
+        facts=(
+            Fact(label="parameters", value=numbers.integer(first["parameters"])),
+            Fact(label="examples", value=f"{numbers.integer(first['examples'])} in each run"),
+        )
+    )
+    rows = tuple(
+        (
+            run["dataset"],
+            numbers.integer(run["altered"]),
+            f"{run['train_error']:.4f}",
+            f"{run['test_error']:.4f}",
+            f"{numbers.lower(run['test_error_lower'])}–{numbers.upper(run['test_error_upper'])}",
+            numbers.integer(run["epochs"]),
+        )
+        for run in runs
+    )
+    columns = (
+        Column(header="trained on", kind="name"),
+        Column(header="altered", priority=2),
+        Column(header="train error"),
+        Column(header="test error"),
+        Column(header="interval", priority=1),
+        Column(header="epochs", priority=3),
+    )
+    note = (
+        "The intervals enclose the risk on real data, all at once, with probability 1 − delta "
+        "over the test set (Clopper and Pearson)."
+    )
+    return Section(title="Runs", blocks=(facts, Table(columns=columns, rows=rows, note=note)))
+
+
+def _verdicts(verdicts: Sequence[Mapping[str, Any]], curves: Picture) -> Section:
+    blocks: list[Block] = []
+    for verdict in verdicts:
+        word = "holds" if verdict["holds"] else "does not hold"
+        blocks += [
+            Paragraph(
+                text=f"{verdict['postulate']} {word}: {verdict['statement']}",
+                tone="good" if verdict["holds"] else "bad",
+            ),
+            Paragraph(text=f"Found: {verdict['evidence']}."),
+            Paragraph(text=f"Rule: {verdict['rule']}.", tone="muted"),
+        ]
+    return Section(title="Postulates", blocks=(*blocks, curves))
