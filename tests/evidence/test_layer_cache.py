@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dlgen_cli import spectra
 from dlgen_cli.audit.audit import audit
 from dlgen_cli.evidence import layer_cache as cache
+from dlgen_cli.evidence import layers
 from dlgen_cli.evidence.layer_cache import MeasurementCache, cache_directory, measurement_key
 from dlgen_cli.evidence.options import AuditOptions
 from dlgen_cli.networks import EffectiveLayer, GraphLayer
@@ -148,7 +148,7 @@ def test_a_second_audit_measures_nothing_and_says_the_same(tmp_path, monkeypatch
     options = AuditOptions(checkpoint=tmp_path / "x.safetensors", r=4, singular_values=True)
     plain = audit(options, command="spectra")
     first = audit(replace(options, cache=True), command="spectra")
-    monkeypatch.setattr(spectra, "measure_layer", lambda *_, **__: never())
+    monkeypatch.setattr(layers, "measure_layer", lambda *_, **__: never())
     second = audit(replace(options, cache=True), command="spectra")
     assert plain.layers == first.layers == second.layers
     with pytest.raises(AssertionError, match="again"):
