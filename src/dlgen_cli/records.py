@@ -234,23 +234,24 @@ class Provenance:
 
     Attributes:
         checkpoint: the path as the user gave it.
-        format: ``safetensors``, ``torch``, ``torchscript``, ``run``, ``sharded``, ``distributed``
-            or ``gguf``.
+        format: its name in the table of formats that are read.
         sha256: digest of the file that holds the tensors.
         architecture: what the checkpoint records or the user declared; None where unknown.
         structure: ``graph`` where the network was traced, ``chain`` where the matrices are
             taken one after another.
         parameters: floating-point entries in the checkpoint.
         coverage: how much of it was measured; None where no layer was.
+        format_title: the format on pages, which the JSON leaves out; empty where it is the name.
     """
 
     checkpoint: str
-    format: Literal["safetensors", "torch", "torchscript", "run", "sharded", "distributed", "gguf"]
+    format: str
     sha256: str
     architecture: str | None
     structure: Literal["graph", "chain"]
     parameters: int
     coverage: Coverage | None = None
+    format_title: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -228,6 +228,7 @@ def audit_report():
         provenance=Provenance(
             checkpoint="runs/standard",
             format="run",
+            format_title="run directory",
             sha256=SHA256,
             architecture="mobilenet_v2",
             structure="graph",

@@ -57,6 +57,7 @@ def _provenance(inputs: Inputs) -> Provenance:
     return Provenance(
         checkpoint=shown(inputs.options.checkpoint),
         format=checkpoint.format,
+        format_title=checkpoint.format_title,
         sha256=checkpoint.sha256,
         architecture=read.architecture,
         structure=read.structure,

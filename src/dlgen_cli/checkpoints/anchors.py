@@ -10,8 +10,7 @@ from typing import Any
 import torch
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, TensorInfo, index_tensors
-from dlgen_cli.checkpoints.formats.signatures import sniff
-from dlgen_cli.checkpoints.formats.torch_file import load_tree
+from dlgen_cli.checkpoints.formats.torch_file import is_torch, load_tree
 from dlgen_cli.checkpoints.pickles.archive import guarded
 from dlgen_cli.checkpoints.pickles.torch_names import TensorView
 from dlgen_cli.checkpoints.reader import open_checkpoint
@@ -76,7 +75,7 @@ def open_anchors(paths: Sequence[Path], checkpoint: Checkpoint) -> list[AnchorTe
 
 
 def _open(path: Path, checkpoint: Checkpoint) -> list[AnchorTensors]:
-    if path.is_file() and sniff(path) == "torch":
+    if path.is_file() and is_torch(path):
         tree = load_tree(path)
         return list(guarded(path, lambda: _from_tree(path.name, tree, path, checkpoint)))
     opened = open_checkpoint(path)
@@ -125,7 +124,6 @@ def _from_tree(
 def _from_state_dict(name: str, tensors: Mapping[str, StoredTensor], path: Path) -> AnchorTensors:
     source = Checkpoint(
         path=path,
-        format="torch",
         sha256="",
         tensors=index_tensors(tensors, path),
         reader=lambda one: tensors[one].load(),

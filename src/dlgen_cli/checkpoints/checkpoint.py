@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -16,8 +15,6 @@ from dlgen_cli.checkpoints.stored import MOST_TENSORS, OTHERS, StoredTensor, bri
 from dlgen_cli.errors import CheckpointError, TensorError
 from dlgen_cli.records import SkippedLayer
 
-#: How the bytes of a checkpoint are laid out.
-Format = Literal["safetensors", "torch", "torchscript", "run", "sharded", "distributed", "gguf"]
 #: Wrappers (data parallel, compiled modules) put these before every name.
 _WRAPPERS = ("module.", "_orig_mod.")
 _MOST_NUMBERS = 16  # in a name, for its place in the order
@@ -61,7 +58,6 @@ class Checkpoint:
 
     Attributes:
         path: as the user gave it.
-        format: how the bytes are laid out.
         sha256: hexadecimal digest of the file that holds the tensors; where there are several, of
             what ``sha256sum`` prints for them, in the order of their names.
         tensors: by name, in the order in which a chain takes them.
@@ -73,10 +69,11 @@ class Checkpoint:
         anchor: what `dlgen anchors` recorded; None in a checkpoint of another origin.
         notes: what a reader should know of how the tensors were found.
         left_aside: what the file holds beside the network, such as an optimizer's state.
+        format: its name in the table of formats; empty for tensors that were not opened by it.
+        format_title: the same on pages.
     """
 
     path: Path
-    format: Format
     sha256: str
     tensors: Mapping[str, TensorInfo]
     reader: Callable[[str], torch.Tensor]
@@ -87,6 +84,8 @@ class Checkpoint:
     anchor: AnchorRecord | None = None
     notes: tuple[str, ...] = ()
     left_aside: tuple[SkippedLayer, ...] = ()
+    format: str = ""
+    format_title: str = ""
 
     def read(self, name: str) -> torch.Tensor:
         """Read one tensor.

@@ -12,31 +12,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlgen_cli.cli.options import CheckpointOptions, Format, ReportOptions
+from rich.console import Console
+
+from dlgen_cli.cli.options import CheckpointOptions, ReportOptions
 from dlgen_cli.errors import DlgenError, OutputError, UsageError
 from dlgen_cli.processes import process_rank
 from dlgen_cli.records import Headline, Report, ReportError
+from dlgen_cli.render import Format, print_table, render_text
+from dlgen_cli.render.text import visible
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from dlgen_cli.evidence.layers import Progress
 
-_SUFFIXES = {
-    ".json": Format.JSON,
-    ".md": Format.MARKDOWN,
-    ".html": Format.HTML,
-    ".csv": Format.CSV,
-    ".txt": Format.TABLE,
-}
+_SUFFIXES = {one.suffix: one for one in Format}
 _SECONDS_BETWEEN_LINES = 5.0
 _FILE_WIDTH = 100  # columns of a table that is written to a file
 
 
 def stderr() -> Console:
     """The console for progress, warnings and errors."""
-    from rich.console import Console
-
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -107,18 +101,14 @@ def emit(report: Report, options: ReportOptions) -> None:
     """
     if process_rank() > 0:
         return
-    from dlgen_cli.render import print_table, render_text
-
     format_ = chosen_format(options)
     if options.output is not None:
-        text = render_text(report, format_.value, width=_FILE_WIDTH, verbosity=options.verbose)
+        text = render_text(report, format_, width=_FILE_WIDTH, verbosity=options.verbose)
         write_whole(options.output, text)
     elif format_ is Format.TABLE:
-        from rich.console import Console
-
         print_table(report, Console(highlight=False), verbosity=options.verbose)
     else:
-        sys.stdout.write(render_text(report, format_.value, verbosity=options.verbose))
+        sys.stdout.write(render_text(report, format_, verbosity=options.verbose))
         sys.stdout.flush()
 
 
@@ -163,7 +153,6 @@ def fail(error: DlgenError, *, as_json: bool, command: str) -> None:
         return
     if as_json:
         from dlgen_cli import __version__
-        from dlgen_cli.render import render_text
 
         report = Report(
             dlgen_version=__version__,
@@ -173,8 +162,6 @@ def fail(error: DlgenError, *, as_json: bool, command: str) -> None:
         )
         sys.stdout.write(render_text(report, "json"))
         sys.stdout.flush()
-    from dlgen_cli.render.text import visible
-
     stderr().print("error:", visible(str(error)), style="red", markup=False)
 
 

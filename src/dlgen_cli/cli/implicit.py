@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dlgen_cli.cli import console
-from dlgen_cli.cli.options import Format, ReportOptions, as_command
+from dlgen_cli.cli.options import ReportOptions, as_command
 from dlgen_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from dlgen_cli.implicit.targets import Target
 
-#: Formats for scripts hold everything; pages hold tables for a reader.
-_WHOLE = (Format.JSON, Format.CSV)
 _PRECONDITIONS = ("auto", "always", "never")
 _DEEPEST = 64
 _SPECTRUM = "5,3,1"
@@ -180,7 +178,7 @@ def linear(options: LinearCommand) -> None:
     found = results.linear_results(problem, theory, outcomes)
     if options.plot is not None:
         implicit_plots.plot_norms(found, options.plot)
-    page = found if format_ in _WHOLE else results.linear_page(found)
+    page = results.linear_page(found) if format_.is_page else found
     sizes = dict(zip(("points", "dim"), problem.points.shape, strict=True))
     settings = {**_settings(options), "data": problem.origin, **sizes}
     settings["optimizer"] = _words(options.optimizer)
@@ -234,7 +232,7 @@ def matrix(options: MatrixCommand) -> None:
             implicit_plots.plot_curves(panels, options.plot)
         if options.animate is not None:
             implicit_plots.animate_curves(panels, options.animate)
-    page = found if format_ in _WHOLE else results.matrix_page(found)
+    page = results.matrix_page(found) if format_.is_page else found
     _warn_of_stillness(found, options)
     settings = {**_settings(options), "target": target.origin, "depth": depths}
     settings["spectrum"] = None if options.target else options.spectrum or _SPECTRUM

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from dlgen_cli.errors import OutputError
 from dlgen_cli.records import Report
-from dlgen_cli.render.document import build_document
-from dlgen_cli.render.formats.csv_text import csv_text
-from dlgen_cli.render.formats.html import html_text
-from dlgen_cli.render.formats.json_text import json_text
-from dlgen_cli.render.formats.markdown import markdown_text
-from dlgen_cli.render.formats.table import print_table, table_text
+from dlgen_cli.render.formats.registry import Format
+from dlgen_cli.render.formats.table import print_table
 
-__all__ = ["FORMATS", "print_table", "render_text"]
-
-#: What `render_text` can write.
-FORMATS = ("table", "json", "markdown", "csv", "html")
+__all__ = ["Format", "print_table", "render_text"]
 
 _PIPE_WIDTH = 80
 
@@ -30,7 +23,7 @@ def render_text(
 
     Args:
         report: what a command found, or its failure.
-        format: one of `FORMATS`. ``json`` follows the contract of the envelope.
+        format: a `Format` or its name. ``json`` follows the contract of the envelope.
         width: cells to a line of ``table``, 80 by default; the others have no width.
         verbosity: 1 or more shows every row and the whole ledger. ``json`` and ``csv`` always
             hold everything.
@@ -41,17 +34,8 @@ def render_text(
     Raises:
         OutputError: the format is unknown.
     """
-    match format:
-        case "json":
-            return json_text(report)
-        case "csv":
-            return csv_text(report)
-        case "markdown":
-            return markdown_text(build_document(report, verbosity))
-        case "html":
-            return html_text(build_document(report, verbosity))
-        case "table":
-            return table_text(report, width or _PIPE_WIDTH, verbosity)
-        case _:
-            known = ", ".join(FORMATS)
-            raise OutputError(f"There is no format {format!r}.", remedy=f"Take one of: {known}.")
+    found = next((one for one in Format if one == format), None)
+    if found is None:
+        known = ", ".join(Format)
+        raise OutputError(f"There is no format {format!r}.", remedy=f"Take one of: {known}.")
+    return found.write(report, width or _PIPE_WIDTH, verbosity)

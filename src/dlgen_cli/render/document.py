@@ -23,7 +23,6 @@ from dlgen_cli.render.text import unbroken
 from dlgen_cli.render.values import line
 
 _SHA256_DIGITS = 12
-_FORMAT_WORDS = {"run": "run directory", "sharded": "sharded directory"}
 _MOST_SETTINGS = 14
 #: Settings that decide the numbers come first.
 _FIRST_SETTINGS = (
@@ -105,7 +104,7 @@ def _provenance(provenance: Provenance | None, verbosity: int) -> list[Fact]:
         f"{numbers.integer(provenance.parameters)} parameters",
     )
     source = (
-        _FORMAT_WORDS.get(provenance.format, provenance.format),
+        provenance.format_title or provenance.format,
         f"sha256 {provenance.sha256[:digits]}",
     )
     return [

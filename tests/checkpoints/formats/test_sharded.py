@@ -144,7 +144,10 @@ def test_links_in_a_circle_and_links_of_a_cache(tmp_path):
         ('{"weight_map": {"w": "\\ud800"}}', "no index"),
         ('{"weight_map": ' * 50_000, "deep"),
         ("{ no JSON", "no index"),
-        ('{"weight_map": {"w": "model.safetensors.index.json"}}', "of the format index"),
+        (
+            '{"weight_map": {"w": "model.safetensors.index.json"}}',
+            "safetensors or a torch file was expected",
+        ),
     ],
 )
 def test_what_is_no_index(tmp_path, text, reason):

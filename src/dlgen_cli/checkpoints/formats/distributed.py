@@ -73,6 +73,11 @@ class Chunk:
         return block.load()
 
 
+def is_distributed(directory: Path) -> bool:
+    """Whether a directory holds the metadata of a distributed checkpoint."""
+    return (directory / METADATA_FILE).is_file()
+
+
 def open_distributed(path: Path) -> Checkpoint:
     """Open a directory of ``torch.distributed.checkpoint``; tensors come in the order of metadata.
 
@@ -96,7 +101,6 @@ def open_distributed(path: Path) -> Checkpoint:
     tensors, notes, left = guarded(metadata.path, describe)
     return Checkpoint(
         path=path,
-        format="distributed",
         sha256=sha256_of(metadata.path, *(file.path for _, file in sorted(files.items()))),
         tensors=index_tensors(tensors, path),
         reader=lambda name: tensors[name].load(),

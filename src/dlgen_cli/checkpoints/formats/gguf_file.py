@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors, natural_key
+from dlgen_cli.checkpoints.formats.signatures import first_bytes
 from dlgen_cli.checkpoints.stored import (
     MOST_TENSORS,
     SourceFile,
@@ -110,6 +111,11 @@ class _Header:
         return None
 
 
+def is_gguf(path: Path) -> bool:
+    """Whether a file starts like GGUF."""
+    return first_bytes(path).startswith(b"GGUF")
+
+
 def open_gguf(path: Path) -> Checkpoint:
     """Open a GGUF file; tensors come in the natural order of their names.
 
@@ -138,7 +144,6 @@ def open_gguf(path: Path) -> Checkpoint:
     )
     return Checkpoint(
         path=path,
-        format="gguf",
         sha256=sha256_of(path),
         tensors=index_tensors(tensors, path),
         reader=lambda name: tensors[name].load(),

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors, natural_key
-from dlgen_cli.checkpoints.formats.safetensors_file import read_header
-from dlgen_cli.checkpoints.formats.signatures import sniff
-from dlgen_cli.checkpoints.formats.torch_file import load_tree
+from dlgen_cli.checkpoints.formats.safetensors_file import is_safetensors, read_header
+from dlgen_cli.checkpoints.formats.signatures import first_bytes, unknown
+from dlgen_cli.checkpoints.formats.torch_file import is_torch, load_tree
 from dlgen_cli.checkpoints.json_text import MOST_BYTES, parse_object
 from dlgen_cli.checkpoints.pickles.archive import guarded
 from dlgen_cli.checkpoints.state_dicts import StateDict, find_network
@@ -21,12 +21,16 @@ _MAP = "weight_map"
 _MOST_SHARDS = 10_000
 
 
-def open_sharded(index: Path, *, directory: Path | None = None) -> Checkpoint:
+def is_index(path: Path) -> bool:
+    """Whether a file starts like a JSON object."""
+    return first_bytes(path).lstrip()[:1] == b"{"
+
+
+def open_sharded(index: Path) -> Checkpoint:
     """Open the shards of an index; tensors come in the natural order of their names.
 
     Args:
         index: the JSON file with a ``weight_map``.
-        directory: what the user gave, where it was not the index.
 
     Raises:
         CheckpointError: the index is malformed or points outside its folder, a shard is missing or
@@ -53,10 +57,9 @@ def open_sharded(index: Path, *, directory: Path | None = None) -> Checkpoint:
         if weight_map.get(name) != shard
     )
     return Checkpoint(
-        path=directory or index,
-        format="sharded",
+        path=index,
         sha256=sha256_of(*shards.values()),
-        tensors=index_tensors(tensors, directory or index),
+        tensors=index_tensors(tensors, index),
         reader=lambda name: tensors[name].load(),
         left_aside=left,
     )
@@ -133,14 +136,10 @@ def _require_shards(index: Path, shards: Mapping[str, Path]) -> None:
 
 
 def _open_shard(path: Path) -> StateDict:
-    kind = sniff(path)
-    if kind == "safetensors":
+    if is_safetensors(path):
         return read_header(path)[0]
-    if kind != "torch":
-        raise CheckpointError(
-            f"The shard {path} is of the format {kind}; safetensors or a torch file was expected.",
-            remedy="Download it again.",
-        )
+    if not is_torch(path):
+        raise unknown(path, "safetensors or a torch file")
     tree = load_tree(path)
     if not isinstance(tree, Mapping):
         raise CheckpointError(

@@ -1,51 +1,49 @@
-"""The format of a file, told by its first bytes and never by its suffix."""
+"""First bytes of files: formats are told by them and never by a suffix."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from dlgen_cli.checkpoints.stored import SourceFile
 from dlgen_cli.errors import CheckpointError
 
-_SAFETENSORS_HEADER_LIMIT = 100_000_000  # bytes; the format's own limit
-
-FileKind = Literal["safetensors", "torch", "gguf", "index"]
+_HEAD = 512  # bytes
 
 
-def sniff(path: Path) -> FileKind:
-    """Tell the format of a file by its first bytes.
+def first_bytes(path: Path) -> bytes:
+    """The first bytes of a file, 512 at most.
 
     Raises:
-        CheckpointError: they are no checkpoint's, or the path is no regular file.
+        CheckpointError: the path is empty or no regular file.
         OSError: the file cannot be read.
     """
-    file = SourceFile.at(path)
-    head = file.read(0, 512)
-    # safetensors first: the length of its header may happen to start like a pickle
-    header = int.from_bytes(head[:8], "little") if head[8:9] == b"{" else None
-    if header is not None and header <= _SAFETENSORS_HEADER_LIMIT:
-        return "safetensors"
-    if head.startswith(b"PK\x03\x04") or (head[:1] == b"\x80" and head[1:2] in _PROTOCOLS):
-        return "torch"
-    if head.startswith(b"GGUF"):
-        return "gguf"
-    if head.lstrip()[:1] == b"{":
-        return "index"
+    return SourceFile.at(path).read(0, _HEAD)
+
+
+def header_size(head: bytes) -> int | None:
+    """Bytes that the header of a safetensors file claims; None where there can be none."""
+    return int.from_bytes(head[:8], "little") if head[8:9] == b"{" else None
+
+
+def unknown(path: Path, expected: str) -> CheckpointError:
+    """What is said of a file whose first bytes are of no format that was expected.
+
+    Args:
+        path: the file.
+        expected: the formats, in words.
+    """
+    head = first_bytes(path)
+    header = header_size(head)
     if header is not None:
-        raise CheckpointError(
+        return CheckpointError(
             f"{path} looks like safetensors, but its header claims {header:,} bytes of a file "
-            f"of {file.size:,}.",
+            f"of {path.stat().st_size:,}.",
             remedy="Check that it was copied in full.",
         )
-    raise CheckpointError(
-        f"{path} is no checkpoint: it {_description(head)}; safetensors, a torch file, GGUF, an "
-        "index of shards or a checkpoint directory was expected.",
+    return CheckpointError(
+        f"{path} is no checkpoint: it {_description(head)}; {expected} was expected.",
         remedy="Save the weights with torch.save(model.state_dict(), ...) or safetensors.",
     )
-
-
-_PROTOCOLS = {b"\x02", b"\x03", b"\x04", b"\x05"}
 
 
 def _description(head: bytes) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors
+from dlgen_cli.checkpoints.formats.signatures import first_bytes
 from dlgen_cli.checkpoints.pickles.archive import archive_of, guarded, read_archive
 from dlgen_cli.checkpoints.pickles.machine import MOST_BYTES
 from dlgen_cli.checkpoints.pickles.torch_names import (
@@ -22,6 +23,12 @@ from dlgen_cli.errors import CheckpointError
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
+_PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
+def is_torch(path: Path) -> bool:
+    """Whether a file starts like a zip archive or a pickle."""
+    return first_bytes(path).startswith((b"PK\x03\x04", *_PICKLES))
 
 
 def load_tree(path: Path) -> Any:
@@ -58,7 +65,6 @@ def open_torch(path: Path) -> Checkpoint:
     tensors, notes, left = guarded(path, lambda: find_network(tree))
     return Checkpoint(
         path=path,
-        format="torch",
         sha256=sha256_of(path),
         tensors=index_tensors(tensors, path),
         reader=lambda name: tensors[name].load(),

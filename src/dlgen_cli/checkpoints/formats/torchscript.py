@@ -7,17 +7,26 @@ Its classes are those of the program; here each is a bag of attributes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors
-from dlgen_cli.checkpoints.pickles.archive import guarded, read_archive
-from dlgen_cli.checkpoints.pickles.zip_directory import ZipDirectory
+from dlgen_cli.checkpoints.pickles.archive import archive_of, guarded, is_script, read_archive
 from dlgen_cli.checkpoints.state_dicts import StateDict, flatten
 from dlgen_cli.checkpoints.stored import SourceFile, sha256_of
 from dlgen_cli.records import SkippedLayer
 
 
-def open_script(file: SourceFile, archive: ZipDirectory) -> Checkpoint:
+def is_torchscript(path: Path) -> bool:
+    """Whether a file is a zip archive with the constants of a program."""
+    try:
+        archive = archive_of(SourceFile.at(path))
+    except ValueError:
+        return False
+    return archive is not None and is_script(archive)
+
+
+def open_torchscript(path: Path) -> Checkpoint:
     """Open a TorchScript archive.
 
     Parameters and buffers have the names that ``torch.jit.load(...).state_dict()`` gives them.
@@ -25,27 +34,29 @@ def open_script(file: SourceFile, archive: ZipDirectory) -> Checkpoint:
     only where a frozen module has nothing else.
 
     Args:
-        file: the archive.
-        archive: its directory.
+        path: the archive.
 
     Raises:
         CheckpointError: it is damaged, or there is no tensor in it.
     """
+    file = SourceFile.at(path)
 
     def read() -> tuple[StateDict, StateDict]:
+        archive = archive_of(file)
+        if archive is None:
+            raise ValueError("no zip archive")
         module = flatten(_as_mapping(read_archive(archive, file)))
         constants = read_archive(archive, file, "constants.pkl")
         return module, flatten({f"c{at}": one for at, one in enumerate(constants)}, "CONSTANTS.")
 
-    module, constants = guarded(file.path, read)
+    module, constants = guarded(path, read)
     frozen = not any(not one.reason for one in module.values())
     tensors = module | constants if frozen else module
     left = [] if frozen else list(constants)
     return Checkpoint(
-        path=file.path,
-        format="torchscript",
-        sha256=sha256_of(file.path),
-        tensors=index_tensors(tensors, file.path),
+        path=path,
+        sha256=sha256_of(path),
+        tensors=index_tensors(tensors, path),
         reader=lambda name: tensors[name].load(),
         notes=("a frozen module: its constants are the network",) if frozen else (),
         left_aside=tuple(
