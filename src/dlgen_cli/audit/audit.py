@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 from dlgen_cli.audit.report import report_of
-from dlgen_cli.audit.with_data import with_data
+from dlgen_cli.evidence.certificate import Certificate, Evidence, Maker
 from dlgen_cli.evidence.compression import plan_compression
+from dlgen_cli.evidence.compression_occam import occam_certificate
 from dlgen_cli.evidence.inputs import gather
 from dlgen_cli.evidence.layers import Progress
 from dlgen_cli.evidence.options import AuditOptions, DataOptions
 from dlgen_cli.evidence.pac_bayes import plan_pac_bayes
+from dlgen_cli.evidence.pac_bayes_kl import kl_certificate
 from dlgen_cli.evidence.plan import Family, Inputs, Plan, best_of, equal_share
 from dlgen_cli.evidence.rademacher import plan_rademacher
+from dlgen_cli.evidence.samples import find_samples
 from dlgen_cli.records import Headline, Report
-
-if TYPE_CHECKING:
-    pass
 
 #: What evaluates the bounds of a family.
 PLANNERS: Mapping[Family, Callable[[Inputs], Plan]] = {
     "compression": plan_compression,
     "pac_bayes": plan_pac_bayes,
     "rademacher": plan_rademacher,
+}
+
+#: The certificate that labelled examples add to a family; it stands for the family then.
+CERTIFICATES: Mapping[Family, Maker] = {
+    "compression": occam_certificate,
+    "pac_bayes": kl_certificate,
 }
 
 
@@ -65,7 +72,13 @@ def audit(
         settings["r"] = options.r
     plans = {family: PLANNERS[family](inputs) for family in families}
     if data is not None:
-        plans = with_data(plans, inputs, data)
+        samples = find_samples(inputs.checkpoint, data.data, options.m)
+        evidence = Evidence(inputs=inputs, samples=samples, data=data, delta=options.delta)
+        plans |= {
+            family: _joined(plans[family], make(evidence), data)
+            for family, make in CERTIFICATES.items()
+            if family in plans
+        }
     for plan in plans.values():
         settings |= plan.settings
     bounds = [bound for plan in plans.values() for bound in plan.evaluate(options.delta)]
@@ -75,6 +88,16 @@ def audit(
         settings=settings,
         bounds=bounds,
         headline=_headline(plans, options.delta),
+    )
+
+
+def _joined(plan: Plan, certificate: Certificate, data: DataOptions) -> Plan:
+    """A family with its certificate."""
+    return replace(
+        plan,
+        settings={**plan.settings, "data": data.data, "seed": data.seed, "draws": data.draws},
+        evaluate=lambda delta: [*plan.evaluate(delta), certificate.evaluate(delta)],
+        preferred=certificate.theorem,
     )
 
 

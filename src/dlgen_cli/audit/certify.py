@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from dlgen_cli.audit.audit import PLANNERS
-from dlgen_cli.audit.certificate_results import certificate_results, data_settings
-from dlgen_cli.audit.coded import certify_coded, find_coded
 from dlgen_cli.audit.report import report_of
-from dlgen_cli.bounds.verdict import HOLDOUT
-from dlgen_cli.errors import UsageError
-from dlgen_cli.evidence.compression_occam import THEOREM as OCCAM
-from dlgen_cli.evidence.compression_occam import prepare_occam
-from dlgen_cli.evidence.holdout import holdout_evaluator, network_errors
+from dlgen_cli.bounds.verdict import verdict
+from dlgen_cli.evidence.certificate import Evidence, Maker
+from dlgen_cli.evidence.coded import coded_certificate, is_coded, refuse_anchors
+from dlgen_cli.evidence.compression_occam import occam_certificate
+from dlgen_cli.evidence.holdout import holdout_certificate
 from dlgen_cli.evidence.inputs import gather
 from dlgen_cli.evidence.layers import Progress
+from dlgen_cli.evidence.monte_carlo import DrawProgress, monte_carlo_share
 from dlgen_cli.evidence.options import AuditOptions, DataOptions
-from dlgen_cli.evidence.pac_bayes import anchor_paths
-from dlgen_cli.evidence.pac_bayes_kl import THEOREM as GIBBS
-from dlgen_cli.evidence.pac_bayes_kl import DrawProgress, monte_carlo_share, prepare_gibbs
-from dlgen_cli.evidence.pac_bayes_posterior import THEOREM as POSTERIOR
+from dlgen_cli.evidence.pac_bayes_kl import kl_certificate
 from dlgen_cli.evidence.pac_bayes_posterior import (
-    posterior_directory,
-    prepare_posterior,
-    require_options,
+    holds_posterior,
+    posterior_certificate,
+    refuse_options_of_a_posterior,
+    require_options_of_a_posterior,
 )
 from dlgen_cli.evidence.plan import Family, best_of, equal_share
-from dlgen_cli.evidence.samples import find_samples
+from dlgen_cli.evidence.samples import Samples, find_samples
 from dlgen_cli.records import Bound, Report
-
-_Evaluate = Callable[[float], Bound]
 
 
 def certify(
@@ -43,12 +39,11 @@ def certify(
 ) -> Report:
     """Evaluate every certificate that applies.
 
-    Those on the risk itself compete: the holdout, Occam's bound of the compressed network, and
-    PAC-Bayes in kl form where there is an anchor. Each takes an equal share of delta, so the
-    best of them is a certificate too. Bounds on the gap stand beside them, each at delta.
-
-    Where the run trained a posterior, its own bound takes the place of that around anchors;
-    Occam's bound and those on the gap are left out unless they are asked for.
+    Those on the risk itself compete: the holdout, and whatever the checkpoint gives cause for.
+    That is Occam's bound of the compressed network, and PAC-Bayes in kl form where there is an
+    anchor; or the bound of the posterior that the run trained, with Occam's where it is asked
+    for; or the bound of a coded run. Each takes an equal share of delta, so the best of them is
+    a certificate too. Beside Occam's bound stand those on the gap, each at delta.
 
     Args:
         options: checkpoint and the numbers of the bounds.
@@ -62,61 +57,97 @@ def certify(
     Raises:
         DlgenError: bad input; one subclass for each kind.
     """
-    coded = find_coded(options.checkpoint)
-    if coded is not None:
-        return certify_coded(coded, options, data, command=command, measured=measured, drawn=drawn)
-    directory = posterior_directory(options)
-    require_options(options, data, directory)
-    is_whole = directory is None or data.occam
+    makers = _makers(options, data)
+    is_whole = occam_certificate in makers
     inputs = gather(options, with_layers=is_whole, for_bounds=is_whole, progress=measured)
     samples = find_samples(inputs.checkpoint, data.data, options.m)
-    gibbs = POSTERIOR if directory is not None else GIBBS if _has_anchor(options) else None
-    theorems = [HOLDOUT, *([OCCAM] if is_whole else []), *([gibbs] if gibbs else [])]
-    share = equal_share(options.delta, len(theorems))
-    if gibbs is not None:
+    share = equal_share(options.delta, 1 + len(makers))
+    if makers != [occam_certificate]:
         monte_carlo_share(data.delta_monte_carlo, share)  # refuse before any draw
-    evaluators: dict[str, _Evaluate] = {}
-    if is_whole:
-        evaluators[OCCAM] = prepare_occam(inputs, samples, share).evaluate
-    posterior = None
-    if directory is not None:
-        posterior = prepare_posterior(inputs, samples, data, directory, drawn)
-        evaluators[POSTERIOR] = posterior.evaluate
-    elif gibbs is not None:
-        evaluators[GIBBS] = prepare_gibbs(inputs, samples, data, drawn).evaluate
-    errors = network_errors(inputs, samples, posterior)
-    evaluators[HOLDOUT] = holdout_evaluator(samples, errors["holdout"])
-    certificates = [evaluators[theorem](share) for theorem in theorems]
+    evidence = Evidence(inputs=inputs, samples=samples, data=data, delta=share, progress=drawn)
+    candidates = [make(evidence) for make in makers]
+    known = {part: errors for one in candidates for part, errors in one.errors.items()}
+    holdout = holdout_certificate(evidence, known)
+    certificates = [holdout, *candidates]
+    bounds = [one.evaluate(share) for one in certificates]
+    headline = best_of(bounds, share, [one.theorem for one in certificates])
     plans = [
         PLANNERS[family](inputs)
         for family in (families if is_whole else ())
-        if family != "pac_bayes" or gibbs == GIBBS
+        if family != "pac_bayes" or kl_certificate in makers
     ]
-    gaps = [bound for plan in plans for bound in plan.evaluate(options.delta)]
-    settings = {
-        "m": inputs.m,
-        "delta": options.delta,
-        **({"r": options.r} if is_whole else {}),
-        **{name: value for plan in plans for name, value in plan.settings.items()},
-        **data_settings(data, has_posterior=posterior is not None),
+    results = {
+        **_results(samples, holdout.errors, bounds),
+        "best": headline.theorem if headline else None,
+        "verdict": verdict({bound.theorem: bound.value for bound in bounds}),
     }
-    headline = best_of(certificates, share, theorems)
-    results = certificate_results(samples, errors, certificates, headline)
-    if posterior is not None:
-        results["coordinates"] = posterior.coordinates(certificates[-1].terms["name"])
+    for one, bound in zip(certificates, bounds, strict=True):
+        results |= one.facts(bound)
     return report_of(
         inputs,
         command=command,
-        settings=settings,
-        bounds=[*certificates, *gaps],
+        settings={
+            "m": inputs.m,
+            "delta": options.delta,
+            **({"r": options.r} if is_whole else {}),
+            **{name: value for plan in plans for name, value in plan.settings.items()},
+            **_settings(data, has_posterior=posterior_certificate in makers),
+        },
+        bounds=[*bounds, *(gap for plan in plans for gap in plan.evaluate(options.delta))],
         headline=headline,
         results=results,
     )
 
 
-def _has_anchor(options: AuditOptions) -> bool:
-    try:
-        anchor_paths(options)
-    except UsageError:
-        return False
-    return True
+def _makers(options: AuditOptions, data: DataOptions) -> list[Maker]:
+    """What competes with the holdout, fixed before any value is seen.
+
+    Raises:
+        UsageError: an option was given that the checkpoint leaves no choice in.
+    """
+    if is_coded(options.checkpoint):
+        refuse_anchors(options)
+        return [coded_certificate]
+    if holds_posterior(options):
+        require_options_of_a_posterior(options, data)
+        return [*([occam_certificate] if data.occam else []), posterior_certificate]
+    refuse_options_of_a_posterior(options, data)
+    return [occam_certificate, *([kl_certificate] if options.has_anchor else [])]
+
+
+def _settings(data: DataOptions, *, has_posterior: bool) -> dict[str, Any]:
+    """The options of a certificate in force, for the report."""
+    own: dict[str, Any] = {"shrink": list(data.shrink), "tried": data.tried}
+    if not has_posterior:
+        own = {"freeze": list(data.freeze), "relative_sigma": data.relative}
+    return {
+        "data": data.data,
+        "draws": data.draws,
+        "delta_monte_carlo": data.delta_monte_carlo,
+        **own,
+        "seed": data.seed,
+    }
+
+
+def _results(
+    samples: Samples, errors: Mapping[str, int], bounds: Sequence[Bound]
+) -> dict[str, Any]:
+    """The certificates side by side, with the errors of the network itself."""
+    return {
+        "data": samples.source,
+        "sample_examples": len(samples.bound),
+        "sample_error": errors["sample"] / len(samples.bound),
+        "test_examples": len(samples.test),
+        "test_error": errors["test"] / len(samples.test),
+        "holdout_origin": samples.holdout_origin,
+        "certificates": [
+            {
+                "theorem": bound.theorem,
+                "risk_upper": bound.value,
+                "status": bound.status,
+                "empirical_risk": bound.terms.get("empirical_risk"),
+                "examples": bound.terms.get("examples"),
+            }
+            for bound in bounds
+        ],
+    }

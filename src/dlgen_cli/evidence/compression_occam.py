@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dlgen_cli import bounds
 from dlgen_cli.devices import resolve_device
+from dlgen_cli.evidence.certificate import Certificate, Evidence
 from dlgen_cli.evidence.compression_stored import encode
 from dlgen_cli.evidence.ledger import shared as ledger
 from dlgen_cli.evidence.options import MOST_STORED_BITS, WIDTHS
@@ -15,7 +16,7 @@ from dlgen_cli.evidence.plan import Inputs
 from dlgen_cli.evidence.samples import Samples
 from dlgen_cli.networks import GraphLayer, effective_layer
 from dlgen_cli.predictors import FoldedNetwork, count_errors, open_folded, replace_parameters
-from dlgen_cli.records import Assumption, Bound
+from dlgen_cli.records import Bound
 
 THEOREM = "compression.occam"
 
@@ -30,84 +31,66 @@ class _Code:
     errors: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OccamCertificate:
-    """Everything but delta that `compression.occam` is evaluated from.
-
-    Attributes:
-        codes: those that could have come out best.
-        choices: how many there were to choose from.
-        examples: m.
-        lines: the ledger.
-    """
-
-    codes: Sequence[_Code]
-    choices: int
-    examples: int
-    lines: Sequence[Assumption]
-
-    def evaluate(self, delta: float) -> Bound:
-        """The best code's bound, the choice paid for."""
-        if not self.codes:
-            return bounds.withheld(THEOREM, self.lines)
-        found = [self._bound(code, delta) for code in self.codes]
-        return min(found, key=lambda bound: bound.log10_value or 0.0)
-
-    def _bound(self, code: _Code, delta: float) -> Bound:
-        rank = "whole weights" if code.rank is None else f"rank {code.rank}"
-        return bounds.occam(
-            code.bits,
-            code.errors,
-            self.examples,
-            delta,
-            union_nats=union_nats(self.choices),
-            assumptions=[*self.lines, ledger.code_line(rank, code.width, self.choices)],
-        )
-
-
 def union_nats(choices: int) -> float:
     """``ln(choices)``, rounded upward."""
     return math.nextafter(math.log(choices) * (1 + 2.0**-50), math.inf) if choices > 1 else 0.0
 
 
-def prepare_occam(inputs: Inputs, samples: Samples, delta: float) -> OccamCertificate:
+def occam_certificate(evidence: Evidence) -> Certificate:
     """Write the network at the widths and ranks that may pay, and count each one's errors.
 
     Widths are ``--b`` or the list for ``auto``; ranks are the powers of two and the whole weight.
-    A code is left out, unevaluated, where even without a single error it would be no better.
-
-    Args:
-        inputs: checkpoint and network.
-        samples: what to count errors on.
-        delta: about the failure probability, for leaving codes out.
+    The best code's bound is evaluated, the choice paid for.
 
     Raises:
         UsageError: the network cannot be evaluated.
         DataError: the data do not fit the network.
     """
+    inputs, samples = evidence.inputs, evidence.samples
     lines = [*samples.sample_lines, *ledger.structure_lines(inputs.read, inputs.options.arch)]
-    examples = len(samples.bound)
     if inputs.read.skipped or inputs.read.obstacle is not None:
-        return OccamCertificate(codes=(), choices=1, examples=examples, lines=lines)
+        return Certificate(theorem=THEOREM, evaluate=lambda _: bounds.withheld(THEOREM, lines))
+    plans = _plans(list(inputs.read.network.layers.values()), inputs.options.b)
+    examples, union = len(samples.bound), union_nats(len(plans))
+    codes = _codes(evidence, plans)
+
+    def bound(code: _Code, delta: float) -> Bound:
+        rank = "whole weights" if code.rank is None else f"rank {code.rank}"
+        assumptions = [*lines, ledger.code_line(rank, code.width, len(plans))]
+        return bounds.occam(
+            code.bits, code.errors, examples, delta, union_nats=union, assumptions=assumptions
+        )
+
+    def evaluate(delta: float) -> Bound:
+        return min(
+            [bound(code, delta) for code in codes], key=lambda found: found.log10_value or 0.0
+        )
+
+    return Certificate(theorem=THEOREM, evaluate=evaluate)
+
+
+def _codes(evidence: Evidence, plans: Sequence[tuple[int, int, int | None]]) -> list[_Code]:
+    """The codes that may come out best.
+
+    A code is left out, unevaluated, where even without a single error it would be no better.
+    """
+    inputs, samples = evidence.inputs, evidence.samples
     folded = open_folded(inputs.checkpoint, inputs.read)
     folded = folded.to(resolve_device(inputs.options.device))
-    layers = list(inputs.read.network.layers.values())
-    plans = _plans(layers, inputs.options.b)
+    examples, union = len(samples.bound), union_nats(len(plans))
     codes: list[_Code] = []
     best = math.inf
     for least_bits, width, rank in plans:
-        floor = bounds.occam(
-            least_bits, 0, examples, delta, union_nats=union_nats(len(plans))
-        ).value
+        floor = bounds.occam(least_bits, 0, examples, evidence.delta, union_nats=union).value
         if codes and (floor or 0.0) >= best:
             continue
         code = _write(inputs, folded, samples, width, rank)
         codes.append(code)
         value = bounds.occam(
-            code.bits, code.errors, examples, delta, union_nats=union_nats(len(plans))
+            code.bits, code.errors, examples, evidence.delta, union_nats=union
         ).value
         best = min(best, 1.0 if value is None else value)
-    return OccamCertificate(codes=codes, choices=len(plans), examples=examples, lines=lines)
+    return codes
 
 
 def _plans(layers: Sequence[GraphLayer], width: int | None) -> list[tuple[int, int, int | None]]:

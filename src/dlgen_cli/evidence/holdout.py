@@ -1,49 +1,71 @@
-"""The errors of a network on each part of the data, and the certificate of its holdout."""
+"""The errors of the network itself, and the certificate of its holdout."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
 
 from dlgen_cli import bounds
+from dlgen_cli.bounds.verdict import HOLDOUT as THEOREM
 from dlgen_cli.devices import resolve_device
-from dlgen_cli.evidence.pac_bayes_posterior import PosteriorCertificate
-from dlgen_cli.evidence.plan import Inputs
+from dlgen_cli.evidence.certificate import Certificate, Evidence
 from dlgen_cli.evidence.samples import Samples
 from dlgen_cli.predictors import count_errors, open_folded
-from dlgen_cli.records import Bound
 
 
-def holdout_evaluator(samples: Samples, errors: int) -> Callable[[float], Bound]:
-    """The certificate of the holdout at any delta."""
-    count = len(samples.holdout) if samples.holdout is not None else 0
-    return lambda delta: bounds.clopper_pearson(errors, count, delta, samples.holdout_lines)
+def holdout_certificate(evidence: Evidence, known: Mapping[str, int]) -> Certificate:
+    """Count the errors of the network on every part of the data; the holdout's are bounded.
+
+    Args:
+        evidence: checkpoint and examples.
+        known: errors that were counted before, by part.
+
+    Raises:
+        UsageError: the network cannot be evaluated.
+        DataError: the data do not fit the network.
+    """
+    inputs, samples = evidence.inputs, evidence.samples
+    errors = known
+    if known.keys() != samples.parts.keys():
+        network = open_folded(inputs.checkpoint, inputs.read)
+        network = network.to(resolve_device(inputs.options.device))
+        batch = network.batch_size(own_weights=False)
+        errors = errors_by_part(network, samples, batch=batch, device=network.device, known=known)
+    return Certificate(
+        theorem=THEOREM,
+        evaluate=lambda delta: bounds.clopper_pearson(
+            errors["holdout"], len(samples.holdout), delta, samples.holdout_lines
+        ),
+        errors=errors,
+    )
 
 
-def network_errors(
-    inputs: Inputs, samples: Samples, posterior: PosteriorCertificate | None
+def errors_by_part(
+    predict: Callable[[Tensor], Tensor],
+    samples: Samples,
+    *,
+    batch: int,
+    device: torch.device,
+    known: Mapping[str, int],
 ) -> dict[str, int]:
-    """Errors of the network itself on each part of the data; none is counted twice."""
-    network = open_folded(inputs.checkpoint, inputs.read)
-    network = network.to(resolve_device(inputs.options.device))
-    parts = {"sample": samples.bound, "test": samples.test}
-    if samples.holdout is not samples.test:
-        parts |= {"holdout": samples.holdout} if samples.holdout is not None else {}
-    known: dict[str, int] = {}
-    counted = posterior.mean_errors if posterior is not None else None
-    if posterior is not None and counted is not None and posterior.examples == len(samples.bound):
-        del parts["sample"]
-        known["sample"] = counted
-    found = known | {
-        name: count_errors(
-            network,
-            part.images,
-            part.labels,
-            batch=network.batch_size(own_weights=False),
-            device=network.device,
-            scale=samples.scale,
-        )
-        for name, part in parts.items()
-    }
-    if samples.holdout is samples.test:
-        found["holdout"] = found["test"]
-    return found
+    """Count the 0-1 errors on each of `Samples.parts`; none is counted twice.
+
+    Args:
+        predict: see `count_errors`.
+        samples: the examples.
+        batch: examples that are evaluated at a time, at least 1.
+        device: where to compute.
+        known: errors that were counted before, by part.
+
+    Raises:
+        DataError: the data do not fit the network.
+    """
+    counted = {id(samples.parts[part]): errors for part, errors in known.items()}
+    for part in samples.parts.values():
+        if id(part) not in counted:
+            counted[id(part)] = count_errors(
+                predict, part.images, part.labels, batch=batch, device=device, scale=samples.scale
+            )
+    return {name: counted[id(part)] for name, part in samples.parts.items()}

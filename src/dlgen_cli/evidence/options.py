@@ -60,6 +60,16 @@ class AuditOptions:
     singular_values: bool = False
     cache: bool = False
 
+    @property
+    def initialization(self) -> Path:
+        """Where a run directory keeps the weights that it began with."""
+        return self.checkpoint / "init.safetensors"
+
+    @property
+    def has_anchor(self) -> bool:
+        """Whether an anchor was given, or stands in the run directory."""
+        return bool(self.anchors) or self.initialization.is_file()
+
 
 #: Draws of weights for the risk of a Gaussian predictor, where nothing else is asked for.
 DRAWS = 20_000

@@ -53,17 +53,14 @@ def anchor_paths(options: AuditOptions) -> tuple[list[Path], bool]:
     Raises:
         UsageError: there is no anchor.
     """
-    own = options.checkpoint / "init.safetensors"
-    if options.anchors or not own.is_file():
-        paths = list(options.anchors)
-    else:
-        return [own], not _was_given(own)
-    if not paths:
+    if not options.has_anchor:
         raise UsageError(
             "No anchor was given; PAC-Bayes needs at least one.",
             remedy="Give --anchors FILE, for example the weights before training.",
         )
-    return paths, False
+    if options.anchors:
+        return list(options.anchors), False
+    return [options.initialization], not _was_given(options.initialization)
 
 
 def _was_given(initial: Path) -> bool:

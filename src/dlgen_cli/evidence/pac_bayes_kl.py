@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import pickle
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -22,7 +17,9 @@ from dlgen_cli.checkpoints.runs.posterior_file import root_mean_squares
 from dlgen_cli.devices import resolve_device
 from dlgen_cli.errors import UsageError
 from dlgen_cli.evidence.anchors import spend
+from dlgen_cli.evidence.certificate import Certificate, Evidence
 from dlgen_cli.evidence.ledger import shared as ledger
+from dlgen_cli.evidence.monte_carlo import monte_carlo_share, read_state, saver, split_delta
 from dlgen_cli.evidence.options import DataOptions
 from dlgen_cli.evidence.pac_bayes import anchor_paths
 from dlgen_cli.evidence.plan import Inputs
@@ -38,85 +35,22 @@ from dlgen_cli.predictors import (
 from dlgen_cli.records import Assumption, Bound
 from dlgen_cli.spectra import squared_distance_upper, sum_up
 
-#: Told how many draws of how many are done.
-DrawProgress = Callable[[int, int], None]
-
-_MONTE_CARLO_SHARE = 5
 THEOREM = "pac_bayes.kl"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GibbsCertificate:
-    """Everything but delta that `pac_bayes.kl` is evaluated from.
-
-    Attributes:
-        anchors: with their distances in units of the posterior's deviations times sigma.
-        counts: errors of the draws, for each sigma.
-        examples: m.
-        lines: the ledger.
-        delta_monte_carlo: what the user asked for; None takes a share.
-    """
-
-    anchors: Sequence[bounds.Anchor]
-    counts: Sequence[bounds.GibbsSample]
-    examples: int
-    lines: Sequence[Assumption]
-    delta_monte_carlo: float | None
-
-    def evaluate(self, delta: float) -> Bound:
-        """The bound that fails with probability delta, the Monte Carlo step included.
-
-        Raises:
-            UsageError: that step alone is to fail with probability delta or more.
-        """
-        left, monte_carlo = split_delta(self.delta_monte_carlo, delta)
-        return bounds.kl_risk(
-            self.anchors, self.counts, self.examples, left, monte_carlo, self.lines
-        )
-
-
-def monte_carlo_share(given: float | None, delta: float) -> float:
-    """The part of delta that the Monte Carlo step may take; a fifth where nothing is given.
-
-    Raises:
-        UsageError: it is not between 0 and delta.
-    """
-    share = delta / _MONTE_CARLO_SHARE if given is None else given
-    if not 0 < share < delta:
-        raise UsageError(
-            f"--delta-monte-carlo is {share:g}; a number between 0 and the certificate's failure "
-            f"probability {delta:g} was expected.",
-            remedy="Leave it out, or give less.",
-        )
-    return share
-
-
-def split_delta(given: float | None, delta: float) -> tuple[float, float]:
-    """What the theorem may take of delta, and what the Monte Carlo step; no more together.
-
-    Raises:
-        UsageError: see `monte_carlo_share`.
-    """
-    monte_carlo = monte_carlo_share(given, delta)
-    left = math.nextafter(delta - monte_carlo, 0.0)
-    while Decimal(left) + Decimal(monte_carlo) > Decimal(delta):
-        left = math.nextafter(left, 0.0)
-    return left, monte_carlo
-
-
-def prepare_gibbs(
-    inputs: Inputs, samples: Samples, data: DataOptions, progress: DrawProgress | None = None
-) -> GibbsCertificate:
+def kl_certificate(evidence: Evidence) -> Certificate:
     """Measure the anchors and count the errors of the draws.
 
     Examples that trained an anchor leave the sample. Checkpoint and anchors are folded and
     rounded to float32 alike: the distances are those of the predictor that is evaluated.
 
     Raises:
-        UsageError: there is no anchor, a frozen parameter differs from it, or the network cannot
-            be evaluated.
+        UsageError: there is no anchor, a frozen parameter differs from it, the network cannot be
+            evaluated, or the Monte Carlo step is to fail with delta or more.
         DataError: the data do not fit the network.
     """
+    inputs, samples, data = evidence.inputs, evidence.samples, evidence.data
+    monte_carlo_share(data.delta_monte_carlo, evidence.delta)  # refuse before any draw
     paths, from_run = anchor_paths(inputs.options)
     opened = open_anchors(paths, inputs.checkpoint)
     for one in opened:
@@ -144,20 +78,22 @@ def prepare_gibbs(
         scale=samples.scale,
         state=read_state(data.state),
         save=saver(data.state),
-        progress=progress,
+        progress=evidence.progress,
     )
-    return GibbsCertificate(
-        anchors=anchors,
-        counts=[
-            bounds.GibbsSample(
-                sigma=sigma, draws=counts.draws, trials=counts.evaluations, errors=errors
-            )
-            for sigma, errors in zip(sigmas, counts.errors, strict=True)
-        ],
-        examples=len(samples.bound),
-        lines=_lines(inputs, samples, opened, data, frozen, from_run=from_run),
-        delta_monte_carlo=data.delta_monte_carlo,
-    )
+    drawn = [
+        bounds.GibbsSample(
+            sigma=sigma, draws=counts.draws, trials=counts.evaluations, errors=errors
+        )
+        for sigma, errors in zip(sigmas, counts.errors, strict=True)
+    ]
+    examples = len(samples.bound)
+    lines = _lines(inputs, samples, opened, data, frozen, from_run=from_run)
+
+    def evaluate(delta: float) -> Bound:
+        left, monte_carlo = split_delta(data.delta_monte_carlo, delta)
+        return bounds.kl_risk(anchors, drawn, examples, left, monte_carlo, lines)
+
+    return Certificate(theorem=THEOREM, evaluate=evaluate)
 
 
 def _lines(
@@ -260,40 +196,3 @@ def _product(squared: float, factor: Decimal) -> float:
             remedy="Give a larger --sigma, or leave out --relative-sigma.",
         )
     return product
-
-
-def read_state(path: Path | None) -> dict[str, object] | None:
-    """The draws that an interrupted run kept; None where there are none.
-
-    Raises:
-        UsageError: the file holds something else.
-    """
-    if path is None or not path.is_file():
-        return None
-
-    try:
-        state: dict[str, object] = torch.load(path, weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise UsageError(
-            f"{path} holds no saved draws: {error}.", remedy="Remove it, or name another --state."
-        ) from error
-    return state
-
-
-def saver(path: Path | None) -> Callable[[dict[str, object]], None] | None:
-    """Keeps the draws every few seconds, whole or not at all."""
-    if path is None:
-        return None
-
-    last = time.monotonic()
-
-    def save(state: dict[str, object]) -> None:
-        nonlocal last
-        if time.monotonic() - last < 2.0:
-            return
-        last = time.monotonic()
-        temporary = path.with_name(f".{path.name}.writing")
-        torch.save(state, temporary)
-        temporary.replace(path)
-
-    return save

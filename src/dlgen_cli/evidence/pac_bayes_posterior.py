@@ -16,6 +16,7 @@ from dlgen_cli.checkpoints.runs import posterior_file as posterior
 from dlgen_cli.checkpoints.runs import run_directory
 from dlgen_cli.checkpoints.runs.posterior_file import (
     FACTOR,
+    PRIOR_EXPONENTS,
     StoredPosterior,
     prior_deviation,
     root_mean_squares,
@@ -24,6 +25,7 @@ from dlgen_cli.checkpoints.runs.run_directory import INIT_FILE
 from dlgen_cli.devices import resolve_device
 from dlgen_cli.errors import CheckpointError, UsageError
 from dlgen_cli.evidence.anchors import spend_hashes
+from dlgen_cli.evidence.certificate import Certificate, Evidence
 from dlgen_cli.evidence.divergence import choice_nats_upper, distance_nats_upper, spread_nats_upper
 from dlgen_cli.evidence.ledger import shared as ledger
 from dlgen_cli.evidence.ledger.posterior import (
@@ -31,13 +33,12 @@ from dlgen_cli.evidence.ledger.posterior import (
     random_predictor_line,
     tried_line,
 )
+from dlgen_cli.evidence.monte_carlo import read_state, saver, split_delta
 from dlgen_cli.evidence.options import AuditOptions, DataOptions
-from dlgen_cli.evidence.pac_bayes_kl import DrawProgress, read_state, saver, split_delta
 from dlgen_cli.evidence.plan import Inputs
-from dlgen_cli.evidence.samples import Samples
 from dlgen_cli.networks import CheckpointTensors
 from dlgen_cli.predictors import Deviation, Factor, coordinates, gibbs_errors, open_folded
-from dlgen_cli.records import Assumption, Bound
+from dlgen_cli.records import Bound
 from dlgen_cli.spectra import sum_up
 
 THEOREM = "pac_bayes.posterior"
@@ -61,86 +62,51 @@ class _Coordinate:
     spread_nats: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PosteriorCertificate:
-    """Everything but delta that `pac_bayes.posterior` is evaluated from.
-
-    Attributes:
-        posteriors: with their divergences and errors.
-        examples: m.
-        choice_nats: of the prior.
-        lines: the ledger.
-        delta_monte_carlo: what the user asked for; None takes a share.
-        costs: for each posterior, by coordinate: nats of its distance and of its spread.
-        mean_errors: of the trained mean itself on the m examples; None where not counted.
-    """
-
-    posteriors: Sequence[bounds.Posterior]
-    examples: int
-    choice_nats: float
-    lines: Sequence[Assumption]
-    delta_monte_carlo: float | None
-    costs: Sequence[Mapping[str, tuple[float, float]]]
-    mean_errors: int | None
-
-    def evaluate(self, delta: float) -> Bound:
-        """The bound that fails with probability delta, the Monte Carlo step included.
-
-        Raises:
-            UsageError: that step alone is to fail with probability delta or more.
-        """
-        left, monte_carlo = split_delta(self.delta_monte_carlo, delta)
-        return bounds.posterior_risk(
-            self.posteriors,
-            self.examples,
-            left,
-            monte_carlo,
-            choice_nats=self.choice_nats,
-            assumptions=self.lines,
-        )
-
-    def coordinates(self, name: str) -> list[dict[str, Any]]:
-        """What each coordinate of a posterior costs, as rows of a table."""
-        names = [one.name for one in self.posteriors]
-        return [
-            {"name": one, "distance_nats_upper": distance, "spread_nats_upper": spread}
-            for one, (distance, spread) in self.costs[names.index(name)].items()
-        ]
-
-
-def posterior_directory(options: AuditOptions) -> Path | None:
-    """The run directory of a checkpoint that is the mean of a posterior; None for any other."""
-    path = options.checkpoint
-    is_model = path.name == run_directory.MODEL_FILE
-    directory = path.resolve().parent if is_model and path.is_file() else path
+def holds_posterior(options: AuditOptions) -> bool:
+    """Whether a checkpoint is the mean of a posterior that a run trained."""
+    directory = _directory(options)
     is_run = directory.is_dir() and run_directory.is_run_directory(directory)
-    return directory if is_run and posterior.holds_posterior(directory) else None
+    return is_run and posterior.holds_posterior(directory)
 
 
-def require_options(options: AuditOptions, data: DataOptions, directory: Path | None) -> None:
-    """Refuse options that a posterior leaves no choice in, and those that only it has.
+def _directory(options: AuditOptions) -> Path:
+    """The run directory, where the checkpoint is one or the model in it."""
+    path = options.checkpoint
+    is_model = path.name == run_directory.MODEL_FILE and path.is_file()
+    return path.resolve().parent if is_model else path
+
+
+def refuse_options_of_a_posterior(options: AuditOptions, data: DataOptions) -> None:
+    """Refuse the options that only a posterior has.
 
     Raises:
         UsageError: naming the option.
     """
-    if directory is None:
-        if list(data.shrink) != [1.0] or data.occam or data.tried != 1:
-            option = "--occam" if data.occam else "--shrink" if data.tried == 1 else "--tried"
-            raise UsageError(
-                f"{option} was given, but {options.checkpoint} holds no posterior.",
-                remedy="Leave it out, or give a run of `dlgen train --objective pac-bayes`.",
-            )
-        return
+    if list(data.shrink) != [1.0] or data.occam or data.tried != 1:
+        option = "--occam" if data.occam else "--shrink" if data.tried == 1 else "--tried"
+        raise UsageError(
+            f"{option} was given, but {options.checkpoint} holds no posterior.",
+            remedy="Leave it out, or give a run of `dlgen train --objective pac-bayes`.",
+        )
+
+
+def require_options_of_a_posterior(options: AuditOptions, data: DataOptions) -> None:
+    """Refuse options that a posterior leaves no choice in, and its own out of their range.
+
+    Raises:
+        UsageError: naming the option.
+    """
     fixed = {
         "--anchors": bool(options.anchors),
         "--freeze": bool(data.freeze),
         "--relative-sigma": data.relative,
-        "--sigma": list(options.sigma) != list(AuditOptions(checkpoint=directory).sigma),
+        "--sigma": list(options.sigma) != list(AuditOptions(checkpoint=options.checkpoint).sigma),
     }
     given = [option for option, is_given in fixed.items() if is_given]
     if given:
         raise UsageError(
-            f"{given[0]} was given, but {directory} holds a posterior with its own prior.",
+            f"{given[0]} was given, but {_directory(options)} holds a posterior with its own "
+            "prior.",
             remedy="Leave it out.",
         )
     if data.tried < 1:
@@ -152,13 +118,7 @@ def require_options(options: AuditOptions, data: DataOptions, directory: Path | 
         raise UsageError("--shrink names no number, or one twice.", remedy="Give each once.")
 
 
-def prepare_posterior(
-    inputs: Inputs,
-    samples: Samples,
-    data: DataOptions,
-    directory: Path,
-    progress: DrawProgress | None = None,
-) -> PosteriorCertificate:
+def posterior_certificate(evidence: Evidence) -> Certificate:
     """Measure the divergence from the prior and count the errors of the draws.
 
     Posterior and prior are over the folded network in float32: what is measured is what is
@@ -170,8 +130,9 @@ def prepare_posterior(
             evaluated.
         DataError: the data do not fit the network.
     """
+    inputs, data, directory = evidence.inputs, evidence.data, _directory(evidence.inputs.options)
     prior = _open_prior(inputs, directory)
-    samples, origin = spend_hashes(inputs.checkpoint, directory, samples)
+    samples, origin = spend_hashes(inputs.checkpoint, directory, evidence.samples)
     folded = open_folded(inputs.checkpoint, inputs.read)
     prior_mean = coordinates(inputs.read.network, CheckpointTensors(prior))
     own = coordinates(inputs.read.network, inputs.read.tensors)
@@ -190,39 +151,69 @@ def prepare_posterior(
         scale=samples.scale,
         state=read_state(data.state),
         save=saver(data.state),
-        progress=progress,
+        progress=evidence.progress,
     )
-    moving = len(stored.exponents)
-    grid = len(posterior.PRIOR_EXPONENTS)
-    choice_nats = sum_up([choice_nats_upper(grid, moving), choice_nats_upper(data.tried, 1)])
+    posteriors = [
+        _posterior(shrink, cost, counts.draws, errors)
+        for shrink, cost, errors in zip(data.shrink, costs, counts.errors, strict=True)
+    ]
+    examples, choices = len(samples.bound), _choice_nats(stored, data.tried)
     frozen = [name for name in own if name not in stored.exponents]
-    return PosteriorCertificate(
-        posteriors=[
-            _posterior(shrink, cost, counts.draws, errors)
-            for shrink, cost, errors in zip(data.shrink, costs, counts.errors, strict=True)
-        ],
-        examples=len(samples.bound),
-        choice_nats=choice_nats,
-        lines=[
-            *samples.sample_lines,
-            *ledger.structure_lines(inputs.read, inputs.options.arch),
-            *origin,
-            prior_deviations_line(moving, grid, choice_nats_upper(grid, moving)),
-            tried_line(data.tried),
-            *ledger.frozen_lines(frozen, "As the run recorded it."),
-            random_predictor_line(),
-            ledger.draws_line(data.draws),
-        ],
-        delta_monte_carlo=data.delta_monte_carlo,
-        costs=costs,
-        mean_errors=_of_trained(counts.mean_errors, data.shrink),
+    lines = [
+        *samples.sample_lines,
+        *ledger.structure_lines(inputs.read, inputs.options.arch),
+        *origin,
+        prior_deviations_line(len(stored.exponents), len(PRIOR_EXPONENTS), choices[0]),
+        tried_line(data.tried),
+        *ledger.frozen_lines(frozen, "As the run recorded it."),
+        random_predictor_line(),
+        ledger.draws_line(data.draws),
+    ]
+
+    def evaluate(delta: float) -> Bound:
+        left, monte_carlo = split_delta(data.delta_monte_carlo, delta)
+        return bounds.posterior_risk(
+            posteriors,
+            examples,
+            left,
+            monte_carlo,
+            choice_nats=sum_up(choices),
+            assumptions=lines,
+        )
+
+    is_whole = examples == len(evidence.samples.bound)
+    return Certificate(
+        theorem=THEOREM,
+        evaluate=evaluate,
+        errors=_errors_of_trained(counts.mean_errors, data.shrink) if is_whole else {},
+        facts=lambda bound: {"coordinates": _coordinate_rows(bound, posteriors, costs)},
     )
 
 
-def _of_trained(errors: Sequence[int] | None, shrink: Sequence[float]) -> int | None:
+def _choice_nats(stored: StoredPosterior, tried: int) -> tuple[float, float]:
+    """What the choice of the prior costs: of its deviations, and of its settings."""
+    of_deviations = choice_nats_upper(len(PRIOR_EXPONENTS), len(stored.exponents))
+    return of_deviations, choice_nats_upper(tried, 1)
+
+
+def _errors_of_trained(errors: Sequence[int] | None, shrink: Sequence[float]) -> dict[str, int]:
+    """The errors of the trained mean on the sample; empty where they were not counted."""
     if errors is None or 1 not in shrink:
-        return None
-    return errors[list(shrink).index(1)]
+        return {}
+    return {"sample": errors[list(shrink).index(1)]}
+
+
+def _coordinate_rows(
+    bound: Bound,
+    posteriors: Sequence[bounds.Posterior],
+    costs: Sequence[Mapping[str, tuple[float, float]]],
+) -> list[dict[str, Any]]:
+    """What each coordinate of the posterior that was best costs, as rows of a table."""
+    best = [one.name for one in posteriors].index(bound.terms["name"])
+    return [
+        {"name": name, "distance_nats_upper": distance, "spread_nats_upper": spread}
+        for name, (distance, spread) in costs[best].items()
+    ]
 
 
 def _open_prior(inputs: Inputs, directory: Path) -> Any:

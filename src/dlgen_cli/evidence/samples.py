@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class Samples:
         source: what the data are called.
         bound: the examples that trained the checkpoint and that its bounds are evaluated on.
         hashes: of their images, shape ``(m, 16)``.
-        holdout: examples that the checkpoint never saw; None where there are none.
+        holdout: examples that the checkpoint never saw.
         holdout_origin: ``recorded`` by the run, or the ``test`` set.
         test: the test set; a measure, no certificate.
         scale: what the pixels are multiplied by for the network.
@@ -49,12 +49,17 @@ class Samples:
     source: str
     bound: Split
     hashes: Tensor
-    holdout: Split | None
+    holdout: Split
     holdout_origin: str
     test: Split
     scale: float
     sample_lines: tuple[Assumption, ...]
     holdout_lines: tuple[Assumption, ...]
+
+    @property
+    def parts(self) -> Mapping[str, Split]:
+        """The sample, the holdout and the test set, by these names; two may be one."""
+        return {"sample": self.bound, "holdout": self.holdout, "test": self.test}
 
     def without(self, spent: Tensor, why: str) -> Samples:
         """Take examples out of the bound's sample because something else was trained on them.
