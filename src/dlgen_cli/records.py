@@ -26,6 +26,8 @@ NodeKind = Literal[
     "identity",
     "unsupported",
 ]
+#: Layers of these kinds are diagonal maps: their weights are vectors, and are stored whole.
+DIAGONAL_KINDS = ("diagonal",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from dlgen_cli.networks.layer_kinds import apply_map
 from dlgen_cli.networks.tracer import trace
 from dlgen_cli.predictors import Factor, sampling
 from dlgen_cli.predictors.deviations import output_deviations, perturb
-from dlgen_cli.predictors.maps import apply_map
 from dlgen_cli.predictors.sampling import Noise, WeightSampler
 
 DRAWS = 40_000

@@ -135,8 +135,8 @@ def _compare_layer(
 ) -> dict[str, Any]:
 
     geometry: Literal["known", "assumed"] = "known" if read.structure == "graph" else "assumed"
-    one = effective_layer(_unfolded(layer), read.tensors)
-    two = effective_layer(_unfolded(reference), other.tensors)
+    one = effective_layer(layer.unfolded, read.tensors)
+    two = effective_layer(reference.unfolded, other.tensors)
     apart = distance(one, two, geometry=geometry, device=device)
     base = norms(replace(two, layer=one.layer), geometry=geometry, device=device)
     if not all(map(math.isfinite, (apart.spectral.upper, apart.frobenius.upper))):
@@ -153,10 +153,6 @@ def _compare_layer(
         "relative_spectral": _relative(apart.spectral, base.spectral),
         "relative_frobenius": _relative(apart.frobenius, base.frobenius),
     }
-
-
-def _unfolded(layer: GraphLayer) -> GraphLayer:
-    return layer if layer.kind == "diagonal" else replace(layer, batch_norm=None)
 
 
 def _relative(part: Interval, whole: Interval) -> Interval | None:

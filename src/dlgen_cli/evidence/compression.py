@@ -14,7 +14,7 @@ from dlgen_cli.evidence.ledger import shared as ledger
 from dlgen_cli.evidence.options import MOST_STORED_BITS, WIDTHS, AuditOptions
 from dlgen_cli.evidence.plan import Inputs, Plan, equal_share
 from dlgen_cli.networks import ASSUMED_ACTIVATION
-from dlgen_cli.records import Assumption, Bound, GraphNode, LayerSpectrum
+from dlgen_cli.records import DIAGONAL_KINDS, Assumption, Bound, GraphNode, LayerSpectrum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +218,7 @@ def layered_network(inputs: Inputs, gamma: float) -> bounds.LayeredNetwork:
             truncated_norms_upper=_truncated_norms(layer),
             bias_norm_upper=layer.bias_norm_upper,
             bias_parameters=layer.bias_parameters,
-            is_diagonal=layer.kind == "diagonal",
+            is_diagonal=layer.kind in DIAGONAL_KINDS,
         )
         for layer in (measured.applied for measured in inputs.layers)
     ]

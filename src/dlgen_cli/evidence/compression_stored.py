@@ -14,6 +14,7 @@ from dlgen_cli.checkpoints.runs.low_rank import Factors, Whole, store_factors, s
 from dlgen_cli.devices import threads_for
 from dlgen_cli.evidence.layers import Measured
 from dlgen_cli.networks import EffectiveLayer, GraphLayer, ReadNetwork, effective_layer
+from dlgen_cli.networks.layer_kinds import kind_of
 from dlgen_cli.records import LayerSpectrum
 from dlgen_cli.spectra import residual_norm_upper, squared_distance_upper, sum_of_squares
 
@@ -106,7 +107,7 @@ def encode(
         bits: b, from 1 to 32.
     """
     wide = effective.weight.to(torch.float64)
-    is_whole = rank is None or effective.layer.kind == "diagonal"
+    is_whole = rank is None or kind_of(effective.layer).is_diagonal
     weight = store_whole(wide, bits) if is_whole else store_factors(wide, rank or 1, bits)
     return weight, store_whole(effective.bias, bits) if effective.bias is not None else None
 
@@ -145,10 +146,8 @@ def state_dict_of(
         fixed[f"{norm.module}.running_mean"] = torch.zeros(channels, dtype=torch.float64)
         variance = torch.full((channels,), 1.0 - norm.epsilon, dtype=torch.float64)
         fixed[f"{norm.module}.running_var"] = variance
-        if layer.kind == "diagonal":
-            packed[f"{norm.module}.weight"] = one.weight
-        else:
-            packed[layer.weight_name] = one.weight
+        packed[layer.weight_name] = one.weight
+        if layer.is_folded:
             fixed[f"{norm.module}.weight"] = torch.ones(channels, dtype=torch.float64)
             if layer.has_own_bias:
                 fixed[f"{layer.module}.bias"] = torch.zeros(channels, dtype=torch.float64)

@@ -132,10 +132,8 @@ class _Meter:
 
     def measure(self, layer: GraphLayer) -> Measured:
         """Read and measure one layer, or recall its measurement."""
-        maps = [effective_layer(layer, self.read.tensors)]
-        if layer.batch_norm is not None and layer.kind != "diagonal":
-            plain = replace(layer, batch_norm=None)
-            maps.insert(0, effective_layer(plain, self.read.tensors))
+        forms = [layer.unfolded, layer] if layer.is_folded else [layer]
+        maps = [effective_layer(form, self.read.tensors) for form in forms]
         if self.cache is None or _work(layer) < _WORTH_KEEPING:
             return Measured(*self._measure(maps))
         key = measurement_key(

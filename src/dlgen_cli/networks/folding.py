@@ -64,7 +64,7 @@ def effective_layer(layer: GraphLayer, tensors: Mapping[str, Tensor]) -> Effecti
         return _made_layer(layer, layer.recipe, tensors)
 
     norm = layer.batch_norm
-    if norm is not None and layer.kind == "diagonal":
+    if norm is not None and layer.is_batch_norm:
         scale, mean, shift = _normalization(norm, tensors)
         return EffectiveLayer(
             layer=layer,
@@ -136,7 +136,7 @@ def fold(
 
     Args:
         nodes: in the order of evaluation; the last is the output.
-        layers: by name; every batch normalization is a ``diagonal`` one.
+        layers: by name; every batch normalization is one of its own.
 
     Returns:
         The nodes without those that were folded, and the layers that are left.
@@ -147,7 +147,7 @@ def fold(
     replaced: dict[str, str] = {}
     folded = dict(layers)
     for node in nodes:
-        if node.kind != "diagonal" or node.layer is None:
+        if node.layer is None or not layers[node.layer].is_batch_norm:
             continue
         before = by_name[node.inputs[0]]
         if before.kind != "linear" or before.layer is None or readers[before.name] != 1:
@@ -171,7 +171,7 @@ def tensor_names(layer: GraphLayer, stored: Container[str]) -> set[str]:
     if layer.recipe is not None:
         return {name for name in layer.recipe.names if name in stored}
     wanted = set(layer.batch_norm.tensor_names) if layer.batch_norm else set()
-    if layer.kind != "diagonal":
+    if not layer.is_batch_norm:
         wanted |= {f"{layer.module}.{name}" for name in ("bias", *_G_NAMES, *_V_NAMES)}
         wanted.add(layer.weight_name)
     return {name for name in wanted if name in stored}

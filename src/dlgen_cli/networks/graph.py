@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dlgen_cli.networks.layouts import Recipe
 from dlgen_cli.records import GraphNode
@@ -45,10 +45,11 @@ class GraphLayer:
         module: path of the module.
         kind: ``linear``, ``conv1d`` to ``conv3d``, ``conv_transpose1d`` to
             ``conv_transpose3d``, or ``diagonal``; of a bare state dict also ``embedding``,
-            ``recurrent``, ``attention`` and ``lora``.
+            ``recurrent``, ``attention`` and ``lora``; see
+            `dlgen_cli.networks.layer_kinds.LAYER_KINDS`.
         weight_shape: of the effective weight; ``(channels,)`` where diagonal.
         has_own_bias: whether the module itself has a bias.
-        batch_norm: what is folded in; a diagonal layer consists of it alone.
+        batch_norm: what is folded in, or what the layer consists of: `is_batch_norm`.
         input_shape: of one example.
         output_shape: of one example.
         stride: for each spatial axis; empty where the layer is no convolution.
@@ -92,6 +93,21 @@ class GraphLayer:
         """Key of the effective bias; None without one."""
         has_bias = self.has_own_bias or self.batch_norm is not None
         return f"{self.module}.bias" if has_bias else None
+
+    @property
+    def is_batch_norm(self) -> bool:
+        """Whether it consists of a batch normalization alone."""
+        return self.batch_norm is not None and self.batch_norm.module == self.module
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether the batch normalization of another module is folded in."""
+        return self.batch_norm is not None and not self.is_batch_norm
+
+    @property
+    def unfolded(self) -> GraphLayer:
+        """The layer without the batch normalization that is folded in."""
+        return replace(self, batch_norm=None) if self.is_folded else self
 
     @property
     def channels(self) -> int:

@@ -27,10 +27,11 @@ from dlgen_cli.networks.calls import (
 from dlgen_cli.networks.folding import fold, tensor_names
 from dlgen_cli.networks.fx_recorder import record
 from dlgen_cli.networks.graph import GraphLayer, Network
+from dlgen_cli.networks.layer_kinds import kind_of
 from dlgen_cli.networks.linear_maps import read_layer
 from dlgen_cli.networks.memory import SharedMemory
 from dlgen_cli.networks.rules import apply_rule
-from dlgen_cli.records import GraphNode, NodeKind
+from dlgen_cli.records import GraphNode
 
 
 def trace(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
@@ -234,8 +235,7 @@ class _Walk:
             size = "x".join(map(str, layer.input_shape))
             layer = replace(layer, name=f"{layer.name}@{size}")
         self.layers[layer.name] = layer
-        kind: NodeKind = "diagonal" if layer.kind == "diagonal" else "linear"
-        return call.becomes(kind, operation=layer.kind, layer=layer.name)
+        return call.becomes(kind_of(layer).node, operation=layer.kind, layer=layer.name)
 
     def _finish(self, node: fx.Node) -> None:
         result = node.args[0]

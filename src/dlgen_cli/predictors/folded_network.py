@@ -22,10 +22,10 @@ from dlgen_cli.checkpoints import Checkpoint
 from dlgen_cli.errors import TensorError, UsageError
 from dlgen_cli.networks import GraphLayer, Network, ReadNetwork, effective_tensors
 from dlgen_cli.networks.fx_recorder import record
+from dlgen_cli.networks.layer_kinds import apply_map
 from dlgen_cli.networks.loaded_module import build_for
 from dlgen_cli.predictors.deviations import Deviation
 from dlgen_cli.predictors.graph_split import split
-from dlgen_cli.predictors.maps import apply_map
 from dlgen_cli.predictors.sampling import WeightSampler, own_weight_entries
 
 #: Entries of the largest tensor of a batch: what fits a processor's cache, and a device's memory.
@@ -321,7 +321,7 @@ def _folded_module(module: nn.Module, network: Network, slot: _SamplerSlot) -> f
     folded = {
         layer.batch_norm.module
         for layer in network.layers.values()
-        if layer.batch_norm is not None and layer.kind != "diagonal"
+        if layer.batch_norm is not None and layer.is_folded
     }
     targets: dict[str, Any] = {}
     for node in list(graph.nodes):

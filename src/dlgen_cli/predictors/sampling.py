@@ -30,15 +30,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from dlgen_cli.networks import GraphLayer
+from dlgen_cli.networks.layer_kinds import LayerKind, apply_map, kind_of
 from dlgen_cli.predictors.deviations import Deviation, Factor, is_still, output_deviations, perturb
-from dlgen_cli.predictors.maps import along_channels, apply_map, convolve, pad
 
 #: Cost of one normal, and of one multiply-add in float64, in multiply-adds in float32.
 _NORMAL_COST = 100
 _FLOAT64_COST = 2
-
-#: Entries of the inputs that one convolution with weights for each example takes on the CPU.
-_ENTRIES_SIDE_BY_SIDE = 1 << 18
 
 _Draw = Callable[[str, tuple[int, ...]], Tensor]
 
@@ -99,24 +96,22 @@ class WeightSampler:
         def draw(part: str, shape: tuple[int, ...]) -> Tensor:
             return self.noise.normal(f"{layer.module}.{part}", shape, keep=is_shared)
 
+        kind = kind_of(layer)
         if is_still(of_weight):
             result = apply_map(layer, x, weight, None)
-        elif layer.kind == "linear" and x.ndim == 2 and not is_shared:
+        elif kind.operator == "matrix" and x.ndim == 2 and not is_shared:
             return _dense(x, weight, bias, of_weight, of_bias, draw)
-        elif layer.kind == "linear" or (layer.kind == "conv2d" and layer.groups == 1):
-            result = _by_positions(layer, x, weight, of_weight, draw, is_shared=is_shared)
+        elif kind.has_patches:
+            result = _by_positions(kind, x, weight, of_weight, draw, is_shared=is_shared)
         else:
             own = perturb(weight, of_weight, draw("weight", (len(x), *weight.shape)))
-            result = _apply_own(layer, x, own)
+            result = kind.apply_own(x, own)
         if bias is None:
             return result
         moved = bias
         if not is_still(of_bias):
             moved = perturb(bias, of_bias, draw("bias", (len(x), *bias.shape)))
-        if layer.kind == "linear":
-            moved = moved.reshape(-1, *[1] * (x.ndim - 2), moved.shape[-1])
-            return result.add_(moved)
-        return result.add_(along_channels(moved, result))
+        return result.add_(kind.align_bias(moved, result))
 
 
 def own_weight_entries(layer: GraphLayer, deviation: Deviation, *, is_shared: bool) -> int:
@@ -132,7 +127,7 @@ def own_weight_entries(layer: GraphLayer, deviation: Deviation, *, is_shared: bo
     entries = math.prod(layer.weight_shape)
     if is_shared:
         return entries
-    if layer.kind != "linear" and not (layer.kind == "conv2d" and layer.groups == 1):
+    if not kind_of(layer).has_patches:
         return entries
     channels = layer.weight_shape[0]
     positions = math.prod(layer.output_shape) // channels
@@ -162,7 +157,7 @@ def _dense(
 
 
 def _by_positions(
-    layer: GraphLayer,
+    kind: LayerKind,
     x: Tensor,
     weight: Tensor,
     of_weight: Deviation,
@@ -171,9 +166,9 @@ def _by_positions(
     is_shared: bool,
 ) -> Tensor:
     """A matrix that is applied to one patch for each position; without the bias."""
-    if layer.stride:
+    if kind.operator == "kernel":
         x = x.contiguous(memory_format=torch.channels_last)
-    patches = _patches(layer, x)
+    patches = kind.patches(x)
     count, positions, entries = patches.shape
     channels = weight.shape[0]
     by_output = not is_shared and x.device.type != "mps"
@@ -183,7 +178,7 @@ def _by_positions(
     else:
         by_output = by_output and _output_is_cheaper(channels, entries, positions)
     if by_output:
-        mean = _mean_by_positions(layer, x, weight)
+        mean = kind.to_positions(kind.apply(x, weight, None))
         normals = draw("output", (count, positions, channels))
         if isinstance(of_weight, Tensor):
             spread = output_deviations(patches[:, 0], of_weight)
@@ -195,21 +190,12 @@ def _by_positions(
     else:
         normals = draw("weight", (count, channels, entries))
         if isinstance(of_weight, Factor):
-            mean = _mean_by_positions(layer, x, weight)
+            mean = kind.to_positions(kind.apply(x, weight, None))
             result = torch.baddbmm(mean, patches @ of_weight.matrix, normals.mT)
         else:
             own = perturb(weight.flatten(1), of_weight, normals)
             result = torch.bmm(patches, own.mT)
-    if layer.kind == "linear":
-        return result.reshape(*x.shape[:-1], channels)
-    return result.reshape(count, *_output_size(layer, x), channels).permute(0, 3, 1, 2)
-
-
-def _mean_by_positions(layer: GraphLayer, x: Tensor, weight: Tensor) -> Tensor:
-    """The layer's output under the mean, shape ``(n, positions, channels)``."""
-    found = apply_map(layer, x, weight, None)
-    found = found.permute(0, 2, 3, 1) if layer.stride else found
-    return found.reshape(len(x), -1, len(weight))
+    return kind.from_positions(x, result)
 
 
 def _output_is_cheaper(channels: int, entries: int, positions: int) -> bool:
@@ -218,31 +204,6 @@ def _output_is_cheaper(channels: int, entries: int, positions: int) -> bool:
     square = positions * positions
     gram = _FLOAT64_COST * square * (entries + positions)
     return gram + channels * (positions * _NORMAL_COST + square) < own
-
-
-def _patches(layer: GraphLayer, x: Tensor) -> Tensor:
-    """What each position reads, shape ``(n, positions, entries)``."""
-    if layer.kind == "linear":
-        return x.reshape(len(x), -1, x.shape[-1])
-    kernel = layer.weight_shape[2:]
-    x, padding = pad(layer, x)
-    if math.prod(kernel) == 1 and not any(padding):
-        return x[:, :, :: layer.stride[0], :: layer.stride[1]].flatten(2).mT
-    return functional.unfold(x, kernel, layer.dilation, padding, layer.stride).mT
-
-
-def _output_size(layer: GraphLayer, x: Tensor) -> list[int]:
-    return [
-        (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-        for size, padding, dilation, kernel, stride in zip(
-            x.shape[2:],
-            layer.padding,
-            layer.dilation,
-            layer.weight_shape[2:],
-            layer.stride,
-            strict=True,
-        )
-    ]
 
 
 def gram_root(patches: Tensor) -> Tensor:
@@ -261,35 +222,3 @@ def gram_root(patches: Tensor) -> Tensor:
     found, failed = torch.linalg.cholesky_ex(gram)
     root: Tensor = found.to(patches.dtype)
     return root.masked_fill_((failed != 0)[:, None, None], math.nan)
-
-
-def _apply_own(layer: GraphLayer, x: Tensor, own: Tensor) -> Tensor:
-    """A diagonal map or any convolution with weights for each example; without the bias."""
-    if layer.kind == "diagonal":
-        return x * along_channels(own, x)
-    together = len(x)
-    if x.device.type == "cpu":  # a few at a time keep to its cache
-        together = max(1, _ENTRIES_SIDE_BY_SIDE // max(1, x[0].numel()))
-    first = _side_by_side(layer, x[:together], own[:together])
-    if together >= len(x):
-        return first
-    result = first.new_empty((len(x), *first.shape[1:]))
-    if x.ndim == 4:
-        result = torch.empty_like(result, memory_format=torch.channels_last)
-    result[:together] = first
-    for start in range(together, len(x), together):
-        part = slice(start, start + together)
-        result[part] = _side_by_side(layer, x[part], own[part])
-    return result
-
-
-def _side_by_side(layer: GraphLayer, x: Tensor, own: Tensor) -> Tensor:
-    """Examples as the groups of one convolution on an input of many channels."""
-    count = len(x)
-    if x.ndim == 4:
-        # channels last in memory, where such convolutions are fast
-        joined = x.permute(2, 3, 0, 1).flatten(2)[None].permute(0, 3, 1, 2)
-    else:
-        joined = x.flatten(0, 1)[None]
-    result = convolve(layer, joined, own.flatten(0, 1), None, copies=count)[0]
-    return result.view(count, layer.channels, *result.shape[1:])

@@ -10,12 +10,12 @@ import torch
 
 from dlgen_cli.networks import EffectiveLayer
 from dlgen_cli.records import Interval
-from dlgen_cli.spectra.convolution import convolution_norm, patch_factor_upper
 from dlgen_cli.spectra.dense import singular_value_bounds
-from dlgen_cli.spectra.layers import Geometry, as_geometry, placed_geometry, widened
+from dlgen_cli.spectra.layers import widened
+from dlgen_cli.spectra.operator_norms import Geometry, error_factor, norm_of_weight
 from dlgen_cli.spectra.products import product_norms
 from dlgen_cli.spectra.rounding import SLACK, UNIT_ROUNDOFF
-from dlgen_cli.spectra.sums import largest_magnitude, sum_of_squares
+from dlgen_cli.spectra.sums import sum_of_squares
 
 if TYPE_CHECKING:
     from dlgen_cli.networks import GraphLayer
@@ -86,17 +86,14 @@ def _weight(
     weight: torch.Tensor, layer: GraphLayer, error: float, geometry: Geometry, device: torch.device
 ) -> Norms:
     """The norms of a matrix or kernel whose Frobenius norm is off by up to ``error``."""
-    factor = 1.0
-    if layer.kind == "diagonal":
-        largest = largest_magnitude(weight)
-        spectral = Interval(lower=largest, upper=largest)
-    elif layer.stride:
-        factor = patch_factor_upper(weight, as_geometry(layer))
-        spectral = convolution_norm(weight, placed_geometry(layer, geometry))
-    else:
-        spectral = singular_value_bounds(weight.to(device))[0]
+    spectral = norm_of_weight(
+        layer,
+        weight,
+        geometry=geometry,
+        matrix_norm=lambda matrix: singular_value_bounds(matrix.to(device))[0],
+    )
     return Norms(
-        spectral=widened(spectral, error * factor * SLACK),
+        spectral=widened(spectral, error * error_factor(layer, weight) * SLACK),
         frobenius=widened(_frobenius(weight), error * SLACK),
     )
 

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Literal
 
 import torch
 
 from dlgen_cli.errors import TensorError
 from dlgen_cli.networks import EffectiveLayer, GraphLayer
+from dlgen_cli.networks.layer_kinds import kind_of
 from dlgen_cli.records import Interval, LayerSpectrum, Truncation
-from dlgen_cli.spectra.convolution import (
-    ConvolutionGeometry,
-    convolution_norm,
-    patch_factor_upper,
-)
+from dlgen_cli.spectra.convolution import ConvolutionGeometry, convolution_norm
 from dlgen_cli.spectra.dense import singular_value_bounds, spectral_norm_bounds
+from dlgen_cli.spectra.operator_norms import Geometry, error_factor, norm_of_weight
 from dlgen_cli.spectra.products import product_norms
 from dlgen_cli.spectra.rounding import SLACK, gamma
-from dlgen_cli.spectra.sums import largest_magnitude, sum_of_squares
-
-Geometry = Literal["known", "assumed"]
+from dlgen_cli.spectra.sums import sum_of_squares
 
 
 def measure_layer(
@@ -62,17 +56,21 @@ def measure_layer(
         return _measure_product(effective, effective.factors, rank)
     frobenius = _root(sum_of_squares(weight))
     matrix = weight.reshape(weight.shape[0], -1)
-    is_diagonal = layer.kind == "diagonal"
     values: Sequence[Interval] = ()
-    if not is_diagonal:
+    if not kind_of(layer).is_diagonal:
         values = (
             (spectral_norm_bounds(matrix, device),)
             if norms_only
             else singular_value_bounds(matrix, device)
         )
-    factor = patch_factor_upper(weight, as_geometry(layer)) if layer.stride else 1.0
+    factor = error_factor(layer, weight)
     folding = effective.rounding_upper * frobenius.upper * factor
-    norm = widened(_operator_norm(effective, values, geometry), folding)
+    norm = (
+        values[0]
+        if _is_matrix_at_each_place(layer)
+        else norm_of_weight(layer, weight, geometry=geometry, matrix_norm=lambda _: values[0])
+    )
+    norm = widened(norm, folding)
     frobenius = widened(frobenius, effective.rounding_upper * frobenius.upper)
     bias_norm = 0.0
     if bias is not None:
@@ -102,7 +100,7 @@ def measure_layer(
         reshaped_norm=widened(values[0], effective.rounding_upper * frobenius.upper)
         if layer.stride
         else None,
-        row_norm=_largest_row(effective) if layer.kind == "embedding" else None,
+        row_norm=_largest_row(effective) if kind_of(layer).is_table else None,
         note=layer.note,
     )
 
@@ -175,56 +173,26 @@ def operator_norm(effective: EffectiveLayer, *, geometry: Geometry) -> Interval:
         With the rounding of folding in the upper end.
     """
     layer, weight = effective.layer, effective.weight
-    factor = 1.0
-    if layer.kind == "diagonal":
-        largest = largest_magnitude(weight)
-        norm = Interval(lower=largest, upper=largest)
-    elif layer.stride and not _is_matrix_at_each_place(layer):
-        norm = convolution_norm(weight, placed_geometry(layer, geometry))
-        factor = patch_factor_upper(weight, as_geometry(layer))
-    else:  # a matrix is a convolution of one tap
-        matrix = weight.reshape(*weight.shape[:2], 1)
-        norm = convolution_norm(
-            matrix, ConvolutionGeometry(stride=(1,), padding=(0,), dilation=(1,), groups=1)
-        )
+    if _is_matrix_at_each_place(layer):
+        norm, factor = _norm_by_one_tap(weight), 1.0
+    else:
+        factor = error_factor(layer, weight)
+        norm = norm_of_weight(layer, weight, geometry=geometry, matrix_norm=_norm_by_one_tap)
     return widened(norm, effective.rounding_upper * _root(sum_of_squares(weight)).upper * factor)
 
 
-def as_geometry(layer: GraphLayer) -> ConvolutionGeometry:
-    """The geometry of a convolution, without the size of its map."""
-    return ConvolutionGeometry(
-        stride=layer.stride,
-        padding=layer.padding,
-        dilation=layer.dilation,
-        groups=layer.groups,
-        transposed=layer.transposed,
-        output_padding=layer.output_padding,
-        padding_mode=layer.padding_mode,  # type: ignore[arg-type]
-    )
-
-
-def _operator_norm(
-    effective: EffectiveLayer, values: Sequence[Interval], geometry: Geometry
-) -> Interval:
-    layer = effective.layer
-    if layer.kind == "diagonal":
-        largest = largest_magnitude(effective.weight)
-        return Interval(lower=largest, upper=largest)
-    if not layer.stride or _is_matrix_at_each_place(layer):
-        return values[0]
-    return convolution_norm(effective.weight, placed_geometry(layer, geometry))
-
-
 def _is_matrix_at_each_place(layer: GraphLayer) -> bool:
-    """Whether the kernel is one matrix that acts on single places: then their norms are equal."""
-    one_tap = all(size == 1 for size in layer.weight_shape[2:])
+    """Whether a kernel is one matrix that acts on single positions: then their norms are equal."""
+    one_tap = bool(layer.stride) and all(size == 1 for size in layer.weight_shape[2:])
     return one_tap and layer.groups == 1 and not any(layer.padding)
 
 
-def placed_geometry(layer: GraphLayer, geometry: Geometry) -> ConvolutionGeometry:
-    """The geometry of a convolution on its own map, where that is known."""
-    unplaced = as_geometry(layer)
-    return replace(unplaced, input_size=layer.input_size) if geometry == "known" else unplaced
+def _norm_by_one_tap(weight: torch.Tensor) -> Interval:
+    """The norm of a matrix as that of a convolution of one tap: no singular values needed."""
+    matrix = weight.reshape(*weight.shape[:2], 1)
+    return convolution_norm(
+        matrix, ConvolutionGeometry(stride=(1,), padding=(0,), dilation=(1,), groups=1)
+    )
 
 
 def _tails(
@@ -301,13 +269,7 @@ def residual_norm_upper(
     """
     layer, weight = effective.layer, effective.weight.to(torch.float64)
     difference = weight - moved
-    factor = patch_factor_upper(weight, as_geometry(layer)) if layer.stride else 1.0
     rounding = gamma(products + 8) * _root(sum_of_squares(magnitude)).upper
     rounding += (effective.rounding_upper + gamma(8)) * _root(sum_of_squares(weight)).upper
-    if layer.kind == "diagonal":
-        norm = largest_magnitude(difference)
-    elif layer.stride:
-        norm = convolution_norm(difference, placed_geometry(layer, geometry)).upper
-    else:
-        norm = spectral_norm_bounds(difference).upper
-    return (norm + rounding * factor) * SLACK
+    norm = norm_of_weight(layer, difference, geometry=geometry, matrix_norm=spectral_norm_bounds)
+    return (norm.upper + rounding * error_factor(layer, weight)) * SLACK

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dlgen_cli.bounds import margin_lipschitz
 from dlgen_cli.bounds.recorded_fields import Fields
 from dlgen_cli.bounds.verdict import verdict
+from dlgen_cli.records import DIAGONAL_KINDS
 from dlgen_cli.verification.comparison import Mismatch
 
 #: Shares of delta are rounded to floats.
@@ -188,7 +189,7 @@ def _check_used(used: Fields, measured: Fields) -> Iterator[Mismatch]:
     yield from _equal(used, "columns", math.prod(shape[1:]))
     if not _is_folded(measured):
         yield from _check_bias(used, measured)
-    if used.flag("is_diagonal") != (measured.get("kind") == "diagonal"):
+    if used.flag("is_diagonal") != (measured.get("kind") in DIAGONAL_KINDS):
         yield _odd(used, "is_diagonal", f"that of a {measured.get('kind')}")
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dlgen_cli.checkpoints.runs.posterior_file import PRIOR_EXPONENTS, prior_deviation
-from dlgen_cli.predictors.maps import apply_map, pad
+from dlgen_cli.networks.layer_kinds import kind_of
 
 if TYPE_CHECKING:
     from dlgen_cli.networks import GraphLayer
@@ -150,7 +150,7 @@ class GaussianLayer(nn.Module):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self._layer = layer
+        self._kind = kind_of(layer)
         self._generator = generator
         self._drawn: tuple[Tensor | None, Tensor | None] | None = None
         self._is_noisy = True
@@ -179,8 +179,7 @@ class GaussianLayer(nn.Module):
 
     def watch(self) -> None:
         """Add up the second moment of what the layer reads."""
-        size = self._layer.weight_shape[0]
-        width = math.prod(self._layer.weight_shape) // size
+        width = math.prod(self._kind.layer.weight_shape[1:])
         self._moment = torch.zeros((width, width), dtype=torch.float64)
 
     def take_basis(self, count: int, noise: float) -> None:
@@ -196,11 +195,11 @@ class GaussianLayer(nn.Module):
         example; feature maps share one draw.
         """
         if self._moment is not None:
-            rows = _rows(self._layer, x).double()
+            rows = self._kind.patches(x).flatten(0, 1).double()
             self._moment += (rows.mT @ rows).cpu()
         if not self._is_noisy:
             return self._applied(x, _mean(self.weight), _mean(self.bias))
-        if self._layer.kind == "linear" and x.ndim == 2:
+        if self._kind.operator == "matrix" and x.ndim == 2:
             return self._vectors(x)
         if self._drawn is None:
             self._drawn = (
@@ -211,7 +210,7 @@ class GaussianLayer(nn.Module):
 
     def _applied(self, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
         assert weight is not None  # noqa: S101  every layer has one
-        return apply_map(self._layer, x, weight, bias)
+        return self._kind.apply(x, weight, bias)
 
     def _vectors(self, x: Tensor) -> Tensor:
         mean = self._applied(x, _mean(self.weight), _mean(self.bias))
@@ -221,16 +220,6 @@ class GaussianLayer(nn.Module):
         if isinstance(self.bias, GaussianTensor):
             variance = variance + self.bias.deviations().square()
         return mean + variance.sqrt() * torch.empty_like(mean).normal_(generator=self._generator)
-
-
-def _rows(layer: GraphLayer, x: Tensor) -> Tensor:
-    """What one output entry reads, for all of them."""
-    if layer.kind == "linear":
-        return x.reshape(-1, x.shape[-1])
-    x, padding = pad(layer, x)
-    kernel = layer.weight_shape[2:]
-    patches = functional.unfold(x, kernel, layer.dilation, padding, layer.stride)
-    return patches.mT.reshape(-1, patches.shape[1])
 
 
 def _mean(tensor: GaussianTensor | Tensor | None) -> Tensor | None:

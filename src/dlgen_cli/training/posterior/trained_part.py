@@ -14,6 +14,7 @@ from torch.func import functional_call
 
 from dlgen_cli.checkpoints.runs.posterior_file import FACTOR, StoredPosterior
 from dlgen_cli.errors import UsageError
+from dlgen_cli.networks.layer_kinds import kind_of
 from dlgen_cli.predictors.evaluation import wrong_answers
 from dlgen_cli.training.posterior.gaussian_layer import Form, GaussianLayer, GaussianTensor
 
@@ -42,7 +43,7 @@ def logit_layers(network: Network) -> list[GraphLayer]:
         seen.add(node.name)
         if node.layer is not None:
             layer = network.layers[node.layer]
-            found += [layer] if layer.kind == "linear" else []
+            found += [layer] if kind_of(layer).operator == "matrix" else []
         elif node.kind in _LINEAR_KINDS:
             open_nodes += list(node.inputs)
     return found
@@ -203,7 +204,7 @@ class TrainedTail:
 def _form(spread: Spread, layer: GraphLayer, *, is_last: bool) -> Form:
     if spread == "auto":
         return "factor" if is_last else "tensor"
-    if spread == "factor" and (layer.groups != 1 or layer.kind == "diagonal"):
+    if spread == "factor" and not kind_of(layer).has_patches:
         return "tensor"
     return spread
 
