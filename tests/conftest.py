@@ -5,9 +5,14 @@ from pathlib import Path
 import mpmath
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 mpmath.mp.dps = 100
 torch.set_num_threads(1)  # matrices here are small, and threads of a busy machine wait
+
+# how long a test takes tells how busy the machine is
+settings.register_profile("dlgen", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("dlgen")
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import mpmath
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -201,7 +201,6 @@ def test_limit_agrees_with_scipy(data, n, delta):
     assert found == pytest.approx(stats.beta.isf(delta, errors + 1, n - errors), rel=1e-7)
 
 
-@settings(deadline=None)
 @given(st.data(), st.integers(2, 10**5), st.floats(-1e5, -1e-6), st.floats(-1e5, -1e-6))
 def test_tail_inverse_is_monotone(data, n, ln_delta, other):
     errors = data.draw(st.integers(0, n - 2))

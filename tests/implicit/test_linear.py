@@ -99,7 +99,7 @@ def test_an_example_by_hand():
     assert Fraction(round(theory.norm_theory**2, 9)) == 50
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     points=st.integers(1, 12),
     dim=st.integers(1, 12),

@@ -63,7 +63,7 @@ def test_exact_matrices():
     assert ones[1].upper < 1e-12
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     rows=st.integers(1, 9),
     columns=st.integers(1, 9),

@@ -44,7 +44,7 @@ def apart(one, two):
     step=st.sampled_from([1e-12, 1e-3, 1.0, 1e6]),
     seed=st.integers(min_value=0, max_value=99),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_distance_of_matrices_is_enclosed(rows, columns, step, seed):
     one = gaussian(rows, columns, seed=seed)
     two = one + step * gaussian(rows, columns, seed=seed + 1)

@@ -16,7 +16,7 @@ def gaussian(*shape, seed=0):
 
 
 @given(rows=SIZES, inner=SIZES, columns=SIZES, seed=st.integers(min_value=0, max_value=99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_singular_values_of_the_product_are_enclosed(rows, inner, columns, seed):
     left, right = gaussian(rows, inner, seed=seed), gaussian(inner, columns, seed=seed + 1)
     found = product_norms(left, right)

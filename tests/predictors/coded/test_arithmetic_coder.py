@@ -21,14 +21,14 @@ def messages(draw):
 
 
 @given(messages())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_what_is_encoded_is_decoded(message):
     symbols, contexts, size = message
     assert decode(encode(symbols, contexts, size), contexts, size) == symbols
 
 
 @given(messages(), st.binary(max_size=40))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_other_bytes_are_refused_or_are_the_code_of_what_they_decode_to(message, other):
     _, contexts, size = message
     try:

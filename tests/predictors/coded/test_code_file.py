@@ -41,7 +41,7 @@ def test_a_network_comes_back_to_the_last_bit(about: Description):
     st.lists(st.integers(-4000, 4000), min_size=40, max_size=40),
     st.integers(-200, 200),
 )
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_any_levels_come_back(levels, exponent):
     one = Code(description=MLP, exponent=exponent, levels=levels)
     assert read_code(write_code(one), "here") == one
@@ -57,7 +57,7 @@ def test_no_file_is_the_beginning_of_another():
 
 
 @given(st.integers(0, 60), st.integers(1, 255))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_a_changed_byte_is_refused_or_writes_itself(place, change):
     data = bytearray(write_code(code(MLP)))
     data[place % len(data)] ^= change
