@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dlgen_cli import __version__
 from dlgen_cli.checkpoints.hub import shown
@@ -12,9 +12,6 @@ from dlgen_cli.evidence.options import AuditOptions
 from dlgen_cli.evidence.plan import Inputs
 from dlgen_cli.networks import coverage_of
 from dlgen_cli.records import Bound, Headline, Provenance, Report, SkippedLayer
-
-if TYPE_CHECKING:
-    from dlgen_cli.networks import ReadNetwork
 
 
 def report_of(
@@ -32,23 +29,27 @@ def report_of(
         layer.stored if options.singular_values else replace(layer.stored, singular_values=())
         for layer in inputs.layers
     ]
-    left = inputs.checkpoint.left_aside
+    checkpoint = inputs.checkpoint
+    left = [SkippedLayer(name=one.name, reason=one.reason) for one in checkpoint.left_aside]
     return Report(
         dlgen_version=__version__,
         command=command,
         provenance=_provenance(inputs),
         settings={**settings, **_selection(options)},
         layers=shown,
-        skipped=[*(read.skipped if shown else _unreadable(read)), *read.counters, *left],
+        skipped=[*(read.skipped if shown else _unknown(inputs)), *read.counters, *left],
         bounds=bounds,
         headline=headline,
         results=results,
     )
 
 
-def _unreadable(read: ReadNetwork) -> list[SkippedLayer]:
+def _unknown(inputs: Inputs) -> list[SkippedLayer]:
     """What is left out of the parameters too, where no layer was measured."""
-    return [one for one in read.skipped if "floating point" in one.reason]
+    checkpoint = inputs.checkpoint
+    unread = [one.name for one in checkpoint.unreadable]
+    names = {*unread, *(one.name for one in checkpoint.not_understood)}
+    return [one for one in inputs.read.skipped if one.name in names]
 
 
 def _provenance(inputs: Inputs) -> Provenance:

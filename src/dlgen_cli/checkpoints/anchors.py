@@ -134,7 +134,12 @@ def _from_state_dict(name: str, tensors: Mapping[str, StoredTensor], path: Path)
 def _is_stack(shape: tuple[int, ...], checkpoint: Checkpoint) -> bool:
     if len(checkpoint.tensors) == 1 and shape == next(iter(checkpoint.tensors.values())).shape:
         return False
-    return 1 <= len(shape) <= 2 and shape[-1] == checkpoint.parameters
+    return 1 <= len(shape) <= 2 and shape[-1] == _stacked(checkpoint)
+
+
+def _stacked(checkpoint: Checkpoint) -> int:
+    """Entries of one anchor in a stack: of all floating-point tensors, buffers among them."""
+    return sum(info.numel for info in checkpoint.floating)
 
 
 def _from_stack(
@@ -143,7 +148,7 @@ def _from_stack(
     if not _is_stack(stack.shape, checkpoint):
         raise AnchorError(
             f"{name} holds a tensor of shape {stack.shape}; a stack of anchors of shape "
-            f"(K, {checkpoint.parameters}) was expected.",
+            f"(K, {_stacked(checkpoint)}) was expected.",
             remedy="Stack all floating-point entries of each state dict, batch statistics too, in "
             "order; or save a list of state dicts.",
         )

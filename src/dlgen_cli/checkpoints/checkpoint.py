@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
@@ -13,12 +14,34 @@ from dlgen_cli.checkpoints.runs.anchor_record import AnchorRecord
 from dlgen_cli.checkpoints.runs.run_config import RunConfig
 from dlgen_cli.checkpoints.stored import MOST_TENSORS, OTHERS, StoredTensor, brief, is_text
 from dlgen_cli.errors import CheckpointError, TensorError
-from dlgen_cli.records import SkippedLayer
 
 #: Wrappers (data parallel, compiled modules) put these before every name.
 _WRAPPERS = ("module.", "_orig_mod.")
 _MOST_NUMBERS = 16  # in a name, for its place in the order
 _PART = 1 << 22  # entries
+
+
+#: Buffers that normalization layers keep: statistics of examples, no parameters.
+_STATISTICS = ("running_mean", "running_var")
+#: Types of entries that index, count or mask; no weight is stored in them.
+_INDICES = ("int64", "uint64", "bool")
+#: What modules write beside their weights in a form of their own.
+_SERIALISED = "_extra_state"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftAside:
+    """A part of a file that is not among the network's tensors.
+
+    Attributes:
+        name: where it lies in the file.
+        reason: what it is, with the evidence; or that this is not known.
+        entries: stored entries that it reaches and that nothing named before it does.
+    """
+
+    name: str
+    reason: str
+    entries: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +56,9 @@ class TensorInfo:
         dtype: torch's name of the stored type, or the format's own (``Q4_K``).
         reason: why it cannot be read; empty where it can.
         place: where its entries lie; equal for tensors that share them, None where not known.
+        entries: stored entries that it reaches and that no tensor before it does: 0 for a tied
+            one, fewer than `numel` for a view that repeats entries.
+        is_buffer: whether the file says that it is a buffer of a module, no parameter.
     """
 
     name: str
@@ -42,6 +68,26 @@ class TensorInfo:
     dtype: str = ""
     reason: str = ""
     place: Hashable = None
+    entries: int = 0
+    is_buffer: bool = False
+
+    @property
+    def is_statistic(self) -> bool:
+        """Whether it is a running statistic of a normalization, by its name."""
+        return self.name.rsplit(".", 1)[-1] in _STATISTICS
+
+    @property
+    def may_be_weight(self) -> bool:
+        """Whether its entries, which are not floating point, may be those of a weight.
+
+        A number on its own counts something, such as batches; whole numbers of 64 bits and truth
+        values index and mask; ``_extra_state`` is a module's own record.
+        """
+        return not self.is_floating and bool(
+            self.shape
+            and self.dtype not in _INDICES
+            and self.name.rsplit(".", 1)[-1] != _SERIALISED
+        )
 
     @property
     def numel(self) -> int:
@@ -56,6 +102,9 @@ class TensorInfo:
 class Checkpoint:
     """Named tensors with a lazy reader.
 
+    Nothing vanishes: the ``entries`` of ``tensors``, ``left_aside`` and ``not_understood`` add up
+    to all entries that the file stores.
+
     Attributes:
         path: as the user gave it.
         sha256: hexadecimal digest of the file that holds the tensors; where there are several, of
@@ -68,7 +117,9 @@ class Checkpoint:
         is_initial: whether it records that its tensors are those before the first step.
         anchor: what `dlgen anchors` recorded; None in a checkpoint of another origin.
         notes: what a reader should know of how the tensors were found.
-        left_aside: what the file holds beside the network, such as an optimizer's state.
+        left_aside: what the file holds beside the network and what is known to be no part of it,
+            such as an optimizer's state.
+        not_understood: what may be a part of the network; no bound can ignore it.
         format: its name in the table of formats; empty for tensors that were not opened by it.
         format_title: the same on pages.
     """
@@ -83,7 +134,8 @@ class Checkpoint:
     is_initial: bool = False
     anchor: AnchorRecord | None = None
     notes: tuple[str, ...] = ()
-    left_aside: tuple[SkippedLayer, ...] = ()
+    left_aside: tuple[LeftAside, ...] = ()
+    not_understood: tuple[LeftAside, ...] = ()
     format: str = ""
     format_title: str = ""
 
@@ -131,16 +183,17 @@ class Checkpoint:
 
     @property
     def unreadable(self) -> list[TensorInfo]:
-        """Tensors that may be weights, but not floating-point ones: no bound can ignore them.
-
-        A number on its own that is not floating point counts something, such as batches.
-        """
-        return [info for info in self.tensors.values() if not info.is_floating and info.shape]
+        """Tensors that may be weights, but not floating-point ones: no bound can ignore them."""
+        return [info for info in self.tensors.values() if info.may_be_weight]
 
     @property
     def parameters(self) -> int:
-        """Entries of all floating-point tensors."""
-        return sum(info.numel for info in self.floating)
+        """Entries of the floating-point parameters, tied ones once; buffers are none."""
+        return sum(
+            info.numel
+            for info in self.floating
+            if info.entries and not (info.is_buffer or info.is_statistic)
+        )
 
 
 def natural_key(name: str) -> str:
@@ -186,8 +239,15 @@ def index_tensors(tensors: Mapping[str, StoredTensor], path: Path) -> dict[str, 
             if all(name.startswith(wrapper) for name in names):
                 names = [name.removeprefix(wrapper) for name in names]
                 stripped = True
-    return {
-        name: TensorInfo(
+    places: set[Hashable] = set()
+    found = {}
+    for name, (stored, one) in zip(names, tensors.items(), strict=True):
+        entries = one.entries
+        if entries is None:
+            entries = 0 if one.place in places else math.prod(one.shape)
+        if one.place is not None:
+            places.add(one.place)
+        found[name] = TensorInfo(
             name=name,
             stored_name=stored,
             shape=one.shape,
@@ -195,9 +255,10 @@ def index_tensors(tensors: Mapping[str, StoredTensor], path: Path) -> dict[str, 
             dtype=one.dtype,
             reason=one.reason,
             place=one.place,
+            entries=entries,
+            is_buffer=one.is_buffer,
         )
-        for name, (stored, one) in zip(names, tensors.items(), strict=True)
-    }
+    return found
 
 
 def _not_finite(tensor: torch.Tensor) -> int:

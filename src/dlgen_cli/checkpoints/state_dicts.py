@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
+from dlgen_cli.checkpoints.checkpoint import LeftAside
 from dlgen_cli.checkpoints.pickles.torch_names import TensorView
 from dlgen_cli.checkpoints.stored import MOST_TENSORS, StoredTensor, brief
-from dlgen_cli.records import SkippedLayer
 
 StateDict = dict[str, StoredTensor]
 
@@ -91,7 +92,7 @@ def is_other(key: str) -> bool:
 
 def find_network(
     tree: Mapping[Any, Any],
-) -> tuple[StateDict, tuple[str, ...], tuple[SkippedLayer, ...]]:
+) -> tuple[StateDict, tuple[str, ...], tuple[LeftAside, ...]]:
     """Find the network's state dict.
 
     Tensors at the top level are the network. Otherwise the first usual key is opened, and
@@ -111,7 +112,7 @@ def find_network(
 
 def _find(
     tree: Mapping[Any, Any],
-) -> tuple[StateDict, tuple[str, ...], tuple[SkippedLayer, ...]]:
+) -> tuple[StateDict, tuple[str, ...], tuple[LeftAside, ...]]:
     if any(is_tensor(value) for value in tree.values()):
         return flatten(tree), (), ()
     inside = {str(key): value for key, value in tree.items() if holds_tensors(value)}
@@ -126,11 +127,13 @@ def _find(
     return flatten({key: inside[key] for key in kept}), notes, left
 
 
-def _left_aside(left: Mapping[str, Mapping[Any, Any]]) -> tuple[SkippedLayer, ...]:
+def _left_aside(left: Mapping[str, Mapping[Any, Any]]) -> tuple[LeftAside, ...]:
     found = []
     for key, value in sorted(left.items()):
-        count = sum(1 for _ in _walk(value))
+        tensors = [one for _, one in _walk(value)]
+        count = len(tensors)
         held = "1 tensor" if count == 1 else f"{count:,} tensors"
         kind = "kept for training" if is_other(key) else "beside the network"
-        found.append(SkippedLayer(name=key, reason=f"{held} {kind}"))
+        entries = sum(math.prod(one.shape) for one in tensors)
+        found.append(LeftAside(name=key, reason=f"{held} {kind}", entries=entries))
     return tuple(found)

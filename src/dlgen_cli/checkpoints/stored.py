@@ -65,6 +65,9 @@ class StoredTensor:
         reason: why it cannot be read as real floating-point numbers; empty where it can.
         load: reads it, on the CPU and in its stored type.
         place: where its entries lie; equal for tensors that share them, None where not known.
+        entries: stored entries that it reaches and that nothing named before it does; None for
+            all of its own.
+        is_buffer: whether the file says that it is a buffer of a module, no parameter.
     """
 
     shape: tuple[int, ...]
@@ -72,6 +75,8 @@ class StoredTensor:
     reason: str
     load: Callable[[], torch.Tensor]
     place: Hashable = None
+    entries: int | None = None
+    is_buffer: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -46,8 +47,20 @@ def read_network(
     """
     name = arch or checkpoint.architecture
     if name is None or (arch is None and not architectures.is_known(name)):
-        return read_chain(checkpoint, include=include, exclude=exclude)
+        read = read_chain(checkpoint, include=include, exclude=exclude)
+    else:
+        read = _read_graph(checkpoint, name, input_shape, include, exclude)
+    unknown = [SkippedLayer(name=one.name, reason=one.reason) for one in checkpoint.not_understood]
+    return replace(read, skipped=[*unknown, *read.skipped])
 
+
+def _read_graph(
+    checkpoint: Checkpoint,
+    name: str,
+    input_shape: tuple[int, ...] | None,
+    include: Sequence[str],
+    exclude: Sequence[str],
+) -> ReadNetwork:
     built = build_for(checkpoint, name)
     shape = input_shape or built.input_shape or _usual_shape(name, built.arguments)
     network = trace(built.module, shape)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors, natural_key
+from dlgen_cli.checkpoints.checkpoint import Checkpoint, LeftAside, index_tensors, natural_key
 from dlgen_cli.checkpoints.formats.safetensors_file import is_safetensors, read_header
 from dlgen_cli.checkpoints.formats.signatures import first_bytes, unknown
 from dlgen_cli.checkpoints.formats.torch_file import is_torch, load_tree
@@ -15,7 +16,6 @@ from dlgen_cli.checkpoints.pickles.archive import guarded
 from dlgen_cli.checkpoints.state_dicts import StateDict, find_network
 from dlgen_cli.checkpoints.stored import SourceFile, brief, is_text, sha256_of
 from dlgen_cli.errors import CheckpointError
-from dlgen_cli.records import SkippedLayer
 
 _MAP = "weight_map"
 _MOST_SHARDS = 10_000
@@ -51,9 +51,13 @@ def open_sharded(index: Path) -> Checkpoint:
             )
         tensors[name] = contents[shard][name]
     left = tuple(
-        SkippedLayer(name=name, reason=f"in the shard {shard}, but not in the index")
+        LeftAside(
+            name=name,
+            reason=f"in the shard {shard}, but not in the index",
+            entries=math.prod(one.shape),
+        )
         for shard, content in contents.items()
-        for name in content
+        for name, one in content.items()
         if weight_map.get(name) != shard
     )
     return Checkpoint(

@@ -6,15 +6,15 @@ Its classes are those of the program; here each is a bag of attributes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors
+from dlgen_cli.checkpoints.checkpoint import Checkpoint, LeftAside, index_tensors
 from dlgen_cli.checkpoints.pickles.archive import archive_of, guarded, is_script, read_archive
 from dlgen_cli.checkpoints.state_dicts import StateDict, flatten
 from dlgen_cli.checkpoints.stored import SourceFile, sha256_of
-from dlgen_cli.records import SkippedLayer
 
 
 def is_torchscript(path: Path) -> bool:
@@ -60,7 +60,11 @@ def open_torchscript(path: Path) -> Checkpoint:
         reader=lambda name: tensors[name].load(),
         notes=("a frozen module: its constants are the network",) if frozen else (),
         left_aside=tuple(
-            SkippedLayer(name=name, reason="a constant of the program, no parameter")
+            LeftAside(
+                name=name,
+                reason="a constant of the program, no parameter",
+                entries=math.prod(constants[name].shape),
+            )
             for name in left
         ),
     )

@@ -178,15 +178,18 @@ def width_line(bits: int) -> Assumption:
 
 def parameter_lines(checkpoint: Checkpoint, read: ReadNetwork) -> list[Assumption]:
     """Whether every tensor that may be a weight is among the parameters of the hypothesis."""
+    statement = "Every weight is a floating-point parameter of the hypothesis."
+    if checkpoint.not_understood:
+        first, *others = checkpoint.not_understood
+        more = f" and {len(others)} more" if others else ""
+        return [violated(statement, f"Left out: {first.name} ({first.reason}){more}.")]
     if read.structure == "graph" or not checkpoint.unreadable:
         return []
-    first = checkpoint.unreadable[0].name
-    return [
-        violated(
-            "Every weight is a floating-point parameter of the hypothesis.",
-            f"{len(checkpoint.unreadable)} tensors are not dense floating point, first {first}.",
-        )
-    ]
+    first_name = checkpoint.unreadable[0].name
+    evidence = (
+        f"{len(checkpoint.unreadable)} tensors are not dense floating point, first {first_name}."
+    )
+    return [violated(statement, evidence)]
 
 
 def bounded_loss_line() -> Assumption:
