@@ -6,7 +6,6 @@ example and a draw scored on the whole sample count the same. Compared, each at 
 - one example for each draw: the cheapest plain loop that reaches n, and the same number of
   evaluations on both sides;
 - the same at several sigmas: the plain loop once for each, dlgen in one pass;
-- the whole sample for each draw: the same number of evaluations on both sides (``--kind draws``);
 - the usual plain loop, the whole sample for each draw, against one example for each draw.
 
 The plain loop uses torch's default memory format and batches of 256. Each side runs in a process
@@ -31,17 +30,24 @@ from torch import Tensor, nn
 
 from dlgen_cli import architectures
 from dlgen_cli.checkpoints.reader import open_checkpoint
+from dlgen_cli.datasets import Split
 from dlgen_cli.networks.loaded_module import build_for
 from dlgen_cli.networks.tracer import trace
-from dlgen_cli.predictors import fold_network, gibbs_errors, standard_deviations
+from dlgen_cli.predictors import (
+    Draws,
+    GaussianWeights,
+    fold_network,
+    gibbs_errors,
+    standard_deviations,
+)
 
 ROUNDS = 3
 SIGMA = 0.01
 SIGMAS = (0.003, 0.01, 0.03, 0.1)
 BATCH = 256
 DIGITS = Path(__file__).parents[1] / "fixtures" / "digits-mlp"
-#: Examples, plain draws on one example, plain draws on all, dlgen's trials, dlgen's whole draws.
-SIZES = {"digits mlp": (1300, 500, 50, 100_000, 50), "mobilenet_v2": (256, 24, 1, 112, 1)}
+#: Examples, plain draws on one example, plain draws on all, dlgen's draws.
+SIZES = {"digits mlp": (1300, 500, 50, 100_000), "mobilenet_v2": (256, 24, 1, 112)}
 
 
 def digits_mlp() -> nn.Module:
@@ -79,7 +85,7 @@ def plain(module: nn.Module, sigma: float, images: Tensor, labels: Tensor) -> in
 
 
 def time_plain(module: nn.Module, images: Tensor, labels: Tensor, name: str) -> list[float]:
-    _, ones, wholes, _, _ = SIZES[name]
+    _, ones, wholes, _ = SIZES[name]
 
     def on_one() -> None:
         for _ in range(ones):
@@ -91,27 +97,22 @@ def time_plain(module: nn.Module, images: Tensor, labels: Tensor, name: str) -> 
             plain(module, SIGMA, images, labels)
 
     each = [seconds(on_one) / ones, seconds(on_all) / wholes]
-    return [each[0], each[0] * len(SIGMAS), each[1], each[1]]
+    return [each[0], each[0] * len(SIGMAS), each[1]]
 
 
 def time_ours(module: nn.Module, images: Tensor, labels: Tensor, name: str) -> list[float]:
-    _, _, _, trials, wholes = SIZES[name]
+    _, _, _, count = SIZES[name]
     network = fold_network(module, trace(module, tuple(images.shape[1:])), module.state_dict())
     one = [standard_deviations(network, SIGMA)]
     several = [standard_deviations(network, sigma) for sigma in SIGMAS]
 
-    def run(deviations: list[dict[str, float]], count: int, kind: str) -> float:
-        return (
-            seconds(
-                lambda: gibbs_errors(
-                    network, deviations, images, labels, count=count, seed=0, kind=kind
-                )
-            )
-            / count
-        )
+    def run(deviations: list[dict[str, float]]) -> float:
+        predictors = [GaussianWeights(deviations=one) for one in deviations]
+        sample, draws = Split(images=images, labels=labels), Draws(count=count, seed=0)
+        return seconds(lambda: gibbs_errors(network, predictors, sample, draws)) / count
 
-    alone = run(one, trials, "trials")
-    return [alone, run(several, trials, "trials"), run(one, wholes, "draws"), alone]
+    alone = run(one)
+    return [alone, run(several), alone]
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -141,7 +142,6 @@ def run_side(side: str, name: str) -> None:
 ROWS = (
     "one example",
     f"one example, {len(SIGMAS)} sigmas",
-    "whole sample",
     "whole sample / one example",
 )
 

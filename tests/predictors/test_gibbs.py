@@ -7,16 +7,27 @@ import pytest
 import torch
 from torch import nn
 
+from dlgen_cli import predictors
+from dlgen_cli.datasets import Split
 from dlgen_cli.errors import UsageError
 from dlgen_cli.predictors import (
+    Draws,
     Factor,
+    GaussianWeights,
     count_errors,
-    gibbs_errors,
     replace_parameters,
     standard_deviations,
 )
 
-KINDS = ("trials", "draws")
+
+def gibbs_errors(network, deviations, images, labels, *, means=None, scale=1.0, **draws):
+    means = [{}] * len(deviations) if means is None else means
+    weights = [
+        GaussianWeights(mean=mean, deviations=one)
+        for mean, one in zip(means, deviations, strict=True)
+    ]
+    sample = Split(images=images, labels=labels)
+    return predictors.gibbs_errors(network, weights, sample, Draws(**draws), scale=scale)
 
 
 @pytest.fixture
@@ -37,15 +48,6 @@ def sample(tools):
     return tools.sample(40, (2, 6, 6), 3)
 
 
-def test_a_whole_draw_without_noise_makes_the_errors_of_the_network(network, sample):
-    errors = count_errors(network, *sample, batch=16, device=network.device)
-    still = dict.fromkeys(network.parameters, 0.0)
-    found = gibbs_errors(network, [still], *sample, count=3, seed=0, kind="draws", batch=16)
-    assert found.draw_errors == ((errors,) * 3,)
-    assert found.errors == (3 * errors,)
-    assert (found.examples, found.evaluations) == (40, 120)
-
-
 @pytest.mark.parametrize("is_right", [False, True])
 def test_trials_without_noise_make_the_errors_of_the_network(network, sample, is_right):
     images, _ = sample
@@ -54,7 +56,6 @@ def test_trials_without_noise_make_the_errors_of_the_network(network, sample, is
     still = dict.fromkeys(network.parameters, 0.0)
     found = gibbs_errors(network, [still], images, labels, count=100, seed=0)
     assert found.errors == (0 if is_right else 100,)
-    assert (found.draws, found.evaluations) == (100, 100)
 
 
 def test_trials_take_every_example_equally_often(tools):
@@ -66,8 +67,7 @@ def test_trials_take_every_example_equally_often(tools):
     assert abs(found.errors[0] - 2500) < 5 * math.sqrt(10_000 * 3 / 16)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_linear_classifier_has_its_closed_form(kind, tools):
+def test_a_linear_classifier_has_its_closed_form(tools):
     # logits differ by N(2 mu |x|, 2 sigma^2 |x|^2): the risk is Phi(-sqrt(2) mu / sigma)
     network = tools.folded(tools.fill(nn.Sequential(nn.Linear(3, 2, bias=False))), (3,))
     images = torch.tensor([[0.0, 2.0, 0.0]])
@@ -75,30 +75,44 @@ def test_a_linear_classifier_has_its_closed_form(kind, tools):
         network, {"0.weight": torch.tensor([[0.0, 0.5, 0.0], [0.0, -0.5, 0.0]])}
     )
     deviations = standard_deviations(network, 0.7)
-    found = gibbs_errors(
-        network, [deviations], images, torch.tensor([0]), count=4000, seed=2, kind=kind
-    )
+    found = gibbs_errors(network, [deviations], images, torch.tensor([0]), count=4000, seed=2)
     risk = 0.5 * math.erfc(0.5 / 0.7)
     assert abs(found.errors[0] / 4000 - risk) < 5 * math.sqrt(risk * (1 - risk) / 4000)
 
 
-def require_the_same_risk(network, deviations, sample):
-    """Trials and whole draws estimate one number, within 5 standard errors."""
-    trials = gibbs_errors(network, [deviations], *sample, count=6000, seed=3)
-    draws = gibbs_errors(network, [deviations], *sample, count=300, seed=4, kind="draws")
-    one = trials.errors[0] / trials.evaluations
-    rates = torch.tensor(draws.draw_errors[0]) / 40
+def rates_of_whole_draws(network, deviations, sample, count):
+    """Error rates of networks with explicitly drawn weights, each on the whole sample."""
+    source = torch.Generator().manual_seed(4)
+    rates = []
+    for _ in range(count):
+        drawn = {}
+        for name, mean in network.parameters.items():
+            noise = torch.randn(mean.shape, generator=source)
+            deviation = deviations[name]
+            if isinstance(deviation, Factor):
+                rows = noise.reshape(len(mean), -1)
+                drawn[name] = mean + (rows @ deviation.matrix.T).reshape(mean.shape)
+            else:
+                drawn[name] = mean + deviation * noise
+        moved = replace_parameters(network, drawn)
+        rates.append(count_errors(moved, *sample, batch=40, device=network.device) / 40)
+    return torch.tensor(rates)
+
+
+def require_the_risk_of_whole_draws(network, deviations, sample):
+    """Both estimate one number, within 5 standard errors."""
+    one = gibbs_errors(network, [deviations], *sample, count=6000, seed=3).errors[0] / 6000
+    rates = rates_of_whole_draws(network, deviations, sample, 300)
     error = math.sqrt(one * (1 - one) / 6000 + float(rates.var()) / 300)
     assert 0.05 < one < 0.95
     assert abs(one - float(rates.mean())) < 5 * error
 
 
-def test_both_kinds_estimate_the_same_risk(network, sample):
-    require_the_same_risk(network, standard_deviations(network, 0.3), sample)
+def test_the_risk_is_that_of_whole_draws(network, sample):
+    require_the_risk_of_whole_draws(network, standard_deviations(network, 0.3), sample)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_seed_decides_the_counts(network, sample, kind):
+def test_the_seed_decides_the_counts(network, sample):
     def run(seed):
         return gibbs_errors(
             network,
@@ -106,7 +120,6 @@ def test_the_seed_decides_the_counts(network, sample, kind):
             *sample,
             count=60,
             seed=seed,
-            kind=kind,
             batch=16,
         )
 
@@ -114,20 +127,18 @@ def test_the_seed_decides_the_counts(network, sample, kind):
     assert len({tuple(run(seed).errors) for seed in range(6)}) > 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_several_sigmas_in_one_pass_are_each_its_own_run(network, sample, kind):
+def test_several_sigmas_in_one_pass_are_each_its_own_run(network, sample):
     several = [standard_deviations(network, sigma) for sigma in (0.05, 0.2, 0.8)]
-    settings = {"count": 50, "seed": 6, "kind": kind, "batch": 16}
+    settings = {"count": 50, "seed": 6, "batch": 16}
     together = gibbs_errors(network, several, *sample, **settings)
     alone = [gibbs_errors(network, [one], *sample, **settings) for one in several]
     assert together.errors == tuple(one.errors[0] for one in alone)
     assert len(set(together.errors)) == 3
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_resumed_run_is_the_uninterrupted_one(network, sample, kind, tmp_path):
+def test_a_resumed_run_is_the_uninterrupted_one(network, sample, tmp_path):
     several = [standard_deviations(network, sigma) for sigma in (0.2, 0.5)]
-    settings = {"count": 50, "seed": 7, "kind": kind, "batch": 16}
+    settings = {"count": 50, "seed": 7, "batch": 16}
     whole = gibbs_errors(network, several, *sample, **settings)
     seen = []
 
@@ -160,13 +171,12 @@ def test_a_resumed_run_is_the_uninterrupted_one(network, sample, kind, tmp_path)
         gibbs_errors(network, several, *sample, **settings, state={**state, "noise": None})
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_nan_counts_as_an_error(network, sample, kind):
+def test_nan_counts_as_an_error(network, sample):
     images, labels = sample
     lost = torch.full_like(images, float("nan"))
     deviations = [standard_deviations(network, 0.1)]
-    found = gibbs_errors(network, deviations, lost, labels, count=20, seed=0, kind=kind)
-    assert found.errors == (found.evaluations,)
+    found = gibbs_errors(network, deviations, lost, labels, count=20, seed=0)
+    assert found.errors == (20,)
 
 
 def test_frozen_parameters_stay(tools):
@@ -218,18 +228,17 @@ def learned(network, still=()):
 
 
 @pytest.mark.parametrize("still", [[], ["0.weight", "0.bias"]])
-def test_both_kinds_estimate_the_same_risk_of_learned_deviations(network, sample, still):
-    require_the_same_risk(network, learned(network, still), sample)
+def test_the_risk_is_that_of_whole_draws_of_learned_deviations(network, sample, still):
+    require_the_risk_of_whole_draws(network, learned(network, still), sample)
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("moving", ["0.weight", "3.weight", "5.bias"])
-def test_predictors_around_several_means_are_each_their_own_run(network, sample, kind, moving):
+def test_predictors_around_several_means_are_each_their_own_run(network, sample, moving):
     names = list(network.parameters)
     still = names[: names.index(moving)]
     means = [{moving: (1 + 0.5 * step) * network.parameters[moving]} for step in range(3)]
     deviations = learned(network, still)
-    settings = {"count": 50, "seed": 6, "kind": kind, "batch": 16}
+    settings = {"count": 50, "seed": 6, "batch": 16}
     together = gibbs_errors(network, [deviations] * 3, *sample, means=means, **settings)
     alone = [
         gibbs_errors(replace_parameters(network, mean), [deviations], *sample, **settings)

@@ -12,8 +12,10 @@ from pathlib import Path
 import torch
 
 from dlgen_cli.errors import UsageError
+from dlgen_cli.evidence.options import DataOptions
+from dlgen_cli.predictors import Draws
 
-#: Told how many draws of how many are done.
+#: Called with the draws that are done, and with all.
 DrawProgress = Callable[[int, int], None]
 
 _MONTE_CARLO_SHARE = 5
@@ -48,15 +50,25 @@ def split_delta(given: float | None, delta: float) -> tuple[float, float]:
     return left, monte_carlo
 
 
-def read_state(path: Path | None) -> dict[str, object] | None:
-    """The draws that an interrupted run kept; None where there are none.
+def draws_of(data: DataOptions, progress: DrawProgress | None) -> Draws:
+    """The draws that the user asked for, kept in the file of ``--state``.
 
     Raises:
         UsageError: the file holds something else.
     """
+    return Draws(
+        count=data.draws,
+        seed=data.seed,
+        state=_read_state(data.state),
+        save=_saver(data.state),
+        progress=progress,
+    )
+
+
+def _read_state(path: Path | None) -> dict[str, object] | None:
+    """The draws that an interrupted run kept; None where there are none."""
     if path is None or not path.is_file():
         return None
-
     try:
         state: dict[str, object] = torch.load(path, weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
@@ -66,11 +78,10 @@ def read_state(path: Path | None) -> dict[str, object] | None:
     return state
 
 
-def saver(path: Path | None) -> Callable[[dict[str, object]], None] | None:
+def _saver(path: Path | None) -> Callable[[dict[str, object]], None] | None:
     """Keeps the draws every few seconds, whole or not at all."""
     if path is None:
         return None
-
     last = time.monotonic()
 
     def save(state: dict[str, object]) -> None:

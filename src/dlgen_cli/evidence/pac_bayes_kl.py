@@ -19,7 +19,7 @@ from dlgen_cli.errors import UsageError
 from dlgen_cli.evidence.anchors import spend
 from dlgen_cli.evidence.certificate import Certificate, Evidence
 from dlgen_cli.evidence.ledger import shared as ledger
-from dlgen_cli.evidence.monte_carlo import monte_carlo_share, read_state, saver, split_delta
+from dlgen_cli.evidence.monte_carlo import draws_of, monte_carlo_share, split_delta
 from dlgen_cli.evidence.options import DataOptions
 from dlgen_cli.evidence.pac_bayes import anchor_paths
 from dlgen_cli.evidence.plan import Inputs
@@ -27,6 +27,7 @@ from dlgen_cli.evidence.samples import Samples
 from dlgen_cli.networks import CheckpointTensors
 from dlgen_cli.predictors import (
     FoldedNetwork,
+    GaussianWeights,
     coordinates,
     gibbs_errors,
     open_folded,
@@ -70,20 +71,13 @@ def kl_certificate(evidence: Evidence) -> Certificate:
     anchors = [_anchor(name, own, tensors, sigmas, deviations, frozen) for name, tensors in located]
     counts = gibbs_errors(
         folded,
-        deviations,
-        samples.bound.images,
-        samples.bound.labels,
-        count=data.draws,
-        seed=data.seed,
+        [GaussianWeights(deviations=one) for one in deviations],
+        samples.bound,
+        draws_of(data, evidence.progress),
         scale=samples.scale,
-        state=read_state(data.state),
-        save=saver(data.state),
-        progress=evidence.progress,
     )
     drawn = [
-        bounds.GibbsSample(
-            sigma=sigma, draws=counts.draws, trials=counts.evaluations, errors=errors
-        )
+        bounds.GibbsSample(sigma=sigma, draws=data.draws, trials=data.draws, errors=errors)
         for sigma, errors in zip(sigmas, counts.errors, strict=True)
     ]
     examples = len(samples.bound)

@@ -33,11 +33,18 @@ from dlgen_cli.evidence.ledger.posterior import (
     random_predictor_line,
     tried_line,
 )
-from dlgen_cli.evidence.monte_carlo import read_state, saver, split_delta
+from dlgen_cli.evidence.monte_carlo import draws_of, split_delta
 from dlgen_cli.evidence.options import AuditOptions, DataOptions
 from dlgen_cli.evidence.plan import Inputs
 from dlgen_cli.networks import CheckpointTensors
-from dlgen_cli.predictors import Deviation, Factor, coordinates, gibbs_errors, open_folded
+from dlgen_cli.predictors import (
+    Deviation,
+    Factor,
+    GaussianWeights,
+    coordinates,
+    gibbs_errors,
+    open_folded,
+)
 from dlgen_cli.records import Bound
 from dlgen_cli.spectra import sum_up
 
@@ -140,21 +147,16 @@ def posterior_certificate(evidence: Evidence) -> Certificate:
     located = _coordinates(own, prior_mean, stored)
     means = [_shrunk(own, prior_mean, one) for one in data.shrink]
     costs = [_costs(mean, located) for mean in means]
+    deviations = {name: one.deviation for name, one in located.items()}
     counts = gibbs_errors(
         folded.to(resolve_device(inputs.options.device)),
-        [{name: one.deviation for name, one in located.items()}] * len(means),
-        samples.bound.images,
-        samples.bound.labels,
-        count=data.draws,
-        seed=data.seed,
-        means=means,
+        [GaussianWeights(mean=mean, deviations=deviations) for mean in means],
+        samples.bound,
+        draws_of(data, evidence.progress),
         scale=samples.scale,
-        state=read_state(data.state),
-        save=saver(data.state),
-        progress=evidence.progress,
     )
     posteriors = [
-        _posterior(shrink, cost, counts.draws, errors)
+        _posterior(shrink, cost, data.draws, errors)
         for shrink, cost, errors in zip(data.shrink, costs, counts.errors, strict=True)
     ]
     examples, choices = len(samples.bound), _choice_nats(stored, data.tried)

@@ -10,12 +10,20 @@ from dlgen_cli.predictors.folded_network import (
     open_folded,
     replace_parameters,
 )
-from dlgen_cli.predictors.gibbs import GibbsCounts, gibbs_errors, standard_deviations
+from dlgen_cli.predictors.gibbs import (
+    Draws,
+    GaussianWeights,
+    GibbsCounts,
+    gibbs_errors,
+    standard_deviations,
+)
 
 __all__ = [
     "Deviation",
+    "Draws",
     "Factor",
     "FoldedNetwork",
+    "GaussianWeights",
     "GibbsCounts",
     "coded_gibbs_errors",
     "coordinates",

@@ -24,7 +24,7 @@ class Factor:
 Deviation = float | Tensor | Factor
 
 
-def is_still(deviation: Deviation) -> bool:
+def is_zero(deviation: Deviation) -> bool:
     """Whether a tensor stays as it is."""
     return isinstance(deviation, float | int) and deviation == 0
 

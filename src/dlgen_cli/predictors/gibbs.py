@@ -1,45 +1,38 @@
 """The empirical 0-1 risk of a Gaussian distribution over weights, by Monte Carlo.
 
 The Gibbs predictor draws weights from ``Q = N(theta, diag(s^2))`` for every prediction; its
-empirical risk ``L_S(Q)`` is its mean error on the m examples of a sample S. Two unbiased
-estimates of it:
-
-- ``trials``: every draw of weights is scored on one example, uniform in S. The n results are
-  independent Bernoulli variables of mean ``L_S(Q)``: the Clopper-Pearson limit of ``errors`` in
-  ``draws`` trials holds.
-- ``draws``: every draw is scored on all of S. The n error rates are independent and in [0, 1]
-  with mean ``L_S(Q)``: ``kl^-1(mean | ln(1/delta')/n)`` holds, with n the number of draws and
-  not of evaluations.
-
-Both bound ``L_S(Q)`` in terms of n, so a trial buys what a pass over the whole sample buys.
+empirical risk ``L_S(Q)`` is its mean error on the m examples of a sample S. Every draw of weights
+is scored on one example, uniform in S: the n results are independent Bernoulli variables of mean
+``L_S(Q)``, and the Clopper-Pearson limit of the errors in n trials holds. A draw scored on the
+whole sample would count as one draw too, and cost m evaluations.
 
 The predictor's definition includes its arithmetic: float32 (TF32 is off), weights and deviations
-rounded to float32. ``trials`` draws the noise of most layers at their outputs, which has the law
-of perturbed weights before rounding; ``draws`` perturbs the weights themselves. The generator's
-numbers are taken for independent standard normals. Numbers are drawn on the device, so counts
-repeat on the same kind of device and for the same batch.
+rounded to float32. The noise of most layers is drawn at their outputs, which has the law of
+perturbed weights before rounding. The generator's numbers are taken for independent standard
+normals. Numbers are drawn on the device, so counts repeat on the same kind of device and for the
+same batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from dlgen_cli.datasets import Split
 from dlgen_cli.devices import keep_freed_memory, threads_for
 from dlgen_cli.errors import UsageError
-from dlgen_cli.predictors.deviations import Deviation, is_still, perturb, to_device
+from dlgen_cli.predictors.deviations import Deviation, is_zero, to_device
 from dlgen_cli.predictors.evaluation import require_labelled, wrong_answers
 from dlgen_cli.predictors.folded_network import FoldedNetwork, SplitNetwork, replace_parameters
 from dlgen_cli.predictors.monte_carlo_state import MonteCarlo, resume, start
 from dlgen_cli.predictors.sample_features import SampleFeatures
 from dlgen_cli.predictors.sampling import Noise, WeightSampler
 
-Kind = Literal["trials", "draws"]
 Progress = Callable[[int, int], None]
 Save = Callable[[dict[str, Any]], None]
 
@@ -48,30 +41,51 @@ _INDEX_RANGE = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GibbsCounts:
-    """Errors of the Gibbs predictor, for each set of deviations.
+class GaussianWeights:
+    """An independent Gaussian for each parameter of a network.
 
     Attributes:
-        kind: ``trials`` or ``draws``, see the module.
-        draws: n, the independent draws of weights: the count of the concentration argument.
-        examples: m, the size of the sample.
-        errors: 0-1 errors in all, out of ``evaluations``.
-        draw_errors: ``draws``: errors of each draw, out of ``examples``; empty for ``trials``.
-        mean_errors: errors of each mean itself, out of ``examples``; None where they would have
+        deviations: one of every parameter, see `standard_deviations` and `Deviation`.
+        mean: the parameters whose mean is not the network's own.
+    """
+
+    deviations: Mapping[str, Deviation]
+    mean: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draws:
+    """How many weights are drawn, and how an interrupted run goes on.
+
+    Attributes:
+        count: n, at least 1; fixed before any result is seen.
+        seed: of all random numbers.
+        batch: examples that are evaluated at a time; `FoldedNetwork.batch_size` where None.
+        state: what an interrupted run saved last, to go on from there.
+        save: is given the state after every step, for ``torch.save``.
+        progress: is called with the draws that are done and with ``count``.
+    """
+
+    count: int
+    seed: int
+    batch: int | None = None
+    state: Mapping[str, Any] | None = None
+    save: Save | None = None
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GibbsCounts:
+    """Errors of Gibbs predictors, one number for each.
+
+    Attributes:
+        errors: 0-1 errors out of `Draws.count`.
+        mean_errors: errors of each mean itself on the whole sample; None where they would have
             cost a pass of their own.
     """
 
-    kind: Kind
-    draws: int
-    examples: int
     errors: Sequence[int]
-    draw_errors: Sequence[Sequence[int]] = ()
-    mean_errors: Sequence[int] | None = None
-
-    @property
-    def evaluations(self) -> int:
-        """Predictions that were made for each set of deviations."""
-        return self.draws * (1 if self.kind == "trials" else self.examples)
+    mean_errors: Sequence[int] | None
 
 
 def standard_deviations(
@@ -114,145 +128,107 @@ def standard_deviations(
 
 def gibbs_errors(
     network: FoldedNetwork,
-    deviations: Sequence[Mapping[str, Deviation]],
-    images: Tensor,
-    labels: Tensor,
+    predictors: Sequence[GaussianWeights],
+    sample: Split,
+    draws: Draws,
     *,
-    count: int,
-    seed: int,
-    means: Sequence[Mapping[str, Tensor]] | None = None,
-    kind: Kind = "trials",
     scale: float = 1.0,
-    batch: int | None = None,
-    state: Mapping[str, Any] | None = None,
-    save: Save | None = None,
-    progress: Progress | None = None,
 ) -> GibbsCounts:
     """Count the errors of Gibbs predictors around a network.
 
     Several predictors are scored in one pass: examples and standard normals are drawn once for
     all, and what comes before the first layer in which they may differ is computed once. Each
     count alone is distributed as if it were drawn alone; together they are dependent, so that
-    statements about several of them share delta. Where all sets freeze the same parameters and
-    have the same forms, each count is the one that a run of its own gives.
+    statements about several of them share delta. Where all predictors freeze the same parameters
+    and have deviations of the same forms, each count is the one that a run of its own gives.
 
     Args:
         network: its parameters are the mean; on the device that computes.
-        deviations: one set or more, each with one of every parameter, see `standard_deviations`
-            and `Deviation`.
-        images: the sample, on the CPU, see `as_inputs`.
-        labels: int64, shape ``(m,)``.
-        count: n, at least 1; fixed before any result is seen.
-        seed: of all random numbers.
-        means: for each set of deviations the parameters that differ from the network's.
-        kind: what one draw of weights is scored on.
+        predictors: one or more.
+        sample: on the CPU, see `as_inputs`.
+        draws: their number and seed.
         scale: multiplies every pixel.
-        batch: examples that are evaluated at a time; `FoldedNetwork.batch_size` where None.
-        state: what an interrupted run saved last, to go on from there.
-        save: is given the state after every step, for ``torch.save``.
-        progress: is told how many of the ``count`` draws are done.
 
     Raises:
-        UsageError: ``count`` is below 1, or the state is of another run.
+        UsageError: fewer than one draw or predictor, or the state is of another run.
         DataError: images and labels do not fit each other or the network.
     """
-    require_labelled(images, labels)
+    require_labelled(sample.images, sample.labels)
     keep_freed_memory()
-    _require_deviations(network, deviations, count)
-    predictors = _predictors(network, deviations, means)
-    size = batch or network.batch_size(own_weights=kind == "trials", deviations=deviations)
-    run = start(kind, len(deviations), count, seed, network.device)
-    if state is not None or save is not None:
-        run.identify([one.mean for one in predictors], deviations, images, labels, scale, size)
-    if state is not None:
-        resume(run, state)
-    parts = network.split(_moving(network, predictors))
+    _require_deviations(network, predictors, draws.count)
+    deviations = [one.deviations for one in predictors]
+    size = draws.batch or network.batch_size(own_weights=True, deviations=deviations)
+    placed = [_on_device(one, network) for one in predictors]
+    run = start(len(predictors), draws.count, draws.seed, network.device)
+    if draws.state is not None or draws.save is not None:
+        means = [one.mean for one in placed]
+        run.identify(means, deviations, sample.images, sample.labels, scale, size)
+    if draws.state is not None:
+        resume(run, draws.state)
+    parts = network.split(_varying(network, placed))
     features = SampleFeatures(
         parts,
-        images,
+        sample.images,
         scale=scale,
         device=network.device,
         batch=min(size, network.batch_size(own_weights=False)),
-        uses=(count - run.done) * (1 if kind == "trials" else len(labels)),
+        uses=draws.count - run.done,
     )
-    step = _score_trials if kind == "trials" else _score_draw
     with torch.no_grad(), threads_for(network.network.parameters), _full_precision():
-        while run.done < count:
-            step(run, parts, predictors, features, labels, size)
-            if save is not None:
-                save(run.saved())
-            if progress is not None:
-                progress(run.done, count)
+        while run.done < draws.count:
+            _score(run, parts, placed, features, sample.labels, size)
+            if draws.save is not None:
+                draws.save(run.saved())
+            if draws.progress is not None:
+                draws.progress(run.done, draws.count)
         mean_errors = (
-            [_mean_errors(parts, one, features, labels, size) for one in predictors]
+            [_mean_errors(parts, one, features, sample.labels, size) for one in placed]
             if features.is_kept
             else None
         )
-    errors = tuple(sum(one) for one in run.errors)
-    return GibbsCounts(
-        kind=kind,
-        draws=count,
-        examples=len(labels),
-        errors=errors,
-        draw_errors=tuple(tuple(one) for one in run.errors) if kind == "draws" else (),
-        mean_errors=mean_errors,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Predictor:
-    """A Gaussian over the parameters, on the device that computes."""
-
-    mean: Mapping[str, Tensor]
-    deviations: Mapping[str, Deviation]
+    return GibbsCounts(errors=tuple(run.errors), mean_errors=mean_errors)
 
 
 def _require_deviations(
-    network: FoldedNetwork, deviations: Sequence[Mapping[str, Deviation]], count: int
+    network: FoldedNetwork, predictors: Sequence[GaussianWeights], count: int
 ) -> None:
-    if count < 1 or not deviations:
+    if count < 1 or not predictors:
         raise UsageError(
-            f"{count} draws of weights for {len(deviations)} distributions were asked for; at "
+            f"{count} draws of weights for {len(predictors)} distributions were asked for; at "
             "least 1 of each was expected."
         )
-    for one in deviations:
-        if one.keys() != network.parameters.keys():
+    for one in predictors:
+        if one.deviations.keys() != network.parameters.keys():
             raise UsageError("Every parameter needs a standard deviation, and nothing else has.")
 
 
-def _predictors(
-    network: FoldedNetwork,
-    deviations: Sequence[Mapping[str, Deviation]],
-    means: Sequence[Mapping[str, Tensor]] | None,
-) -> list[_Predictor]:
-    placed = [
-        {name: to_device(one, network.device) for name, one in those.items()}
-        for those in deviations
-    ]
-    if means is None:
-        return [_Predictor(network.parameters, those) for those in placed]
-    return [
-        _Predictor(replace_parameters(network, mean).parameters, those)
-        for mean, those in zip(means, placed, strict=True)
-    ]
+def _on_device(predictor: GaussianWeights, network: FoldedNetwork) -> GaussianWeights:
+    """The same Gaussian with a mean of every parameter, where the network computes."""
+    whole = replace_parameters(network, predictor.mean) if predictor.mean else network
+    return GaussianWeights(
+        mean=whole.parameters,
+        deviations={
+            name: to_device(one, network.device) for name, one in predictor.deviations.items()
+        },
+    )
 
 
-def _moving(network: FoldedNetwork, predictors: Sequence[_Predictor]) -> list[str]:
+def _varying(network: FoldedNetwork, predictors: Sequence[GaussianWeights]) -> list[str]:
     """The parameters in which an evaluation may differ from that of the network."""
     return [
         name
         for name, own in network.parameters.items()
         if any(
-            not is_still(one.deviations[name]) or not torch.equal(one.mean[name], own)
+            not is_zero(one.deviations[name]) or not torch.equal(one.mean[name], own)
             for one in predictors
         )
     ]
 
 
-def _score_trials(
+def _score(
     run: MonteCarlo,
     network: SplitNetwork,
-    predictors: Sequence[_Predictor],
+    predictors: Sequence[GaussianWeights],
     sample: SampleFeatures,
     labels: Tensor,
     batch: int,
@@ -263,52 +239,16 @@ def _score_trials(
     features = sample(chosen)
     truth = labels[chosen].to(run.noise.device)
     noise = Noise(generator=run.noise, keeps_all=len(predictors) > 1)
-    for errors, one in zip(run.errors, predictors, strict=True):
+    for index, one in enumerate(predictors):
         sampler = WeightSampler(deviations=one.deviations, noise=noise)
         logits = network.logits(one.mean, features, sampler)
-        errors[0] += int(wrong_answers(logits, truth).sum())
+        run.errors[index] += int(wrong_answers(logits, truth).sum())
     run.done += size
-
-
-def _score_draw(
-    run: MonteCarlo,
-    network: SplitNetwork,
-    predictors: Sequence[_Predictor],
-    sample: SampleFeatures,
-    labels: Tensor,
-    batch: int,
-) -> None:
-    """One draw of weights for each distribution, on the whole sample."""
-    normals = {
-        name: torch.empty_like(mean).normal_(generator=run.noise)
-        for name, mean in predictors[0].mean.items()
-        if not all(is_still(one.deviations[name]) for one in predictors)
-    }
-    drawn = [
-        {
-            name: mean
-            if is_still(one.deviations[name])
-            else perturb(mean, one.deviations[name], normals[name])
-            for name, mean in one.mean.items()
-        }
-        for one in predictors
-    ]
-    counts = [0] * len(predictors)
-    for start_at in range(0, len(labels), batch):
-        part = slice(start_at, start_at + batch)
-        features = sample(part)
-        truth = labels[part].to(run.noise.device)
-        for index, parameters in enumerate(drawn):
-            logits = network.logits(parameters, features)
-            counts[index] += int(wrong_answers(logits, truth).sum())
-    for errors, one in zip(run.errors, counts, strict=True):
-        errors.append(one)
-    run.done += 1
 
 
 def _mean_errors(
     network: SplitNetwork,
-    predictor: _Predictor,
+    predictor: GaussianWeights,
     sample: SampleFeatures,
     labels: Tensor,
     batch: int,

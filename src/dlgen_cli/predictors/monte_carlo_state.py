@@ -20,22 +20,20 @@ class MonteCarlo:
     """A run between two steps.
 
     Attributes:
-        kind: ``trials`` or ``draws``.
         count: draws of weights to make.
         seed: of all random numbers.
         choice: draws examples, on the CPU.
         noise: draws weights, on the device.
-        errors: for each distribution: one sum (``trials``), or one number for each draw.
+        errors: of each distribution.
         done: draws of weights made.
         fingerprint: digest of everything that the counts depend on; empty until `identify`.
     """
 
-    kind: str
     count: int
     seed: int
     choice: torch.Generator
     noise: torch.Generator
-    errors: list[list[int]]
+    errors: list[int]
     done: int = 0
     fingerprint: str = ""
 
@@ -50,7 +48,7 @@ class MonteCarlo:
     ) -> None:
         """Take the digest of what the counts depend on."""
         facts = {
-            "kind": self.kind,
+            "kind": "trials",  # one example for each draw
             "count": self.count,
             "seed": self.seed,
             "device": self.noise.device.type,
@@ -78,21 +76,20 @@ class MonteCarlo:
         return {
             "fingerprint": self.fingerprint,
             "done": self.done,
-            "errors": [list(one) for one in self.errors],
+            "errors": [[one] for one in self.errors],
             "choice": self.choice.get_state(),
             "noise": self.noise.get_state(),
         }
 
 
-def start(kind: str, distributions: int, count: int, seed: int, device: torch.device) -> MonteCarlo:
+def start(distributions: int, count: int, seed: int, device: torch.device) -> MonteCarlo:
     """A run before its first step."""
     return MonteCarlo(
-        kind=kind,
         count=count,
         seed=seed,
         choice=_generator(seed, "examples", torch.device("cpu")),
         noise=_generator(seed, "weights", device),
-        errors=[[0] if kind == "trials" else [] for _ in range(distributions)],
+        errors=[0] * distributions,
     )
 
 
@@ -110,7 +107,7 @@ def resume(run: MonteCarlo, state: Mapping[str, Any]) -> None:
     distributions = len(run.errors)
     try:
         run.done = int(state["done"])
-        run.errors = [[int(errors) for errors in one] for one in state["errors"]]
+        run.errors = [int(errors) for (errors,) in state["errors"]]
         run.choice.set_state(state["choice"])
         run.noise.set_state(state["noise"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -31,7 +31,7 @@ from torch.nn import functional
 
 from dlgen_cli.networks import GraphLayer
 from dlgen_cli.networks.layer_kinds import LayerKind, apply_map, kind_of
-from dlgen_cli.predictors.deviations import Deviation, Factor, is_still, output_deviations, perturb
+from dlgen_cli.predictors.deviations import Deviation, Factor, is_zero, output_deviations, perturb
 
 #: Cost of one normal, and of one multiply-add in float64, in multiply-adds in float32.
 _NORMAL_COST = 100
@@ -90,14 +90,14 @@ class WeightSampler:
         """
         of_weight = self.deviations[layer.weight_name]
         of_bias = 0.0 if bias is None else self.deviations[layer.bias_name or ""]
-        if is_still(of_weight) and is_still(of_bias):
+        if is_zero(of_weight) and is_zero(of_bias):
             return apply_map(layer, x, weight, bias)
 
         def draw(part: str, shape: tuple[int, ...]) -> Tensor:
             return self.noise.normal(f"{layer.module}.{part}", shape, keep=is_shared)
 
         kind = kind_of(layer)
-        if is_still(of_weight):
+        if is_zero(of_weight):
             result = apply_map(layer, x, weight, None)
         elif kind.operator == "matrix" and x.ndim == 2 and not is_shared:
             return _dense(x, weight, bias, of_weight, of_bias, draw)
@@ -109,7 +109,7 @@ class WeightSampler:
         if bias is None:
             return result
         moved = bias
-        if not is_still(of_bias):
+        if not is_zero(of_bias):
             moved = perturb(bias, of_bias, draw("bias", (len(x), *bias.shape)))
         return result.add_(kind.align_bias(moved, result))
 
@@ -122,7 +122,7 @@ def own_weight_entries(layer: GraphLayer, deviation: Deviation, *, is_shared: bo
         deviation: of its weight.
         is_shared: whether the network calls the layer more than once.
     """
-    if is_still(deviation):
+    if is_zero(deviation):
         return 0
     entries = math.prod(layer.weight_shape)
     if is_shared:
@@ -150,7 +150,7 @@ def _dense(
     """A matrix at one position: independent outputs of variance ``s^2 |x|^2 + t^2``."""
     mean = functional.linear(x, weight, bias)
     spread = output_deviations(x, of_weight)
-    if not is_still(of_bias):
+    if not is_zero(of_bias):
         other = of_bias.matrix[0] if isinstance(of_bias, Factor) else of_bias
         spread = torch.hypot(spread, torch.as_tensor(other, dtype=x.dtype, device=x.device))
     return mean.addcmul_(spread, draw("output", tuple(mean.shape)))
