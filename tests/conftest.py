@@ -1,5 +1,6 @@
 """What several rooms' tests share."""
 
+import gc
 from pathlib import Path
 
 import mpmath
@@ -15,6 +16,12 @@ settings.register_profile("dlgen", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("dlgen")
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
+
+
+def pytest_collection_finish():
+    """Modules and tests stay to the end: the garbage collector need not look at them each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

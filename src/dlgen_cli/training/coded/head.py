@@ -16,7 +16,6 @@ import math
 import torch
 from torch import Tensor
 
-from dlgen_cli.errors import UsageError
 from dlgen_cli.predictors.coded.gaussian import GaussianCoordinates
 from dlgen_cli.training.coded.general import Task
 from dlgen_cli.training.coded.surrogates import VotingError, kl_bound
@@ -73,11 +72,6 @@ def _place_landmarks(task: Task) -> Tensor | None:
     shape = task.network.landmark_shape
     if shape is None:
         return None
-    if shape[0] > len(task.train):
-        raise UsageError(
-            f"--dim asks for {shape[0]:,} landmarks; there are {len(task.train):,} examples.",
-            remedy="Give a smaller --dim.",
-        )
     order = torch.randperm(len(task.train), generator=generator(task.recipe.seed, "landmarks"))
     landmarks = task.train.batch(order[: shape[0]])[0].contiguous()
     task.network.place(landmarks)

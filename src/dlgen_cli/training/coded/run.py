@@ -75,6 +75,7 @@ def run_coded(
         require_vacant(directory)
         examples = prepare_examples(recipe, data_dir)
         about = _description(recipe, settings, examples)
+        _require_landmarks(about, examples)
         trial = _start(recipe, computation, examples, about)
         started = time.monotonic()
         trained = _train(trial, settings, about, progress)
@@ -113,6 +114,16 @@ def _description(recipe: Recipe, settings: CodedSettings, examples: RunExamples)
     return replace(about, dim=parameters_of(about))
 
 
+def _require_landmarks(about: Description, examples: RunExamples) -> None:
+    """A kernel machine's landmarks are different examples."""
+    wanted, given = about.dim // about.classes, len(examples.train)
+    if about.architecture == KERNEL and wanted > given:
+        raise UsageError(
+            f"--dim asks for {wanted:,} landmarks; there are {given:,} examples.",
+            remedy="Give a smaller --dim.",
+        )
+
+
 def _facts(settings: CodedSettings, about: Description) -> CodedFacts:
     return {
         "predictor": settings.predictor,
@@ -142,14 +153,16 @@ def _start(
         optimizer=make_optimizer(network, recipe.optimizer, recipe.learning_rate),
         init={name: tensor.clone() for name, tensor in network.state_dict().items()},
     )
-    _require_outputs(trial)
+    _require_outputs(trial, about)
     return trial
 
 
 @torch.no_grad()
-def _require_outputs(trial: Trial) -> None:
+def _require_outputs(trial: Trial, about: Description) -> None:
+    """Try the network on one image, with as few coordinates as it takes."""
+    network = build_network(replace(about, dim=about.classes)).at(torch.zeros(about.classes))
     try:
-        trial.network(trial.train.batch(slice(0, 1))[0])
+        network(trial.train.batch(slice(0, 1))[0])
     except (RuntimeError, ValueError) as error:
         shape = " x ".join(str(size) for size in trial.examples.input_shape)
         raise UsageError(
