@@ -73,17 +73,17 @@ class LayerSpectrum:
         truncation_errors_upper: entry ``r`` bounds from above the operator norm of ``W`` minus
             its rank-``r`` truncation, ``r = 0 .. min(shape)``; the last is 0. Empty where norms
             alone were measured.
-        truncation: the entry that the user asked for with ``--r``.
-        singular_values: enclosures of all singular values, descending; empty where norms alone
-            were measured.
-        bias_norm_upper: upper bound on ``||c||_2``; 0 without a bias.
-        bias_parameters: entries of the bias.
         geometry: convolutions: whether stride, padding and groups are known or assumed.
         reshaped_norm: convolutions: spectral norm of the reshaped kernel matrix.
         folded_norm: operator norm with batch normalization folded in: the map that the network
             applies; None without one.
         row_norm: tables of embeddings: encloses the largest norm of a row.
         note: what a reader should know of how the weight was taken; empty where nothing.
+        truncation: the entry that the user asked for with ``--r``.
+        singular_values: enclosures of all singular values, descending; empty where norms alone
+            were measured.
+        bias_norm_upper: upper bound on ``||c||_2``; 0 without a bias.
+        bias_parameters: entries of the bias.
     """
 
     name: str
@@ -94,15 +94,15 @@ class LayerSpectrum:
     frobenius_norm: Interval
     stable_rank: float | None
     truncation_errors_upper: tuple[float, ...]
-    truncation: Truncation | None = None
-    singular_values: tuple[Interval, ...] = ()
-    bias_norm_upper: float = 0.0
-    bias_parameters: int = 0
     geometry: Literal["known", "assumed"] | None = None
     reshaped_norm: Interval | None = None
     folded_norm: Interval | None = None
     row_norm: Interval | None = None
     note: str = ""
+    truncation: Truncation | None = None
+    singular_values: tuple[Interval, ...] = ()
+    bias_norm_upper: float = 0.0
+    bias_parameters: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,12 +267,12 @@ class ReportError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The one envelope that every command prints."""
+    """The one envelope that every command prints; the fields stand in the order of its keys."""
 
+    schema_version: str = SCHEMA_VERSION
     dlgen_version: str
     command: str
     status: Literal["success", "error"] = "success"
-    schema_version: str = SCHEMA_VERSION
     provenance: Provenance | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     layers: Sequence[LayerSpectrum] = ()

@@ -163,11 +163,19 @@ def test_a_pickle_is_not_run(tmp_path: Path):
     ("path", "value", "message"),
     [
         ("schema", "other", "schema 'other'"),
-        ("examples", "3", "'3' under 'examples'; int was expected"),
-        ("examples", True, "True under 'examples'"),
-        ("counts.test", None, "None under 'counts.test'"),
-        ("clip_linf", "wide", "int or float or null was expected"),
-        ("input", [1], "under 'input'; dict was expected"),
+        ("examples", "3", r"Expected `int`, got `str` - at `\$\.examples`"),
+        ("examples", True, r"got `bool` - at `\$\.examples`"),
+        ("counts.test", None, r"got `null` - at `\$\.counts\.test`"),
+        ("clip_linf", "wide", r"Expected `float \| null`, got `str`"),
+        ("input", [1], r"Expected `object`, got `array` - at `\$\.input`"),
+        ("input.shape", [], "length >= 1"),
+        ("input.shape", [0, 8], r"`int` >= 1 - at `\$\.input\.shape\[0\]`"),
+        ("input.norm_bound", 0, r"`float` > 0\.0 - at `\$\.input\.norm_bound`"),
+        ("input.norm_bound", float("inf"), r"`float` <= 1\.7976931348623157e\+308"),
+        ("input.norm_bound", float("nan"), r"`float` > 0\.0"),
+        ("computation", 3, r"Expected `object`, got `int` - at `\$\.computation`"),
+        ("coded", {"predictor": "code"}, r"required field `dim` - at `\$\.coded`"),
+        ("classes", ["a", 3], r"Expected `str`, got `int` - at `\$\.classes\[1\]`"),
     ],
 )
 def test_a_wrong_type_is_named(tmp_path: Path, path: str, value: object, message: str):
@@ -187,7 +195,7 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str):
     facts = config()
     del facts[key]
     (tmp_path / "config.json").write_text(json.dumps(facts))
-    with pytest.raises(CheckpointError, match=f"lacks the key '{key}'"):
+    with pytest.raises(CheckpointError, match=f"missing required field `{key}`"):
         run_directory.read_config(tmp_path)
 
 
@@ -236,5 +244,5 @@ def test_a_posterior_stands_in_the_directory(tmp_path: Path):
     for odd in ({**anchor, "examples": "3"}, {"name": "a"}, 3):
         facts["anchor"] = odd
         (tmp_path / "run" / "config.json").write_text(json.dumps(facts))
-        with pytest.raises(CheckpointError, match="'anchor"):
+        with pytest.raises(CheckpointError, match=r"at `\$\.anchor"):
             run_directory.read_config(tmp_path / "run")

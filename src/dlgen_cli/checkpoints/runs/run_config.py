@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
+import sys
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict, cast
+from typing import Annotated, Any, NotRequired, TypedDict, cast
+
+import msgspec
 
 from dlgen_cli.errors import CheckpointError
 
 CONFIG_SCHEMA = "dlgen-run-1"
-_MOST_PIXELS = 1 << 20  # on an axis
 CONFIG_FILE = "config.json"
 #: Key of a safetensors header under which the whole config stands.
 HEADER_KEY = "dlgen"
+_Axis = Annotated[int, msgspec.Meta(gt=0, lt=1 << 20)]
+_Positive = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
 RETRAIN = "Train the run again with `dlgen train`."
 
 
@@ -35,9 +37,9 @@ class InputFacts(TypedDict):
     ``shape`` is that of one example, without the batch.
     """
 
-    shape: list[int]
+    shape: Annotated[list[_Axis], msgspec.Meta(min_length=1)]
     scale: float
-    norm_bound: float
+    norm_bound: _Positive
 
 
 class OptimizerFacts(TypedDict):
@@ -139,58 +141,6 @@ class RunConfig(DataFacts):
     coded: NotRequired[CodedFacts]
 
 
-_NUMBER = (int, float)
-_KINDS: Mapping[str, tuple[type, ...]] = {
-    "dlgen_version": (str,),
-    "architecture": (str,),
-    "architecture_arguments": (dict,),
-    "dataset": (str,),
-    "adversary": (str, type(None)),
-    "source": (str,),
-    "examples": (int,),
-    "counts": (dict,),
-    "counts.examples": (int,),
-    "counts.altered": (int,),
-    "counts.holdout": (int,),
-    "counts.test": (int,),
-    "counts.classes": (int,),
-    "counts.parameters": (int,),
-    "input": (dict,),
-    "input.shape": (list,),
-    "input.scale": _NUMBER,
-    "input.norm_bound": _NUMBER,
-    "seed": (int,),
-    "optimizer": (dict,),
-    "optimizer.name": (str,),
-    "optimizer.arguments": (dict,),
-    "optimizer.batch_size": (int,),
-    "stop": (dict,),
-    "stop.epochs": (int,),
-    "stop.until_train_error": (*_NUMBER, type(None)),
-    "epochs": (int,),
-    "clip_linf": (*_NUMBER, type(None)),
-    "linf_norm": _NUMBER,
-    "device": (str,),
-    "examples_sha256": (str,),
-    "train_error": _NUMBER,
-    "test_error": _NUMBER,
-    "holdout_error": (*_NUMBER, type(None)),
-    "versions": (dict,),
-}
-#: The same for the keys that may be missing.
-_OPTIONAL_KINDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
-    "objective": {"objective": (str,)},
-    "anchor": {
-        "anchor": (dict,),
-        "anchor.name": (str,),
-        "anchor.sha256": (str,),
-        "anchor.examples": (int,),
-        "anchor.hashes_sha256": (str,),
-        "anchor.origin": (str,),
-    },
-}
-
-
 def read_config(directory: Path) -> RunConfig:
     """Read and check ``config.json``.
 
@@ -198,10 +148,11 @@ def read_config(directory: Path) -> RunConfig:
         directory: a checkpoint directory of ``dlgen train``.
 
     Returns:
-        The facts, with every key of `RunConfig` present and of its type.
+        The facts as they stand there, with every key of `RunConfig` that must be, of its type.
 
     Raises:
-        CheckpointError: the file is missing, is not JSON, has another schema, or lacks a key.
+        CheckpointError: the file is missing, is not JSON, has another schema, lacks a key, or holds
+            a value of another type or out of its range.
     """
     path = directory / CONFIG_FILE
     try:
@@ -220,7 +171,7 @@ def parse_config(text: str | bytes, where: str) -> RunConfig:
         where: names the text in messages.
 
     Raises:
-        CheckpointError: it is not JSON, has another schema, or lacks a key.
+        CheckpointError: as `read_config`.
     """
     try:
         found = json.loads(text)
@@ -231,19 +182,12 @@ def parse_config(text: str | bytes, where: str) -> RunConfig:
         raise CheckpointError(
             f"{where} has schema {schema!r}; {CONFIG_SCHEMA!r} was expected.", remedy=RETRAIN
         )
-    for key, kinds in _KINDS.items():
-        _check_key(where, found, key, kinds)
-    for name, inner in _OPTIONAL_KINDS.items():
-        for key, kinds in inner.items() if name in found else ():
-            _check_key(where, found, key, kinds)
-    shape, bound = found["input"]["shape"], found["input"]["norm_bound"]
-    is_shape = all(isinstance(size, int) and 0 < size < _MOST_PIXELS for size in shape)
-    if not (shape and is_shape and math.isfinite(bound) and bound > 0):
+    try:
+        msgspec.convert(found, RunConfig)
+    except msgspec.ValidationError as error:
         raise CheckpointError(
-            f"{where} has the input shape {shape} and norm bound {bound}; positive sizes and a "
-            "positive bound were expected.",
-            remedy=RETRAIN,
-        )
+            f"{where} does not hold the facts of a run: {error}.", remedy=RETRAIN
+        ) from error
     return cast("RunConfig", found)
 
 
@@ -282,16 +226,3 @@ def missing_file(directory: Path, name: str) -> CheckpointError:
         f"{directory} holds no {name}: it is not a checkpoint directory of dlgen train.",
         remedy="Give a directory that `dlgen train` wrote.",
     )
-
-
-def _check_key(where: str, found: Mapping[str, Any], key: str, kinds: tuple[type, ...]) -> None:
-    value: Any = found
-    for part in key.split("."):
-        if part not in value:
-            raise CheckpointError(f"{where} lacks the key {key!r}.", remedy=RETRAIN)
-        value = value[part]
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        expected = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
-        raise CheckpointError(
-            f"{where} has {value!r} under {key!r}; {expected} was expected.", remedy=RETRAIN
-        )

@@ -7,10 +7,10 @@ import math
 import numbers
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from typing import Any
 
-from dlgen_cli.records import Bound, Headline, Interval, LayerSpectrum, Provenance, Report
+from dlgen_cli.records import Report
 
 
 def json_text(report: Report) -> str:
@@ -32,36 +32,21 @@ def envelope(report: Report) -> dict[str, Any]:
         report: what a command found, or its failure.
 
     Returns:
-        The envelope; its values may still hold records and numbers out of range.
+        The envelope; its values may still hold paths and numbers out of range.
     """
-    optional: dict[str, Any] = {}
-    if report.headline is not None:
-        optional["headline"] = _headline(report.headline)
-    if report.results is not None:
-        optional["results"] = report.results
-    return {
-        "schema_version": report.schema_version,
-        "dlgen_version": report.dlgen_version,
-        "command": report.command,
-        "status": report.status,
-        "provenance": None if report.provenance is None else _provenance(report.provenance),
-        "settings": report.settings,
-        "layers": [_layer(layer) for layer in report.layers],
-        "skipped": [{"name": skip.name, "reason": skip.reason} for skip in report.skipped],
-        "bounds": [_bound(bound) for bound in report.bounds],
-        **optional,
-        "errors": [
-            {"code": error.code, "message": error.message, "remedy": error.remedy}
-            for error in report.errors
-        ],
-    }
+    entry = _present(asdict(report), "headline", "results")
+    if entry["provenance"] is not None:
+        del entry["provenance"]["format_title"]
+        entry["provenance"] = _present(entry["provenance"], "coverage")
+    entry["layers"] = [_layer(layer) for layer in entry["layers"]]
+    return entry
 
 
 def plain(value: object) -> object:
     """Turn a value into what JSON can hold.
 
     Args:
-        value: numbers, texts, records, paths, and mappings and sequences of them.
+        value: numbers, texts, paths, and mappings and sequences of them.
 
     Returns:
         The same with lists, dicts, plain numbers, and None for NaN and infinity.
@@ -73,8 +58,6 @@ def plain(value: object) -> object:
         return {plain(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, Sequence):
         return [plain(item) for item in value]
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
     return _number(value)
 
 
@@ -91,92 +74,39 @@ def _number(value: object) -> object:
             return value
 
 
-def _provenance(provenance: Provenance) -> dict[str, Any]:
-    optional: dict[str, Any] = {}
-    if provenance.coverage is not None:
-        optional["coverage"] = {
-            "matrices": provenance.coverage.matrices,
-            "parameters": provenance.coverage.parameters,
-            "of": provenance.coverage.of,
-            "left_out": provenance.coverage.left_out,
-        }
-    return {
-        "checkpoint": provenance.checkpoint,
-        "format": provenance.format,
-        "sha256": provenance.sha256,
-        "architecture": provenance.architecture,
-        "structure": provenance.structure,
-        "parameters": provenance.parameters,
-        **optional,
+def _layer(entry: dict[str, Any]) -> dict[str, Any]:
+    del entry["truncation_errors_upper"]
+    bias = {
+        "parameters": entry.pop("bias_parameters"),
+        "norm_upper": entry.pop("bias_norm_upper"),
     }
-
-
-def _interval(interval: Interval) -> dict[str, float]:
-    return {"lower": interval.lower, "upper": interval.upper}
-
-
-def _layer(layer: LayerSpectrum) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "name": layer.name,
-        "kind": layer.kind,
-        "shape": layer.shape,
-        "parameters": layer.parameters,
-        "spectral_norm": _interval(layer.spectral_norm),
-        "frobenius_norm": layer.frobenius_norm.upper,
-        "stable_rank": layer.stable_rank,
-    }
-    if layer.geometry is not None:
-        entry["geometry"] = layer.geometry
-    if layer.reshaped_norm is not None:
-        entry["reshaped_norm"] = layer.reshaped_norm.upper
-    if layer.folded_norm is not None:
-        entry["folded_norm"] = _interval(layer.folded_norm)
-    if layer.row_norm is not None:
-        entry["row_norm"] = _interval(layer.row_norm)
-    if layer.note:
-        entry["note"] = layer.note
-    if layer.truncation is not None:
-        entry["truncation"] = {
-            "rank": layer.truncation.rank,
-            "error_upper": layer.truncation.error_upper,
-            "relative_error_upper": layer.truncation.relative_error_upper,
-        }
-        if layer.truncation.reshaped_error_upper is not None:
-            entry["truncation"]["reshaped_error_upper"] = layer.truncation.reshaped_error_upper
-    if layer.singular_values:
+    entry["bias"] = bias if bias["parameters"] else None
+    for norm in ("frobenius_norm", "reshaped_norm"):
+        entry[norm] = entry[norm] and entry[norm]["upper"]
+    if entry["truncation"]:
+        entry["truncation"] = _present(entry["truncation"], "reshaped_error_upper")
+    if entry["singular_values"]:
+        ends = ("lower", "upper")
         entry["singular_values"] = {
-            "lower": [value.lower for value in layer.singular_values],
-            "upper": [value.upper for value in layer.singular_values],
+            end: [value[end] for value in entry["singular_values"]] for end in ends
         }
-    if layer.bias_parameters:
-        entry["bias"] = {
-            "parameters": layer.bias_parameters,
-            "norm_upper": layer.bias_norm_upper,
-        }
-    return entry
+    return _present(
+        entry,
+        "geometry",
+        "reshaped_norm",
+        "folded_norm",
+        "row_norm",
+        "note",
+        "truncation",
+        "singular_values",
+        "bias",
+    )
 
 
-def _bound(bound: Bound) -> dict[str, Any]:
+def _present(entry: dict[str, Any], *optional: str) -> dict[str, Any]:
+    """An entry without those of the optional keys that say nothing: None, or empty."""
     return {
-        "theorem": bound.theorem,
-        "title": bound.title,
-        "status": bound.status,
-        "value": bound.value,
-        "log10_value": bound.log10_value,
-        "terms": bound.terms,
-        "assumptions": [
-            {"statement": line.statement, "status": line.status, "evidence": line.evidence}
-            for line in bound.assumptions
-        ],
-        "source": bound.source,
-    }
-
-
-def _headline(headline: Headline) -> dict[str, Any]:
-    return {
-        "theorem": headline.theorem,
-        "value": headline.value,
-        "log10_value": headline.log10_value,
-        "delta": headline.delta,
-        "candidates": headline.candidates,
+        key: value
+        for key, value in entry.items()
+        if key not in optional or value not in (None, "", ())
     }
