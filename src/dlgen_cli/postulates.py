@@ -13,9 +13,10 @@ from dlgen_cli.bounds.concentration import clopper_pearson_upper
 from dlgen_cli.checkpoints.runs.run_config import RunConfig
 from dlgen_cli.checkpoints.runs.run_directory import read_config, read_metrics
 from dlgen_cli.errors import DataError
-from dlgen_cli.records import Interval
+from dlgen_cli.records import REGIMES, Interval
 
-REGIMES = ("standard", "random", "mixed-random", "mixed-adversarial")
+#: The regimes whose runs are judged, in the order of their postulates.
+JUDGED = tuple(name for name, one in REGIMES.items() if one.postulate is not None)
 #: What the four runs must have in common for their test errors to be compared.
 _SHARED = ("architecture", "architecture_arguments", "source", "examples", "input", "optimizer")
 #: A network fits its examples at this training error or less.
@@ -62,17 +63,17 @@ def read_runs(directory: Path, delta: float) -> list[FinishedRun]:
     """Read the runs ``directory/standard``, ``directory/random`` and so on.
 
     Args:
-        directory: holds a checkpoint directory for each of `REGIMES`.
+        directory: holds a checkpoint directory for each of `JUDGED`.
         delta: probability with which one of the intervals of the test errors may fail, in (0, 1).
 
     Returns:
-        The runs in the order of `REGIMES`.
+        The runs in the order of `JUDGED`.
 
     Raises:
         CheckpointError: one of them is missing, damaged or not finished.
         DataError: they cannot be compared, or one is of another regime.
     """
-    configs = {name: read_config(directory / name) for name in REGIMES}
+    configs = {name: read_config(directory / name) for name in JUDGED}
     compare(configs)
     limit_delta = delta / (2 * len(configs))  # a lower and an upper limit for each run
     return [
@@ -169,7 +170,7 @@ def judge(runs: Sequence[FinishedRun]) -> list[Verdict]:
     the intervals fail. Runs with other seeds may come out otherwise.
 
     Args:
-        runs: standard, random, mixed-random, mixed-adversarial, in this order.
+        runs: one for each of `JUDGED`, in this order.
 
     Returns:
         Four verdicts.

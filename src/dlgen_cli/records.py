@@ -31,6 +31,45 @@ DIAGONAL_KINDS = ("diagonal",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRegime:
+    """What is done to real examples before a network is trained on them.
+
+    Attributes:
+        meaning: the examples that it makes, as a phrase.
+        has_random_images: whether some of its images are in no data set.
+        has_adversary: whether ``--adversary`` says how its wrong labels are made.
+        postulate: number of the postulate that a run of it is judged by; None where none is.
+    """
+
+    meaning: str
+    has_random_images: bool = False
+    has_adversary: bool = False
+    postulate: int | None = None
+
+
+#: By the name that ``--dataset`` and the records of runs give; `dlgen_cli.training.regimes` makes
+#: their examples.
+REGIMES: Mapping[str, LabelRegime] = {
+    "standard": LabelRegime(meaning="the real images with their real labels", postulate=1),
+    "random": LabelRegime(
+        meaning="random images (every pixel uniform) with uniformly random labels",
+        has_random_images=True,
+        postulate=2,
+    ),
+    "mixed-random": LabelRegime(
+        meaning="the real examples, half of them replaced by random images with random labels",
+        has_random_images=True,
+        postulate=3,
+    ),
+    "mixed-adversarial": LabelRegime(
+        meaning="the real images, half of them with a wrong label", has_adversary=True, postulate=4
+    ),
+}
+#: Those whose images a certificate finds again in the data.
+REAL_IMAGE_REGIMES = tuple(name for name, one in REGIMES.items() if not one.has_random_images)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
     """Two floats that enclose an exact real number: ``lower <= exact <= upper``."""
 

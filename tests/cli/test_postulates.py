@@ -12,7 +12,7 @@ from dlgen_cli import training
 from dlgen_cli.checkpoints.runs import run_directory
 from dlgen_cli.cli.app import app
 from dlgen_cli.errors import DataError
-from dlgen_cli.postulates import REGIMES, read_runs
+from dlgen_cli.postulates import JUDGED, read_runs
 
 OPTIONS = ("--source", "digits", "--epochs", "4", "--m", "200", "--seed", "3")
 
@@ -38,7 +38,7 @@ def test_the_envelope_holds_runs_and_verdicts(finished):
     directory, report, _ = finished
     results = report["results"]
     assert report["command"] == "postulates"
-    assert [run["dataset"] for run in results["runs"]] == list(REGIMES)
+    assert [run["dataset"] for run in results["runs"]] == list(JUDGED)
     assert [verdict["postulate"] for verdict in results["verdicts"]] == [1, 2, 3, 4]
     for run in results["runs"]:
         config = run_directory.read_config(directory / run["dataset"])
@@ -119,7 +119,7 @@ def test_a_run_of_another_regime_is_refused(copy: Path):
 def test_the_table_at_80_columns(finished):
     result = invoke("-q", "--out", str(finished[0]))
     assert max(map(len, result.stdout.splitlines())) <= 80
-    for regime in REGIMES:
+    for regime in JUDGED:
         assert regime in result.stdout
     assert "1 " in result.stdout
     assert result.stdout.count("Rule: ") == 4

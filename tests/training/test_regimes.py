@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dlgen_cli.records import REAL_IMAGE_REGIMES, REGIMES
 from dlgen_cli.training import regimes
 
 CLASSES = 10
@@ -18,15 +19,13 @@ def real(request: pytest.FixtureRequest):
     return images, torch.randint(0, CLASSES, (request.param,), generator=source)
 
 
-def make(regime: regimes.Regime, real: tuple[Tensor, Tensor], seed: int = 0, **options: Any):
+def make(regime: str, real: tuple[Tensor, Tensor], seed: int = 0, **options: Any):
     source = torch.Generator().manual_seed(seed)
     return regimes.apply(regime, *real, CLASSES, source, **options)
 
 
 @pytest.mark.parametrize("regime", ["standard", "random", "mixed-random", "mixed-adversarial"])
-def test_every_regime_keeps_the_number_and_the_inputs(
-    regime: regimes.Regime, real: tuple[Tensor, Tensor]
-):
+def test_every_regime_keeps_the_number_and_the_inputs(regime: str, real: tuple[Tensor, Tensor]):
     images, labels = real[0].clone(), real[1].clone()
     examples = make(regime, real)
     assert examples.images.shape == images.shape
@@ -40,9 +39,7 @@ def test_every_regime_keeps_the_number_and_the_inputs(
 
 
 @pytest.mark.parametrize("regime", ["random", "mixed-random", "mixed-adversarial"])
-def test_a_regime_depends_on_its_generator_alone(
-    regime: regimes.Regime, real: tuple[Tensor, Tensor]
-):
+def test_a_regime_depends_on_its_generator_alone(regime: str, real: tuple[Tensor, Tensor]):
     state = torch.random.get_rng_state()
     first, again, other = make(regime, real), make(regime, real), make(regime, real, seed=1)
     assert torch.equal(first.images, again.images)
@@ -97,3 +94,12 @@ def test_the_uniform_adversary_uses_every_wrong_label():
     counts = torch.bincount(shifts, minlength=CLASSES)
     assert counts[0] == 0
     assert (counts[1:] > 150).all()  # 222 expected, standard deviation 14
+
+
+@pytest.mark.parametrize("name", REGIMES)
+def test_the_table_says_whether_images_are_random(name: str, real: tuple[Tensor, Tensor]):
+    examples = make(name, real)
+    assert bool(examples.synthetic.any()) == REGIMES[name].has_random_images
+    assert (name in REAL_IMAGE_REGIMES) == torch.equal(examples.images, real[0])
+    uniform = make(name, real, adversary="uniform")
+    assert torch.equal(examples.labels, uniform.labels) != REGIMES[name].has_adversary

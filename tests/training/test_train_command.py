@@ -11,8 +11,9 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from dlgen_cli import training
+from dlgen_cli.cli.objectives import TrainCommand
 from dlgen_cli.cli.options import as_command
-from dlgen_cli.cli.train import TrainCommand, train
+from dlgen_cli.cli.train import train
 
 
 def invoke(*words: str) -> Result:

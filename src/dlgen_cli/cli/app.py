@@ -18,6 +18,7 @@ from dlgen_cli.cli import (
     compress,
     console,
     demo,
+    objectives,
     postulates,
     train,
     verify,
@@ -128,7 +129,7 @@ def root(
 
 
 for _name, _function, _options in (
-    ("train", train.train, train.TrainCommand),
+    ("train", train.train, objectives.TrainCommand),
     ("postulates", postulates.postulates, postulates.PostulatesCommand),
     ("spectra", audits.spectra, audits.SpectraCommand),
     ("compress-bound", audits.compress_bound, audits.CompressBoundCommand),

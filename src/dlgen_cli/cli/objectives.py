@@ -1,11 +1,12 @@
-"""``dlgen train --objective``: what a run minimizes, and training a posterior for its bound."""
+"""``dlgen train --objective``: what a run may minimize, its options, and how it is trained."""
 
 from __future__ import annotations
 
+import shlex
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,19 +14,36 @@ import typer
 
 from dlgen_cli.cli import console
 from dlgen_cli.cli.options import ReportOptions
+from dlgen_cli.cli.training_options import TrainingOptions
+from dlgen_cli.cli.training_progress import show_progress
 from dlgen_cli.errors import UsageError
-from dlgen_cli.records import Report
+from dlgen_cli.processes import process_rank
+from dlgen_cli.records import REGIMES, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from dlgen_cli.training import ProgressCallback, RunResult
 
+_EXIT_INTERRUPTED = 130
 _SECONDS_BETWEEN_LINES = 10.0
-#: Options that belong to one objective.
-_OWN = {
-    "cross-entropy": ("start",),
-    "pac-bayes": ("anchors", "trainable", "spread", "kl_weight"),
-    "coded": ("dim", "predictor", "step"),
-}
+
+
+def _listed(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}"
+
+
+@dataclass(kw_only=True)
+class DatasetOption:
+    """The regime; apart, so that it stands first in the help."""
+
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset",
+            help=f"Label regime: {_listed(REGIMES)}.",
+            show_default="standard",
+        ),
+    ] = None
 
 
 @dataclass(kw_only=True)
@@ -83,52 +101,136 @@ class PosteriorOptions:
     ] = None
 
 
-def require_objective(options: object, objective: str, *, resume: bool, curves: bool) -> None:
-    """Refuse an unknown objective, and options of another one.
+@dataclass(kw_only=True)
+class CodedOptions:
+    """Over how many coordinates a network is coded, and how."""
 
-    Args:
-        options: with the fields of all objectives.
-        objective: as given.
-        resume: whether to go on with a run.
-        curves: whether curves are to be written for TensorBoard.
-
-    Raises:
-        UsageError: naming the option.
-    """
-    if objective not in _OWN:
-        raise UsageError(
-            f"--objective {objective!r} is unknown.", remedy=f"Choose one of: {', '.join(_OWN)}."
-        )
-    for owner, names in _OWN.items():
-        for name in names:
-            if owner != objective and getattr(options, name) not in (None, []):
-                option = f"--{name.replace('_', '-')}"
-                raise UsageError(
-                    f"{option} was given with --objective {objective}; it belongs to {owner}.",
-                    remedy=f"Leave out {option}, or give --objective {owner}.",
-                )
-    if objective == "pac-bayes" and getattr(options, "anchors", None) is None:
-        raise UsageError(
-            "--objective pac-bayes needs the prior's mean.",
-            remedy="Give --anchors FILE, made with `dlgen anchors`.",
-        )
-    refused = {"--resume": resume, "--tensorboard": curves and objective == "pac-bayes"}
-    for option, is_given in refused.items():
-        if is_given and objective != "cross-entropy":
-            raise UsageError(
-                f"{option} was given with --objective {objective}, which runs in one go.",
-                remedy=f"Leave out {option}.",
-            )
+    dim: Annotated[
+        int | None,
+        typer.Option(
+            "--dim",
+            help="With coded: coordinates that a random projection takes to all parameters.",
+            show_default="one for each parameter",
+        ),
+    ] = None
+    predictor: Annotated[
+        str | None,
+        typer.Option(
+            "--predictor",
+            help="With coded: code (a quantised network) or gaussian (a random one).",
+            show_default="gaussian",
+        ),
+    ] = None
+    step: Annotated[
+        float | None,
+        typer.Option(
+            "--step", help="With --predictor code: step of the quantiser.", show_default="0.5"
+        ),
+    ] = None
 
 
-def train_posterior(
-    options: PosteriorOptions,
-    report: ReportOptions,
+@dataclass(kw_only=True)
+class TrainCommand(
+    TrainingOptions, CodedOptions, PosteriorOptions, ObjectiveOption, DatasetOption, ReportOptions
+):
+    """Options of ``dlgen train``; None takes the default, or with ``--resume`` the saved value."""
+
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Checkpoint directory to write.",
+            show_default="runs/SOURCE-ARCH-DATASET-SEED",
+        ),
+    ] = None
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option("--tensorboard", help="Write curves for TensorBoard to this directory."),
+    ] = None
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the interrupted run of --out, or train a finished one further.",
+        ),
+    ] = False
+
+
+def _train_network(options: TrainCommand, given: Mapping[str, Any]) -> Report | None:
+    from dlgen_cli import training
+
+    def run(directory: Path, progress: ProgressCallback | None) -> RunResult:
+        if options.resume:
+            return training.resume(directory, given, data_dir=options.data_dir, progress=progress)
+        recipe = training.make_recipe(given)
+        return training.run(recipe, directory, data_dir=options.data_dir, progress=progress)
+
+    return _watched(options, given, run)
+
+
+def _train_coded(options: TrainCommand, given: Mapping[str, Any]) -> Report | None:
+    from dlgen_cli import training
+    from dlgen_cli.training.coded import CodedSettings, make_coded_recipe, run_coded
+
+    def run(directory: Path, progress: ProgressCallback | None) -> RunResult:
+        chosen = {
+            one.name: value
+            for one in fields(CodedOptions)
+            if (value := getattr(options, one.name)) is not None
+        }
+        settings = CodedSettings(**chosen)
+        recipe = training.make_recipe(make_coded_recipe(given))
+        return run_coded(recipe, settings, directory, data_dir=options.data_dir, progress=progress)
+
+    return _watched(options, given, run)
+
+
+def _watched(
+    options: TrainCommand,
     given: Mapping[str, Any],
-    directory: Path | None,
-    data_dir: Path | None,
-) -> Report:
-    """Train a posterior and tell what came out."""
+    run: Callable[[Path, ProgressCallback | None], RunResult],
+) -> Report | None:
+    """Run with progress on stderr; None in a process that does not report."""
+    directory = options.out or _default_directory(given)
+    try:
+        with ExitStack() as stack:
+            progress = None
+            if process_rank() == 0:
+                progress = stack.enter_context(show_progress(options, options.tensorboard))
+            result = run(directory, progress)
+    except KeyboardInterrupt:
+        if process_rank() == 0:
+            console.stderr().print(_interruption(directory, options), markup=False)
+        raise typer.Exit(_EXIT_INTERRUPTED) from None
+    if process_rank() > 0:
+        return None
+    if result.epochs_now == 0 and options.resume and not options.quiet:
+        console.stderr().print(f"Nothing was left to do: {_stop_reason(result)}.", markup=False)
+    return _report(result)
+
+
+def _default_directory(given: Mapping[str, Any]) -> Path:
+    from dlgen_cli import training
+
+    recipe = training.make_recipe(given)
+    source = Path(recipe.source).resolve().name
+    name = f"{source}-{recipe.architecture}-{recipe.dataset}-{recipe.seed}"
+    return Path("runs") / name
+
+
+def _interruption(directory: Path, options: TrainCommand) -> str:
+    from dlgen_cli.checkpoints.runs.run_directory import partial_directory
+
+    if not partial_directory(directory).exists():
+        return "Interrupted before the first epoch: nothing was kept."
+    words = ["dlgen", "train", "--resume", "--out", str(directory)]
+    if options.data_dir is not None:
+        words += ["--data-dir", str(options.data_dir)]
+    return f"Interrupted. Go on with: {shlex.join(words)}"
+
+
+def _train_posterior(options: TrainCommand, given: Mapping[str, Any]) -> Report:
+    """Train a posterior and report what came out."""
     from dlgen_cli import __version__
     from dlgen_cli.training import posterior as posteriors
     from dlgen_cli.training.posterior.settings import posterior_settings
@@ -139,10 +241,10 @@ def train_posterior(
         "spread": options.spread,
         "kl_weight": options.kl_weight,
     }
-    out = directory or Path("runs") / f"{options.anchors.stem}-pac-bayes-{given.get('seed') or 0}"
-    with _progress(report) as told:
+    out = options.out or Path("runs") / f"{options.anchors.stem}-pac-bayes-{given.get('seed') or 0}"
+    with _progress(options) as told:
         run = posteriors.train_posterior(
-            options.anchors, out, given, own, data_dir=data_dir, told=told
+            options.anchors, out, given, own, data_dir=options.data_dir, told=told
         )
     config = run.config
     return Report(
@@ -179,3 +281,112 @@ def _progress(options: ReportOptions) -> Iterator[Callable[[str, int, int], None
             output.print(f"{what}: {done:,} of {total:,} examples", markup=False)
 
     yield show
+
+
+def _report(result: RunResult) -> Report:
+    from dlgen_cli import __version__, training
+
+    config = result.config
+    return Report(
+        dlgen_version=__version__,
+        command="train",
+        settings=training.recipe_to_dict(result.recipe),
+        results={
+            "directory": str(result.directory),
+            "train_error": config["train_error"],
+            "test_error": config["test_error"],
+            "holdout_error": config["holdout_error"],
+            "epochs": config["epochs"],
+            "stopped": _stop_reason(result),
+            "examples": config["examples"],
+            "parameters": config["counts"]["parameters"],
+            "linf_norm": config["linf_norm"],
+            "images_per_second": result.images_per_second,
+        },
+    )
+
+
+def _stop_reason(result: RunResult) -> str:
+    recipe = result.recipe
+    limit, error = recipe.until_train_error, result.config["train_error"]
+    if limit is not None and error <= limit:
+        return f"training error {error:g} reached {limit:g}"
+    return f"all {recipe.epochs} epochs were run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """What a run may minimize.
+
+    Attributes:
+        train: trains, and reports; None in a process that does not report.
+        options: fields of `TrainCommand` that belong to it alone.
+        needs_anchors: whether ``--anchors`` must be given.
+        resumes: whether an interrupted run can go on.
+        has_curves: whether curves are written for TensorBoard.
+    """
+
+    train: Callable[[TrainCommand, Mapping[str, Any]], Report | None]
+    options: tuple[str, ...]
+    needs_anchors: bool = False
+    resumes: bool = False
+    has_curves: bool = False
+
+
+OBJECTIVES: Mapping[str, Objective] = {
+    "cross-entropy": Objective(
+        train=_train_network, options=("start",), resumes=True, has_curves=True
+    ),
+    "pac-bayes": Objective(
+        train=_train_posterior,
+        options=tuple(one.name for one in fields(PosteriorOptions)),
+        needs_anchors=True,
+    ),
+    "coded": Objective(
+        train=_train_coded,
+        options=tuple(one.name for one in fields(CodedOptions)),
+        has_curves=True,
+    ),
+}
+
+
+def require_objective(options: TrainCommand) -> Objective:
+    """Refuse an unknown objective, and options of another one.
+
+    Returns:
+        The objective that is asked for.
+
+    Raises:
+        UsageError: naming the option.
+    """
+    objective = options.objective
+    if objective not in OBJECTIVES:
+        raise UsageError(
+            f"--objective {objective!r} is unknown.",
+            remedy=f"Choose one of: {', '.join(OBJECTIVES)}.",
+        )
+    for owner, one in OBJECTIVES.items():
+        for name in one.options:
+            if owner != objective and getattr(options, name) not in (None, []):
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(
+                    f"{option} was given with --objective {objective}; it belongs to {owner}.",
+                    remedy=f"Leave out {option}, or give --objective {owner}.",
+                )
+    chosen = OBJECTIVES[objective]
+    if chosen.needs_anchors and options.anchors is None:
+        raise UsageError(
+            f"--objective {objective} needs the prior's mean.",
+            remedy="Give --anchors FILE, made with `dlgen anchors`.",
+        )
+    refused = {
+        "--resume": options.resume and not chosen.resumes,
+        "--tensorboard": options.tensorboard is not None and not chosen.has_curves,
+    }
+    for option, is_refused in refused.items():
+        if is_refused:
+            raise UsageError(
+                f"{option} was given with --objective {objective}, which runs in one go.",
+                remedy=f"Leave out {option}.",
+            )
+    return chosen

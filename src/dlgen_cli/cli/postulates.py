@@ -45,12 +45,12 @@ def postulates(options: PostulatesCommand) -> None:
     trained. Beside them it writes curves.png, curves.svg, report.html and report.json.
     """
     from dlgen_cli.bounds.ranges import require_delta
-    from dlgen_cli.postulates import REGIMES, judge, read_runs
+    from dlgen_cli.postulates import JUDGED, judge, read_runs
 
     console.chosen_format(options)
     require_delta(options.delta)
     try:
-        for regime in REGIMES:
+        for regime in JUDGED:
             _finish(regime, options)
     except KeyboardInterrupt:
         console.stderr().print("Interrupted. The same command goes on.", markup=False)

@@ -22,7 +22,7 @@ from dlgen_cli.datasets import (
 from dlgen_cli.datasets.image_folder import is_image_folder
 from dlgen_cli.errors import DataError, UsageError
 from dlgen_cli.evidence.ledger import shared as ledger
-from dlgen_cli.records import Assumption
+from dlgen_cli.records import REAL_IMAGE_REGIMES, Assumption
 
 #: Fewer examples than this carry no PAC-Bayes-kl bound.
 LEAST_EXAMPLES = 8
@@ -237,7 +237,7 @@ def _labelled(
             f"{synthetic} of the {len(recorded['indices'])} examples that trained this run were "
             f"drawn at random; they are not in {data}, so its risk on its sample cannot be "
             "evaluated.",
-            remedy="Leave out --data, or take a run on standard or mixed-adversarial.",
+            remedy=f"Leave out --data, or take a run on {' or '.join(REAL_IMAGE_REGIMES)}.",
         )
     places = _places(source, pool, recorded["image_hashes"], recorded["indices"], data)
     images = source.train.images[torch.tensor(places, dtype=torch.int64)]

@@ -17,6 +17,7 @@ from dlgen_cli.checkpoints.runs.run_config import (
 )
 from dlgen_cli.checkpoints.runs.run_directory import RunContents
 from dlgen_cli.datasets import digest_examples, hash_images, norm_bound
+from dlgen_cli.records import REGIMES
 from dlgen_cli.training.loop import OPTIMIZER_ARGUMENTS, linf_norm
 from dlgen_cli.training.model_card import model_card
 from dlgen_cli.training.trial import Trial, trial_state
@@ -55,7 +56,7 @@ def data_facts(recipe: Recipe, examples: RunExamples, *, parameters: int) -> Dat
         "schema": CONFIG_SCHEMA,
         "dlgen_version": dlgen_cli.__version__,
         "dataset": recipe.dataset,
-        "adversary": recipe.adversary if recipe.dataset == "mixed-adversarial" else None,
+        "adversary": recipe.adversary if REGIMES[recipe.dataset].has_adversary else None,
         "source": examples.source,
         "classes": list(examples.classes),
         "examples": len(examples.train.labels),

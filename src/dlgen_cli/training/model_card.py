@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dlgen_cli.records import REGIMES
+
 if TYPE_CHECKING:
     from dlgen_cli.checkpoints.runs.run_config import OptimizerFacts, RunConfig
 
-_REGIMES = {
-    "standard": "the real images with their real labels",
-    "random": "random images (every pixel uniform) with uniformly random labels",
-    "mixed-random": "the real examples, half of them replaced by random images with random labels",
-    "mixed-adversarial": "the real images, half of them with a wrong label",
-}
 _ADVERSARIES = {
     "shift": "the wrong label of class `y` is `y + 1` modulo the number of classes",
     "uniform": "the wrong label is drawn uniformly from the other classes",
@@ -39,7 +35,7 @@ def model_card(config: RunConfig) -> str:
 
 def _introduction(config: RunConfig) -> str:
     counts = config["counts"]
-    data = _REGIMES.get(config["dataset"], config["dataset"])
+    data = REGIMES[config["dataset"]].meaning
     if config["adversary"] is not None:
         data += f"; {_ADVERSARIES[config['adversary']]}"
     return (

@@ -11,7 +11,8 @@ from typing import Any, Literal, get_args
 from dlgen_cli import architectures
 from dlgen_cli.datasets import require_source
 from dlgen_cli.errors import UsageError
-from dlgen_cli.training.regimes import Adversary, Regime
+from dlgen_cli.records import REGIMES
+from dlgen_cli.training.regimes import Adversary
 
 Optimizer = Literal["adam", "sgd"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -74,7 +75,7 @@ class Recipe:
     label smoothing.
 
     Attributes:
-        dataset: the label regime.
+        dataset: the label regime, one of `dlgen_cli.records.REGIMES`.
         source: where the images come from.
         architecture: name of the network.
         width: dimension of the mlp's square matrices, or channels of another network in
@@ -103,7 +104,7 @@ class Recipe:
         compile: put the steps through ``torch.compile``.
     """
 
-    dataset: Regime = "standard"
+    dataset: str = "standard"
     source: str = DEFAULT_SOURCE
     architecture: str = DEFAULT_ARCHITECTURE
     width: int | None = None
@@ -134,7 +135,7 @@ class Recipe:
         Raises:
             UsageError: a setting is unknown or out of its range; names the option.
         """
-        _check_choice("--dataset", self.dataset, get_args(Regime))
+        _check_choice("--dataset", self.dataset, REGIMES)
         _check_choice("--optimizer", self.optimizer, get_args(Optimizer))
         _check_choice("--adversary", self.adversary, get_args(Adversary))
         _check_choice("--device", self.device, get_args(Device))

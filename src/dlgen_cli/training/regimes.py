@@ -1,17 +1,17 @@
-"""The four label regimes, as pure functions of images, labels and a generator.
+"""The label regimes, as pure functions of images, labels and a generator.
 
 Each takes ``m`` real examples and returns ``m`` examples in the same order.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-Regime = Literal["standard", "random", "mixed-random", "mixed-adversarial"]
 Adversary = Literal["shift", "uniform"]
 
 
@@ -114,8 +114,17 @@ def mixed_adversarial(
     return Examples(images=images, labels=wrong, altered=chosen, synthetic=torch.zeros_like(chosen))
 
 
+_Maker = Callable[[Tensor, Tensor, int, torch.Generator, Adversary], Examples]
+_MAKERS: Mapping[str, _Maker] = {
+    "standard": lambda images, labels, *_: standard(images, labels),
+    "random": lambda *given: random(*given[:-1]),
+    "mixed-random": lambda *given: mixed_random(*given[:-1]),
+    "mixed-adversarial": lambda *given: mixed_adversarial(*given[:-1], adversary=given[-1]),
+}
+
+
 def apply(
-    regime: Regime,
+    regime: str,
     images: Tensor,
     labels: Tensor,
     classes: int,
@@ -123,14 +132,8 @@ def apply(
     *,
     adversary: Adversary = "shift",
 ) -> Examples:
-    """Make the examples of the regime named."""
-    if regime == "standard":
-        return standard(images, labels)
-    if regime == "random":
-        return random(images, labels, classes, generator)
-    if regime == "mixed-random":
-        return mixed_random(images, labels, classes, generator)
-    return mixed_adversarial(images, labels, classes, generator, adversary=adversary)
+    """Make the examples of one of `dlgen_cli.records.REGIMES`."""
+    return _MAKERS[regime](images, labels, classes, generator, adversary)
 
 
 def _random_pixels(like: Tensor, generator: torch.Generator) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from dlgen_cli.errors import UsageError
 from dlgen_cli.predictors.coded.network import ARCHITECTURES, KERNEL
+from dlgen_cli.records import REAL_IMAGE_REGIMES, REGIMES
 from dlgen_cli.training.recipe import Recipe
 
 #: Of a filter_kernel, where --dim does not say.
@@ -91,8 +92,8 @@ def require_codable(recipe: Recipe, settings: CodedSettings) -> None:
         raise UsageError(
             "--clip-linf was given with --objective coded.", remedy="Leave out --clip-linf."
         )
-    if recipe.dataset in {"random", "mixed-random"}:
+    if REGIMES[recipe.dataset].has_random_images:
         raise UsageError(
             f"--dataset {recipe.dataset} draws images that no certificate can find again.",
-            remedy="Choose standard or mixed-adversarial.",
+            remedy=f"Choose {' or '.join(REAL_IMAGE_REGIMES)}.",
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from dlgen_cli.errors import UsageError
+from dlgen_cli.records import REAL_IMAGE_REGIMES, REGIMES
 from dlgen_cli.training.recipe import OPTIONS, Recipe, make_recipe
 
 Spread = Literal["auto", "tensor", "entry", "factor"]
@@ -69,11 +70,11 @@ class PosteriorRecipe:
             )
         if not (math.isfinite(self.kl_weight) and self.kl_weight > 0):
             raise UsageError(f"--kl-weight is {self.kl_weight}.", remedy="Give a positive number.")
-        if self.examples.dataset in {"random", "mixed-random"}:
+        if REGIMES[self.examples.dataset].has_random_images:
             raise UsageError(
                 f"--objective pac-bayes was given with --dataset {self.examples.dataset}, whose "
                 "random images are in no data that a certificate could be evaluated on.",
-                remedy="Give --dataset standard or mixed-adversarial.",
+                remedy=f"Give --dataset {' or '.join(REAL_IMAGE_REGIMES)}.",
             )
         if self.examples.epochs < 1:
             raise UsageError("--epochs is 0.", remedy="Give at least 1.")
