@@ -10,12 +10,12 @@ from dlgen_cli.audit.report import report_of
 from dlgen_cli.evidence.certificate import Certificate, Evidence, Maker
 from dlgen_cli.evidence.compression import plan_compression
 from dlgen_cli.evidence.compression_occam import occam_certificate
-from dlgen_cli.evidence.inputs import gather
+from dlgen_cli.evidence.inputs import Inputs, read_inputs
 from dlgen_cli.evidence.layers import Progress
 from dlgen_cli.evidence.options import AuditOptions, DataOptions
 from dlgen_cli.evidence.pac_bayes import plan_pac_bayes
 from dlgen_cli.evidence.pac_bayes_kl import kl_certificate
-from dlgen_cli.evidence.plan import Family, Inputs, Plan, best_of, equal_share
+from dlgen_cli.evidence.plan import Family, Plan, best_of, equal_share
 from dlgen_cli.evidence.rademacher import plan_rademacher
 from dlgen_cli.evidence.samples import find_samples
 from dlgen_cli.records import Headline, Report
@@ -64,7 +64,7 @@ def audit(
         DlgenError: bad input; one subclass for each kind.
     """
     for_bounds = "compression" in families
-    inputs = gather(
+    inputs = read_inputs(
         options, with_layers=with_layers or for_bounds, for_bounds=for_bounds, progress=progress
     )
     settings: dict[str, Any] = {"m": inputs.m, "delta": options.delta}

@@ -12,7 +12,7 @@ from dlgen_cli.evidence.certificate import Evidence, Maker
 from dlgen_cli.evidence.coded import coded_certificate, is_coded, refuse_anchors
 from dlgen_cli.evidence.compression_occam import occam_certificate
 from dlgen_cli.evidence.holdout import holdout_certificate
-from dlgen_cli.evidence.inputs import gather
+from dlgen_cli.evidence.inputs import read_inputs
 from dlgen_cli.evidence.layers import Progress
 from dlgen_cli.evidence.monte_carlo import DrawProgress, monte_carlo_share
 from dlgen_cli.evidence.options import AuditOptions, DataOptions
@@ -34,8 +34,8 @@ def certify(
     *,
     command: str = "certify",
     families: Sequence[Family] = ("compression", "pac_bayes"),
-    measured: Progress,
-    drawn: DrawProgress | None = None,
+    layer_progress: Progress,
+    draw_progress: DrawProgress | None = None,
 ) -> Report:
     """Evaluate every certificate that applies.
 
@@ -51,20 +51,24 @@ def certify(
         command: name in the report.
         families: whose bounds on the gap stand beside the certificates; PAC-Bayes only where
             there is an anchor.
-        measured: called before each layer.
-        drawn: told how many draws of weights are done.
+        layer_progress: called before each layer.
+        draw_progress: called with the draws of weights that are done, and with all.
 
     Raises:
         DlgenError: bad input; one subclass for each kind.
     """
     makers = _makers(options, data)
     is_whole = occam_certificate in makers
-    inputs = gather(options, with_layers=is_whole, for_bounds=is_whole, progress=measured)
+    inputs = read_inputs(
+        options, with_layers=is_whole, for_bounds=is_whole, progress=layer_progress
+    )
     samples = find_samples(inputs.checkpoint, data.data, options.m)
     share = equal_share(options.delta, 1 + len(makers))
     if makers != [occam_certificate]:
         monte_carlo_share(data.delta_monte_carlo, share)  # refuse before any draw
-    evidence = Evidence(inputs=inputs, samples=samples, data=data, delta=share, progress=drawn)
+    evidence = Evidence(
+        inputs=inputs, samples=samples, data=data, delta=share, progress=draw_progress
+    )
     candidates = [make(evidence) for make in makers]
     known = {part: errors for one in candidates for part, errors in one.errors.items()}
     holdout = holdout_certificate(evidence, known)

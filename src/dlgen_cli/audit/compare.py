@@ -14,10 +14,9 @@ from dlgen_cli.audit.report import report_of
 from dlgen_cli.checkpoints import open_checkpoint
 from dlgen_cli.devices import resolve_float64_device, threads_for
 from dlgen_cli.errors import TensorError, UsageError
-from dlgen_cli.evidence.inputs import gather
+from dlgen_cli.evidence.inputs import Inputs, read_inputs
 from dlgen_cli.evidence.layers import Progress
 from dlgen_cli.evidence.options import AuditOptions
-from dlgen_cli.evidence.plan import Inputs
 from dlgen_cli.networks import GraphLayer, ReadNetwork, effective_layer, read_network
 from dlgen_cli.records import Interval, Report
 from dlgen_cli.spectra import distance, norms
@@ -42,7 +41,7 @@ def compare(options: AuditOptions, against: Path, *, progress: Progress) -> Repo
         UsageError: no layer has a counterpart.
         DlgenError: bad input; one subclass for each kind.
     """
-    inputs = gather(options, with_layers=True, for_bounds=False, progress=progress)
+    inputs = read_inputs(options, with_layers=True, for_bounds=False, progress=progress)
     checkpoint = open_checkpoint(against)
     read = inputs.read
     other = read_network(
@@ -82,7 +81,6 @@ def _input_shape(read: ReadNetwork) -> tuple[int, ...] | None:
 
 
 def _compare_layers(inputs: Inputs, other: ReadNetwork, progress: Progress) -> dict[str, Any]:
-
     device = resolve_float64_device(inputs.options.device)
     own = [layer.stored.name for layer in inputs.layers]
     left_out = {one.name for one in other.skipped}
@@ -133,7 +131,6 @@ def _compare_layer(
     other: ReadNetwork,
     device: torch.device,
 ) -> dict[str, Any]:
-
     geometry: Literal["known", "assumed"] = "known" if read.structure == "graph" else "assumed"
     one = effective_layer(layer.unfolded, read.tensors)
     two = effective_layer(reference.unfolded, other.tensors)

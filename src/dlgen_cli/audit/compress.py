@@ -19,10 +19,9 @@ from dlgen_cli.evidence.compression import (
     prepare_compression,
 )
 from dlgen_cli.evidence.compression_stored import state_dict_of
-from dlgen_cli.evidence.inputs import gather
+from dlgen_cli.evidence.inputs import Inputs, read_inputs
 from dlgen_cli.evidence.layers import Progress
 from dlgen_cli.evidence.options import AuditOptions
-from dlgen_cli.evidence.plan import Inputs
 from dlgen_cli.records import Bound, Headline, Report
 
 
@@ -64,7 +63,7 @@ def compress(
     """
     if options.b is not None:
         require_bits(options.b)
-    inputs = gather(options, with_layers=True, for_bounds=True, progress=progress)
+    inputs = read_inputs(options, with_layers=True, for_bounds=True, progress=progress)
     prepared = prepare_compression(inputs)
     if not prepared.applies:
         reason = inputs.read.obstacle or f"{inputs.read.skipped[0].name} was skipped"

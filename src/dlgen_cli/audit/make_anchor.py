@@ -171,7 +171,6 @@ def _require_options(options: AnchorOptions) -> None:
 
 
 def _open_source(options: AnchorOptions) -> Checkpoint:
-
     if not options.initial:
         return open_checkpoint(options.source)
     if not is_run_directory(options.source):
@@ -315,7 +314,6 @@ def _record(
     arguments: Mapping[str, Any],
     rows: Mapping[str, Sequence[int]],
 ) -> AnchorRecord:
-
     found = trained_on(checkpoint)
     if found.origin == "untraced":
         raise CheckpointError(

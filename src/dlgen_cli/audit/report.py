@@ -8,8 +8,8 @@ from typing import Any
 
 from dlgen_cli import __version__
 from dlgen_cli.checkpoints.hub import shown
+from dlgen_cli.evidence.inputs import Inputs
 from dlgen_cli.evidence.options import AuditOptions
-from dlgen_cli.evidence.plan import Inputs
 from dlgen_cli.networks import coverage_of
 from dlgen_cli.records import Bound, Headline, Provenance, Report, SkippedLayer
 

@@ -20,13 +20,14 @@ from dlgen_cli.cli.options import (
     PlotOptions,
     RademacherOptions,
     RankOptions,
+    RequiredData,
     SpectraOptions,
 )
 from dlgen_cli.errors import UsageError
+from dlgen_cli.evidence.options import AuditOptions, DataOptions
 from dlgen_cli.processes import process_rank
 
 if TYPE_CHECKING:
-    from dlgen_cli.evidence.options import AuditOptions, DataOptions
     from dlgen_cli.evidence.plan import Family
     from dlgen_cli.records import Report
 
@@ -104,7 +105,7 @@ def rademacher(options: RademacherCommand) -> None:
 def audit(options: AuditCommand) -> None:
     """Run every audit that the inputs allow, on one page."""
     families: list[Family] = ["compression", "rademacher"]
-    if options.anchors or (options.checkpoint / "init.safetensors").is_file():
+    if AuditOptions(checkpoint=options.checkpoint, anchors=options.anchors).has_anchor:
         families.insert(1, "pac_bayes")
     _run(options, "audit", families)
 
@@ -143,8 +144,6 @@ def audit_options(options: CheckpointOptions) -> AuditOptions:
     Raises:
         UsageError: ``--b`` or ``--input-shape`` cannot be read.
     """
-    from dlgen_cli.evidence.options import AuditOptions
-
     known = {one.name for one in fields(AuditOptions)}
     chosen = {one.name: getattr(options, one.name) for one in fields(options) if one.name in known}
     if "b" in chosen:
@@ -155,21 +154,19 @@ def audit_options(options: CheckpointOptions) -> AuditOptions:
 
 def data_options(options: CheckpointOptions) -> DataOptions | None:
     """What a certificate takes of the options of a command; None without ``--data``."""
-    from dlgen_cli.evidence.options import DataOptions
-
-    data = getattr(options, "data", None)
-    if data is None:
+    if not isinstance(options, DataOption | RequiredData) or options.data is None:
         return None
-    if not hasattr(options, "draws"):
+    data = options.data
+    if not isinstance(options, GibbsOptions):
         return DataOptions(data=data)
     return DataOptions(
         data=data,
         draws=options.draws,
-        delta_monte_carlo=options.delta_monte_carlo,  # type: ignore[attr-defined]
-        freeze=options.freeze,  # type: ignore[attr-defined]
-        relative=options.relative_sigma,  # type: ignore[attr-defined]
-        seed=options.seed,  # type: ignore[attr-defined]
-        state=options.state,  # type: ignore[attr-defined]
+        delta_monte_carlo=options.delta_monte_carlo,
+        freeze=options.freeze,
+        relative=options.relative_sigma,
+        seed=options.seed,
+        state=options.state,
     )
 
 

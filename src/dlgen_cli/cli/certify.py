@@ -10,6 +10,7 @@ import typer
 from dlgen_cli.cli import console
 from dlgen_cli.cli.audits import audit_options, data_options
 from dlgen_cli.cli.options import (
+    DATA_DEFAULTS,
     CheckpointOptions,
     CompressionOptions,
     GateOptions,
@@ -36,7 +37,7 @@ class CertifyCommand(
             help="Score a trained posterior with A times its mean's way from the prior's, 0 to 2; "
             "repeatable, the union is paid.",
         ),
-    ] = field(default_factory=lambda: [1.0])
+    ] = field(default_factory=lambda: list(DATA_DEFAULTS.shrink))
     tried: Annotated[
         int,
         typer.Option(
@@ -44,7 +45,7 @@ class CertifyCommand(
             help="Settings of a trained posterior's prior that were tried on these data, this one "
             "among them; the choice is paid for.",
         ),
-    ] = 1
+    ] = DATA_DEFAULTS.tried
     occam: Annotated[
         bool, typer.Option("--occam", help="Occam's bound of a trained posterior's mean too.")
     ] = False
@@ -65,7 +66,7 @@ def certify(options: CertifyCommand) -> None:
     assert data is not None  # noqa: S101  --data is required
     data = replace(data, shrink=options.shrink, occam=options.occam, tried=options.tried)
     with console.layer_progress(options) as measured, console.draw_progress(options) as drawn:
-        report = run(audit_options(options), data, measured=measured, drawn=drawn)
+        report = run(audit_options(options), data, layer_progress=measured, draw_progress=drawn)
     console.emit(report, options)
     if console.gate(report.headline, options.fail_above):
         raise typer.Exit(1)

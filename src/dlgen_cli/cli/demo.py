@@ -59,7 +59,7 @@ def demo(options: DemoCommand) -> None:
                 DataOptions(data="digits"),
                 command="demo",
                 families=("compression", "pac_bayes", "rademacher"),
-                measured=measured,
+                layer_progress=measured,
             )
     config = result.config
     results = {

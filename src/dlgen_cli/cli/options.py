@@ -13,9 +13,14 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from dlgen_cli.evidence.options import AuditOptions, DataOptions
 from dlgen_cli.render import Format
 
 Options = TypeVar("Options")
+
+#: The defaults that the library has too.
+AUDIT_DEFAULTS = AuditOptions(checkpoint=Path())
+DATA_DEFAULTS = DataOptions(data="")
 
 
 @dataclass(kw_only=True)
@@ -54,7 +59,9 @@ class CheckpointOptions(ReportOptions):
         int | None,
         typer.Option("--m", help="Training examples.", show_default="as recorded, else 50,000"),
     ] = None
-    delta: Annotated[float, typer.Option("--delta", help="Failure probability.")] = 0.05
+    delta: Annotated[float, typer.Option("--delta", help="Failure probability.")] = (
+        AUDIT_DEFAULTS.delta
+    )
     arch: Annotated[
         str | None,
         typer.Option(
@@ -71,7 +78,9 @@ class CheckpointOptions(ReportOptions):
             show_default="as recorded, else as usual for the architecture",
         ),
     ] = None
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto"
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = (
+        AUDIT_DEFAULTS.device
+    )
     include: Annotated[
         list[str], typer.Option("--include", help="Glob of matrices to audit; repeatable.")
     ] = field(default_factory=list)
@@ -117,7 +126,7 @@ class CompressionOptions(RankOptions):
     b: Annotated[
         str,
         typer.Option("--b", metavar="BITS|auto", help="Bits for each parameter; auto pays for it."),
-    ] = "32"
+    ] = str(AUDIT_DEFAULTS.b)
     beta: Annotated[
         float | None,
         typer.Option("--beta", help="Lipschitz constant of the loss.", show_default="1"),
@@ -161,7 +170,7 @@ class PacBayesOptions:
     sigma: Annotated[
         list[float],
         typer.Option("--sigma", help="Standard deviation; repeatable, the union is paid."),
-    ] = field(default_factory=lambda: [0.01])
+    ] = field(default_factory=lambda: list(AUDIT_DEFAULTS.sigma))
 
 
 _DATA_HELP = "Labelled examples: digits, cifar10, or a directory with train/ and test/."
@@ -189,7 +198,7 @@ class GibbsOptions:
 
     draws: Annotated[
         int, typer.Option("--draws", help="Draws of weights for the risk of the random predictor.")
-    ] = 20_000
+    ] = DATA_DEFAULTS.draws
     delta_monte_carlo: Annotated[
         float | None,
         typer.Option(
@@ -206,7 +215,7 @@ class GibbsOptions:
         bool,
         typer.Option("--relative-sigma", help="Sigma multiplies the anchor's own scale by tensor."),
     ] = False
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the draws.")] = 0
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the draws.")] = DATA_DEFAULTS.seed
     state: Annotated[
         Path | None,
         typer.Option("--state", help="Keep the draws here; an interrupted run goes on from it."),
@@ -217,7 +226,9 @@ class GibbsOptions:
 class RademacherOptions:
     """The shells of a Rademacher bound."""
 
-    epsilon: Annotated[float, typer.Option("--epsilon", help="Width of a shell.")] = 1e-9
+    epsilon: Annotated[float, typer.Option("--epsilon", help="Width of a shell.")] = (
+        AUDIT_DEFAULTS.epsilon
+    )
 
 
 def as_command(function: Callable[[Options], None], options: type[Options]) -> Callable[..., None]:

@@ -24,7 +24,7 @@ ORIGINS = ("initial", "run", "declared")
 _WHOLE = "Take the run's directory as it was written, or train the run again."
 
 
-def spend(anchor: AnchorTensors, samples: Samples) -> Samples:
+def without_anchor_examples(anchor: AnchorTensors, samples: Samples) -> Samples:
     """Take the examples that trained an anchor out of the sample.
 
     An anchor that records training on the same source, but not on which examples, withholds the
@@ -43,7 +43,7 @@ def spend(anchor: AnchorTensors, samples: Samples) -> Samples:
     return replace(samples, sample_lines=(*samples.sample_lines, line))
 
 
-def spend_hashes(
+def without_prior_examples(
     checkpoint: Checkpoint, directory: Path, samples: Samples
 ) -> tuple[Samples, list[Assumption]]:
     """Take the examples that trained a prior's mean out of the sample of its posterior.
@@ -71,28 +71,27 @@ def spend_hashes(
             f"{', '.join(ORIGINS)} was expected.",
             remedy=_WHOLE,
         )
-    spent = _anchor_hashes(directory)
-    if hashlib.sha256(spent.numpy().tobytes()).hexdigest() != facts["hashes_sha256"]:
+    hashes = _anchor_hashes(directory)
+    if hashlib.sha256(hashes.numpy().tobytes()).hexdigest() != facts["hashes_sha256"]:
         raise CheckpointError(
             f"The examples that {directory} lists as those of its anchor are not those that its "
             "weights record.",
             remedy=_WHOLE,
         )
     before = len(samples.bound)
-    left = samples.without(spent, f"the prior's mean, {facts['name']}")
-    return left, prior_mean_lines(facts, len(spent), before - len(left.bound), before)
+    left = samples.without(hashes, f"the prior's mean, {facts['name']}")
+    return left, prior_mean_lines(facts, len(hashes), before - len(left.bound), before)
 
 
 def _anchor_hashes(directory: Path) -> Tensor:
-
-    spent = run_directory.read_labels(directory).get("anchor_hashes")
-    if spent is None or spent.ndim != 2 or spent.shape[1] != 16 or spent.itemsize != 1:
-        found = "none" if spent is None else f"{spent.dtype} of shape {tuple(spent.shape)}"
+    hashes = run_directory.read_labels(directory).get("anchor_hashes")
+    if hashes is None or hashes.ndim != 2 or hashes.shape[1] != 16 or hashes.itemsize != 1:
+        found = "none" if hashes is None else f"{hashes.dtype} of shape {tuple(hashes.shape)}"
         raise CheckpointError(
             f"{directory} should record anchor_hashes of shape (k, 16); it records {found}.",
             remedy=_WHOLE,
         )
-    return spent.contiguous()
+    return hashes.contiguous()
 
 
 def shared_lines(anchors: Sequence[AnchorTensors], checkpoint: Checkpoint) -> list[Assumption]:

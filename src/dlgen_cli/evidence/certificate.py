@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dlgen_cli.evidence.inputs import Inputs
 from dlgen_cli.evidence.monte_carlo import DrawProgress
 from dlgen_cli.evidence.options import DataOptions
-from dlgen_cli.evidence.plan import Inputs
 from dlgen_cli.evidence.samples import Samples
 from dlgen_cli.records import Bound
 
@@ -45,7 +45,7 @@ class Evidence:
         samples: the examples that errors are counted on.
         data: what the user asked of a certificate.
         delta: about the failure probability that the certificate is evaluated at.
-        progress: is told how many draws of weights are done; None where nobody listens.
+        progress: is called with the draws of weights that are done, and with all.
     """
 
     inputs: Inputs

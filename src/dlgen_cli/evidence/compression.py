@@ -10,9 +10,10 @@ from dlgen_cli import bounds
 from dlgen_cli.bounds.ranges import require_positive
 from dlgen_cli.errors import UsageError
 from dlgen_cli.evidence.compression_stored import StoredLayer, store_network
+from dlgen_cli.evidence.inputs import Inputs
 from dlgen_cli.evidence.ledger import shared as ledger
 from dlgen_cli.evidence.options import MOST_STORED_BITS, WIDTHS, AuditOptions
-from dlgen_cli.evidence.plan import Inputs, Plan, equal_share
+from dlgen_cli.evidence.plan import Plan, equal_share
 from dlgen_cli.networks import ASSUMED_ACTIVATION
 from dlgen_cli.records import DIAGONAL_KINDS, Assumption, Bound, GraphNode, LayerSpectrum
 

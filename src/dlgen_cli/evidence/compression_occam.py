@@ -10,9 +10,9 @@ from dlgen_cli import bounds
 from dlgen_cli.devices import resolve_device
 from dlgen_cli.evidence.certificate import Certificate, Evidence
 from dlgen_cli.evidence.compression_stored import encode
+from dlgen_cli.evidence.inputs import Inputs
 from dlgen_cli.evidence.ledger import shared as ledger
 from dlgen_cli.evidence.options import MOST_STORED_BITS, WIDTHS
-from dlgen_cli.evidence.plan import Inputs
 from dlgen_cli.evidence.samples import Samples
 from dlgen_cli.networks import GraphLayer, effective_layer
 from dlgen_cli.predictors import FoldedNetwork, count_errors, open_folded, replace_parameters
@@ -114,7 +114,6 @@ def _entries(rows: int, columns: int, rank: int | None) -> int:
 def _write(
     inputs: Inputs, folded: FoldedNetwork, samples: Samples, width: int, rank: int | None
 ) -> _Code:
-
     bits, decoded = 0, {}
     for layer in inputs.read.network.layers.values():
         rows, columns = layer.weight_shape[0], math.prod(layer.weight_shape[1:])

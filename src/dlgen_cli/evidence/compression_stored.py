@@ -71,7 +71,6 @@ def store_network(
 def _store_layer(
     effective: EffectiveLayer, spectrum: LayerSpectrum, rank: int | None, bits: int, structure: str
 ) -> StoredLayer:
-
     weight, bias = encode(effective, rank, bits)
     error = residual_norm_upper(
         effective,

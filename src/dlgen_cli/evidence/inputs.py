@@ -2,17 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
 from dlgen_cli.checkpoints import Checkpoint, open_checkpoint
 from dlgen_cli.errors import StrictError
-from dlgen_cli.evidence.layers import Progress, measure
+from dlgen_cli.evidence.layers import Measured, Progress, measure
 from dlgen_cli.evidence.ledger import shared as ledger
 from dlgen_cli.evidence.options import AuditOptions
-from dlgen_cli.evidence.plan import Inputs
-from dlgen_cli.networks import ReadNetwork, read_network
+from dlgen_cli.networks import ReadNetwork, SelectedTensors, effective_tensors, read_network
 from dlgen_cli.processes import exchange
+from dlgen_cli.records import Assumption
 
 
-def gather(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What the families draw on.
+
+    Attributes:
+        options: what the user asked for.
+        checkpoint: named tensors.
+        read: the network in it.
+        layers: what was measured; empty where no family needs it.
+        m: sample count in force.
+        sample: the ledger's lines about the sample.
+    """
+
+    options: AuditOptions
+    checkpoint: Checkpoint
+    read: ReadNetwork
+    layers: Sequence[Measured]
+    m: int
+    sample: Sequence[Assumption]
+
+    def hypothesis(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The parameters that the predictor really has, by name.
+
+        A traced network's are its effective ones: batch normalization folded, weight normalization
+        resolved. Otherwise they are all floating-point tensors of the checkpoint, read one by one.
+
+        Args:
+            tensors: the checkpoint's, or those of another that has the same names.
+        """
+        if self.read.structure == "graph" and self.read.network.unsupported is None:
+            return effective_tensors(self.read.network, tensors)
+        return SelectedTensors(tensors, [info.name for info in self.checkpoint.floating])
+
+
+def read_inputs(
     options: AuditOptions, *, with_layers: bool, for_bounds: bool, progress: Progress
 ) -> Inputs:
     """Read all that the theorems draw on.
@@ -41,7 +80,6 @@ def gather(
 
 
 def _open(options: AuditOptions) -> tuple[Checkpoint, ReadNetwork]:
-
     checkpoint = open_checkpoint(options.checkpoint)
     read = read_network(
         checkpoint,

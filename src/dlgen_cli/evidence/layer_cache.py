@@ -103,7 +103,6 @@ def measurement_key(maps: Sequence[EffectiveLayer], **settings: object) -> str:
 
 
 def _hash_tensor(tensor: torch.Tensor, digest: Any) -> None:
-
     digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
     for some in torch.split(tensor.detach().cpu().reshape(-1), _HASHED_AT_ONCE):
         digest.update(some.contiguous().view(torch.uint8).numpy())

@@ -78,7 +78,6 @@ def measure(
 def _measure_share(
     meter: _Meter, layers: Sequence[GraphLayer], progress: Progress
 ) -> list[Measured]:
-
     sizes = [math.prod(layer.weight_shape) for layer in layers]
     total, done = sum(sizes), 0
     budget = max(3 * 8 * max(sizes, default=0), _LEAST_BUDGET)

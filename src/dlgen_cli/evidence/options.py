@@ -1,4 +1,4 @@
-"""What the user asked of an audit."""
+"""What the user asked of an audit, and every default: the command line takes them from here."""
 
 from __future__ import annotations
 
@@ -71,13 +71,9 @@ class AuditOptions:
         return bool(self.anchors) or self.initialization.is_file()
 
 
-#: Draws of weights for the risk of a Gaussian predictor, where nothing else is asked for.
-DRAWS = 20_000
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataOptions:
-    """What a certificate draws on beside the checkpoint.
+    """What a certificate is made from beside the checkpoint.
 
     Attributes:
         data: ``digits``, ``cifar10``, or a directory of images.
@@ -95,7 +91,7 @@ class DataOptions:
     """
 
     data: str
-    draws: int = DRAWS
+    draws: int = 20_000
     delta_monte_carlo: float | None = None
     freeze: Sequence[str] = ()
     relative: bool = False

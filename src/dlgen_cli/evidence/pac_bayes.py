@@ -9,10 +9,10 @@ from dlgen_cli.checkpoints import open_checkpoint
 from dlgen_cli.checkpoints.anchors import AnchorTensors, open_anchors
 from dlgen_cli.errors import UsageError
 from dlgen_cli.evidence.anchors import shared_lines
+from dlgen_cli.evidence.inputs import Inputs
 from dlgen_cli.evidence.ledger import shared as ledger
 from dlgen_cli.evidence.options import AuditOptions
-from dlgen_cli.evidence.parameters import hypothesis_of
-from dlgen_cli.evidence.plan import Inputs, Plan
+from dlgen_cli.evidence.plan import Plan
 from dlgen_cli.networks import CheckpointTensors
 from dlgen_cli.records import Bound
 from dlgen_cli.spectra import squared_distance_upper, sum_up
@@ -70,9 +70,8 @@ def _was_given(initial: Path) -> bool:
 
 
 def _measure_anchor(anchor: AnchorTensors, inputs: Inputs) -> bounds.Anchor:
-
-    own = hypothesis_of(inputs, inputs.read.tensors)
-    other = hypothesis_of(inputs, CheckpointTensors(anchor.source))
+    own = inputs.hypothesis(inputs.read.tensors)
+    other = inputs.hypothesis(CheckpointTensors(anchor.source))
     parts = [(name, squared_distance_upper(own[name], other[name])) for name in own]
     return bounds.Anchor(
         name=anchor.name,

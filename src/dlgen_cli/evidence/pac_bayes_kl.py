@@ -16,13 +16,13 @@ from dlgen_cli.checkpoints.anchors import AnchorTensors, open_anchors
 from dlgen_cli.checkpoints.runs.posterior_file import root_mean_squares
 from dlgen_cli.devices import resolve_device
 from dlgen_cli.errors import UsageError
-from dlgen_cli.evidence.anchors import spend
+from dlgen_cli.evidence.anchors import without_anchor_examples
 from dlgen_cli.evidence.certificate import Certificate, Evidence
+from dlgen_cli.evidence.inputs import Inputs
 from dlgen_cli.evidence.ledger import shared as ledger
 from dlgen_cli.evidence.monte_carlo import draws_of, monte_carlo_share, split_delta
 from dlgen_cli.evidence.options import DataOptions
 from dlgen_cli.evidence.pac_bayes import anchor_paths
-from dlgen_cli.evidence.plan import Inputs
 from dlgen_cli.evidence.samples import Samples
 from dlgen_cli.networks import CheckpointTensors
 from dlgen_cli.predictors import (
@@ -55,7 +55,7 @@ def kl_certificate(evidence: Evidence) -> Certificate:
     paths, from_run = anchor_paths(inputs.options)
     opened = open_anchors(paths, inputs.checkpoint)
     for one in opened:
-        samples = spend(one, samples)
+        samples = without_anchor_examples(one, samples)
     folded = open_folded(inputs.checkpoint, inputs.read)
     located = [
         (one.name, coordinates(inputs.read.network, CheckpointTensors(one.source)))
@@ -140,7 +140,6 @@ def _deviations(
     scales: Mapping[str, float] | None,
     frozen: Sequence[str],
 ) -> dict[str, float]:
-
     return standard_deviations(folded, sigma, relative_to=scales, frozen=frozen)
 
 

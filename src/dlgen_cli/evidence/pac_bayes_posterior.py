@@ -24,9 +24,10 @@ from dlgen_cli.checkpoints.runs.posterior_file import (
 from dlgen_cli.checkpoints.runs.run_directory import INIT_FILE
 from dlgen_cli.devices import resolve_device
 from dlgen_cli.errors import CheckpointError, UsageError
-from dlgen_cli.evidence.anchors import spend_hashes
+from dlgen_cli.evidence.anchors import without_prior_examples
 from dlgen_cli.evidence.certificate import Certificate, Evidence
 from dlgen_cli.evidence.divergence import choice_nats_upper, distance_nats_upper, spread_nats_upper
+from dlgen_cli.evidence.inputs import Inputs
 from dlgen_cli.evidence.ledger import shared as ledger
 from dlgen_cli.evidence.ledger.posterior import (
     prior_deviations_line,
@@ -35,7 +36,6 @@ from dlgen_cli.evidence.ledger.posterior import (
 )
 from dlgen_cli.evidence.monte_carlo import draws_of, split_delta
 from dlgen_cli.evidence.options import AuditOptions, DataOptions
-from dlgen_cli.evidence.plan import Inputs
 from dlgen_cli.networks import CheckpointTensors
 from dlgen_cli.predictors import (
     Deviation,
@@ -139,7 +139,7 @@ def posterior_certificate(evidence: Evidence) -> Certificate:
     """
     inputs, data, directory = evidence.inputs, evidence.data, _directory(evidence.inputs.options)
     prior = _open_prior(inputs, directory)
-    samples, origin = spend_hashes(inputs.checkpoint, directory, evidence.samples)
+    samples, origin = without_prior_examples(inputs.checkpoint, directory, evidence.samples)
     folded = open_folded(inputs.checkpoint, inputs.read)
     prior_mean = coordinates(inputs.read.network, CheckpointTensors(prior))
     own = coordinates(inputs.read.network, inputs.read.tensors)
@@ -232,7 +232,6 @@ def _open_prior(inputs: Inputs, directory: Path) -> Any:
 def _coordinates(
     own: Mapping[str, Tensor], prior_mean: Mapping[str, Tensor], stored: StoredPosterior
 ) -> dict[str, _Coordinate]:
-
     bases = root_mean_squares(prior_mean)
     found = {}
     for name, mean in own.items():
@@ -304,7 +303,6 @@ def _costs(
 def _posterior(
     shrink: float, costs: Mapping[str, tuple[float, float]], draws: int, errors: int
 ) -> bounds.Posterior:
-
     return bounds.Posterior(
         name="as trained" if shrink == 1 else f"shrink {float(shrink)}",
         distance_nats_upper=sum_up([distance for distance, _ in costs.values()]),

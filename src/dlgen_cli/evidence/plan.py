@@ -1,4 +1,4 @@
-"""What the families of theorems draw on, and what they hand back."""
+"""What a family of theorems hands back, and the headline among bounds."""
 
 from __future__ import annotations
 
@@ -6,38 +6,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from dlgen_cli.evidence.layers import Measured
-from dlgen_cli.evidence.options import AuditOptions
-from dlgen_cli.records import Assumption, Bound, Headline
-
-if TYPE_CHECKING:
-    from dlgen_cli.checkpoints import Checkpoint
-    from dlgen_cli.networks import ReadNetwork
+from dlgen_cli.records import Bound, Headline
 
 Family = Literal["compression", "pac_bayes", "rademacher"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
-    """What the families draw on.
-
-    Attributes:
-        options: what the user asked for.
-        checkpoint: named tensors.
-        read: the network in it.
-        layers: what was measured; empty where no family needs it.
-        m: sample count in force.
-        sample: the ledger's lines about the sample.
-    """
-
-    options: AuditOptions
-    checkpoint: Checkpoint
-    read: ReadNetwork
-    layers: Sequence[Measured]
-    m: int
-    sample: Sequence[Assumption]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dlgen_cli import bounds
+from dlgen_cli.evidence.inputs import Inputs
 from dlgen_cli.evidence.ledger import shared as ledger
-from dlgen_cli.evidence.parameters import hypothesis_of
-from dlgen_cli.evidence.plan import Inputs, Plan
+from dlgen_cli.evidence.plan import Plan
 from dlgen_cli.records import Bound
 from dlgen_cli.spectra import largest_magnitude
 
@@ -13,7 +13,7 @@ from dlgen_cli.spectra import largest_magnitude
 def plan_rademacher(inputs: Inputs) -> Plan:
     """Prepare the Rademacher-shell bounds."""
     options = inputs.options
-    hypothesis = hypothesis_of(inputs, inputs.read.tensors)
+    hypothesis = inputs.hypothesis(inputs.read.tensors)
     magnitudes = {name: largest_magnitude(tensor) for name, tensor in hypothesis.items()}
     largest = max(magnitudes, key=lambda name: magnitudes[name])
     parameters = sum(tensor.numel() for tensor in hypothesis.values())

@@ -61,24 +61,26 @@ class Samples:
         """The sample, the holdout and the test set, by these names; two may be one."""
         return {"sample": self.bound, "holdout": self.holdout, "test": self.test}
 
-    def without(self, spent: Tensor, why: str) -> Samples:
+    def without(self, hashes: Tensor, trained: str) -> Samples:
         """Take examples out of the bound's sample because something else was trained on them.
 
         Args:
-            spent: hashes of images, shape ``(k, 16)``.
-            why: what was trained on them, for the ledger.
+            hashes: of their images, shape ``(k, 16)``.
+            trained: what was trained on them, for the ledger.
         """
-        gone = _keys(spent)
-        kept = torch.tensor([key not in gone for key in _ordered_keys(self.hashes)])
+        excluded = _keys(hashes)
+        kept = torch.tensor([key not in excluded for key in _ordered_keys(self.hashes)])
         count = int(kept.sum())
         if count == len(kept):
             return self
-        line = ledger.spent_line(why, len(kept) - count, count, enough=count >= LEAST_EXAMPLES)
-        places = torch.nonzero(kept).flatten() if count else torch.arange(len(kept))
+        line = ledger.excluded_line(
+            trained, len(kept) - count, count, enough=count >= LEAST_EXAMPLES
+        )
+        positions = torch.nonzero(kept).flatten() if count else torch.arange(len(kept))
         return replace(
             self,
-            bound=self.bound.take(places),
-            hashes=self.hashes[places],
+            bound=self.bound.take(positions),
+            hashes=self.hashes[positions],
             sample_lines=(*self.sample_lines, line),
         )
 
@@ -150,7 +152,6 @@ def count_shared(hashes: Tensor, others: Tensor) -> int:
 
 
 def _recorded(checkpoint: Checkpoint) -> dict[str, Tensor] | None:
-
     directory = run_directory.find_run_directory(checkpoint)
     if checkpoint.config is None or directory is None:
         return None
@@ -165,7 +166,6 @@ def _recorded(checkpoint: Checkpoint) -> dict[str, Tensor] | None:
 
 
 def _declared(checkpoint: Checkpoint, source: SourceData, data: str) -> Samples:
-
     hashes = hash_images(source.train.images)
     overlap = len(_keys(hashes) & _keys(hash_images(source.test.images)))
     return Samples(
@@ -184,7 +184,6 @@ def _declared(checkpoint: Checkpoint, source: SourceData, data: str) -> Samples:
 def _of_run(
     checkpoint: Checkpoint, source: SourceData, recorded: dict[str, Tensor], data: str
 ) -> Samples:
-
     config = checkpoint.config
     assert config is not None  # noqa: S101  the caller has looked
     if config.get("classes", list(source.classes)) != list(source.classes):
@@ -199,10 +198,10 @@ def _of_run(
             f"The examples that {checkpoint.path} lists are not those that its weights record.",
             remedy="Take the run's directory as it was written, or train the run again.",
         )
-    spent = _keys(recorded["image_hashes"])
+    trained = _keys(recorded["image_hashes"])
     if "anchor_hashes" in recorded:  # they trained what the run began at
-        spent |= _keys(recorded["anchor_hashes"])
-    held = _places(source, pool, recorded["holdout_hashes"], recorded["holdout_indices"], data)
+        trained |= _keys(recorded["anchor_hashes"])
+    held = _positions(source, pool, recorded["holdout_hashes"], recorded["holdout_indices"], data)
     holdout, origin = _never_seen(source, held)
     unseen = hash_images(holdout.images)
     return Samples(
@@ -215,13 +214,12 @@ def _of_run(
         scale=config["input"]["scale"],
         sample_lines=tuple(ledger.run_sample_lines(config)),
         holdout_lines=ledger.holdout_lines(
-            origin, len(holdout), len(spent & _keys(unseen)), recorded=True
+            origin, len(holdout), len(trained & _keys(unseen)), recorded=True
         ),
     )
 
 
 def _never_seen(source: SourceData, held: Sequence[int]) -> tuple[Split, str]:
-
     if held:
         return source.train.take(torch.tensor(held)), "recorded"
     return source.test, "test"
@@ -239,12 +237,12 @@ def _labelled(
             "evaluated.",
             remedy=f"Leave out --data, or take a run on {' or '.join(REAL_IMAGE_REGIMES)}.",
         )
-    places = _places(source, pool, recorded["image_hashes"], recorded["indices"], data)
-    images = source.train.images[torch.tensor(places, dtype=torch.int64)]
+    positions = _positions(source, pool, recorded["image_hashes"], recorded["indices"], data)
+    images = source.train.images[torch.tensor(positions, dtype=torch.int64)]
     return Split(images=images, labels=recorded["labels"])
 
 
-def _places(
+def _positions(
     source: SourceData, pool: Sequence[bytes], hashes: Tensor, indices: Tensor, data: str
 ) -> list[int]:
     """Where images stand in the data: at their recorded index, or else wherever their hash is.
@@ -252,16 +250,16 @@ def _places(
     The index tells equal images with different labels apart.
     """
     by_index = dict(zip(source.indices.tolist(), range(len(pool)), strict=True))
-    by_hash = {key: place for place, key in enumerate(pool)}
+    by_hash = {key: position for position, key in enumerate(pool)}
     found, missing = [], 0
     for key, index in zip(_ordered_keys(hashes), indices.tolist(), strict=False):
-        place = by_index.get(index)
-        if place is None or pool[place] != key:
-            place = by_hash.get(key)
-        if place is None:
+        position = by_index.get(index)
+        if position is None or pool[position] != key:
+            position = by_hash.get(key)
+        if position is None:
             missing += 1
         else:
-            found.append(place)
+            found.append(position)
     if missing:
         raise DataError(
             f"{missing} images of the run are not among the training images of {data}.",

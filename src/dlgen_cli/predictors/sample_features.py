@@ -18,7 +18,7 @@ _MOST_BYTES = 1 << 32
 
 
 class SampleFeatures:
-    """The features of a sample's examples, by their places.
+    """The features of a sample's examples, by their positions in it.
 
     Attributes:
         is_kept: whether they are evaluated once, at the first use, and kept.
@@ -58,8 +58,8 @@ class SampleFeatures:
             return self._evaluate(self._images[chosen])
         if self._kept is None:
             self._kept = self._evaluate_all()
-        places = chosen if isinstance(chosen, slice) else chosen.to(self._device)
-        return tuple(one[places] for one in self._kept)
+        positions = chosen if isinstance(chosen, slice) else chosen.to(self._device)
+        return tuple(one[positions] for one in self._kept)
 
     def _evaluate(self, images: Tensor) -> tuple[Any, ...]:
         return self._network.features(as_inputs(images, self._device, self._scale))

@@ -40,7 +40,7 @@ def trained(anchor: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def certificate(directory: Path):
     options = AuditOptions(checkpoint=directory, device="cpu")
     data = DataOptions(data="digits", draws=4000)
-    return certify(options, data, measured=lambda *_: None)
+    return certify(options, data, layer_progress=lambda *_: None)
 
 
 def test_examples_of_the_anchor_leave_and_are_recorded(anchor: Path, trained: Path):

@@ -35,7 +35,7 @@ def coded_prior_lines(bits: int, settings: int) -> list[Assumption]:
 
 
 def landmark_line() -> Assumption:
-    """What a posterior that is told at images of the sample rests on."""
+    """What a posterior over functions rests on that is described at images of the sample."""
     return declared(
         "The prior over functions does not depend on the landmarks.",
         "In exact arithmetic it is the same Gaussian process whatever they are: they only say "

@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from dlgen_cli.checkpoints.runs.run_config import AnchorFacts
 
 
-def prior_mean_lines(facts: AnchorFacts, hashes: int, gone: int, before: int) -> list[Assumption]:
+def prior_mean_lines(
+    facts: AnchorFacts, hashes: int, excluded: int, before: int
+) -> list[Assumption]:
     """Where the prior's mean of a trained posterior comes from.
 
     Args:
         facts: as the run recorded them.
         hashes: examples on record that trained it.
-        gone: of them, examples that left the bound's sample; a line of their own says so.
+        excluded: of them, examples that left the bound's sample; a line of their own says so.
         before: examples of the sample before that.
     """
     statement = "The prior's mean does not depend on the bound's sample."
@@ -32,7 +34,7 @@ def prior_mean_lines(facts: AnchorFacts, hashes: int, gone: int, before: int) ->
     if hashes:
         text = (
             f"{file}, was trained on {hashes:,} examples of the source; none of them is among the "
-            f"{before - gone:,} left in the bound, by hash."
+            f"{before - excluded:,} left in the bound, by hash."
         )
         return [verified(statement, text)]
     if origin == "run":

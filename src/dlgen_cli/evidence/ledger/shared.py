@@ -248,14 +248,14 @@ def run_sample_lines(config: RunConfig) -> list[Assumption]:
     return [found, population]
 
 
-def spent_line(why: str, gone: int, left: int, *, enough: bool) -> Assumption:
+def excluded_line(trained: str, excluded: int, left: int, *, enough: bool) -> Assumption:
     """Whether examples that something else was trained on have left the bound's sample."""
-    statement = f"No example of the bound's sample trained {why}."
+    statement = f"No example of the bound's sample trained {trained}."
     if enough:
         return verified(
-            statement, f"{gone:,} examples trained it and left the bound; {left:,} are in it."
+            statement, f"{excluded:,} examples trained it and left the bound; {left:,} are in it."
         )
-    return violated(statement, f"{gone:,} examples trained it; {left:,} would be left.")
+    return violated(statement, f"{excluded:,} examples trained it; {left:,} would be left.")
 
 
 def untraced_anchor_line(name: str, source: str) -> Assumption:

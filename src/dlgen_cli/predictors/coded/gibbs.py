@@ -43,7 +43,7 @@ def coded_gibbs_errors(
         draws: at least 1.
         seed: of weights and examples.
         scale: multiplies every pixel.
-        progress: told how many draws of how many are done.
+        progress: called with the draws that are done, and with all.
 
     Returns:
         Draws whose label's logit is not strictly the largest.
