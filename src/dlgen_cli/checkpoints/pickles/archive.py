@@ -61,7 +61,7 @@ def read_archive(archive: ZipDirectory, file: SourceFile, entry: str = "data.pkl
         raise ValueError(f"a zip file without {entry}: unpack it and pass the checkpoint inside")
     folder = name.removesuffix(entry)
     orders = archive.entries.get(f"{folder}byteorder")
-    order = archive.read(orders.name, 16) if orders else sys.byteorder.encode()
+    order = archive.read(orders.filename, 16) if orders else sys.byteorder.encode()
     if order not in _ORDERS:
         raise ValueError(f"the byte order {order!r}")
     data = entry.removesuffix(".pkl")
