@@ -51,7 +51,7 @@ def read_chain(
     reasons = dict(weights.reasons)
     for weight in shaped:
         for layer in layers_of(weight, infos, shapes) if weight.name not in ties else ():
-            reason = _left_out(layer.name, include, exclude)
+            reason = left_out_by(layer.name, include, exclude)
             if reason is None:
                 layers.append(layer)
             else:
@@ -103,7 +103,14 @@ def _stored_names(layer: GraphLayer) -> tuple[str, ...]:
     return (layer.weight_name, *([layer.bias_name] if layer.bias_name else []))
 
 
-def _left_out(name: str, include: Sequence[str], exclude: Sequence[str]) -> str | None:
+def left_out_by(name: str, include: Sequence[str], exclude: Sequence[str]) -> str | None:
+    """Which of the options leaves a layer out, as a phrase; None where both keep it.
+
+    Args:
+        name: of the layer.
+        include: patterns of which one must match; all match where there are none.
+        exclude: patterns of which none may match.
+    """
     if include and not any(fnmatchcase(name, pattern) for pattern in include):
         return "left out by --include"
     if any(fnmatchcase(name, pattern) for pattern in exclude):

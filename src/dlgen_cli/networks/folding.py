@@ -20,6 +20,7 @@ from dlgen_cli.networks.layouts.evaluation import evaluate
 from dlgen_cli.networks.reparametrization import (
     UNIT_ROUNDOFF,
     resolve_weight_norm,
+    weight_norm_names,
     weight_norm_roundings,
 )
 from dlgen_cli.networks.tensors import read_tensor
@@ -172,13 +173,9 @@ def tensor_names(layer: GraphLayer, stored: Container[str]) -> set[str]:
         return {name for name in layer.recipe.names if name in stored}
     wanted = set(layer.batch_norm.tensor_names) if layer.batch_norm else set()
     if not layer.is_batch_norm:
-        wanted |= {f"{layer.module}.{name}" for name in ("bias", *_G_NAMES, *_V_NAMES)}
-        wanted.add(layer.weight_name)
+        wanted |= {layer.weight_name, f"{layer.module}.bias"}
+        wanted.update(*weight_norm_names(layer.weight_name))
     return {name for name in wanted if name in stored}
-
-
-_G_NAMES = ("weight_g", "parametrizations.weight.original0")
-_V_NAMES = ("weight_v", "parametrizations.weight.original1")
 
 
 def _read(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
@@ -196,10 +193,9 @@ def _require_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
 
 def _own_weight(layer: GraphLayer, tensors: Mapping[str, Tensor]) -> tuple[Tensor, int]:
     """The module's weight, and how many roundings each of its entries has seen."""
-    for g_name, v_name in zip(_G_NAMES, _V_NAMES, strict=True):
-        if f"{layer.module}.{g_name}" in tensors:
-            g = _read(f"{layer.module}.{g_name}", tensors)
-            v = _read(f"{layer.module}.{v_name}", tensors)
+    for g_name, v_name in weight_norm_names(layer.weight_name):
+        if g_name in tensors:
+            g, v = _read(g_name, tensors), _read(v_name, tensors)
             return resolve_weight_norm(g, v), weight_norm_roundings(g, v)
     return read_tensor(layer.weight_name, tensors), 0
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 from dlgen_cli import architectures
 from dlgen_cli.checkpoints import Checkpoint
 from dlgen_cli.errors import CheckpointError
-from dlgen_cli.networks.chain import read_chain
+from dlgen_cli.networks.chain import left_out_by, read_chain
 from dlgen_cli.networks.graph import Network
 from dlgen_cli.networks.loaded_module import build_for
 from dlgen_cli.networks.read_network import ReadNetwork
@@ -67,7 +66,7 @@ def _read_graph(
     skipped = [
         SkippedLayer(name=layer, reason=reason)
         for layer in network.layers
-        if (reason := _left_out(layer, include, exclude)) is not None
+        if (reason := left_out_by(layer, include, exclude)) is not None
     ]
     if network.layers and len(skipped) == len(network.layers):
         raise CheckpointError(
@@ -92,14 +91,6 @@ def _usual_shape(name: str, arguments: Mapping[str, Any]) -> tuple[int, ...]:
     if arguments.get("image_size"):
         return _SMALL_SHAPE  # it is resized
     return _USUAL_SHAPES.get(name, _IMAGENET_SHAPE)
-
-
-def _left_out(name: str, include: Sequence[str], exclude: Sequence[str]) -> str | None:
-    if include and not any(fnmatchcase(name, pattern) for pattern in include):
-        return "left out by --include"
-    if any(fnmatchcase(name, pattern) for pattern in exclude):
-        return "left out by --exclude"
-    return None
 
 
 def _obstacle(network: Network) -> str | None:

@@ -7,6 +7,7 @@ from torch.nn.utils import parametrize
 
 from dlgen_cli.networks.calls import Call, NoRuleError
 from dlgen_cli.networks.graph import BatchNorm, GraphLayer
+from dlgen_cli.networks.reparametrization import weight_norm_names
 
 _CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d")
 _TRANSPOSED = ("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")
@@ -136,5 +137,5 @@ def _require_known_weight(module: nn.Module) -> None:
         if list(table) == ["weight"] and steps == ["_WeightNorm"]:
             return
         raise NoRuleError(f"its tensors are computed by {', '.join(steps)}: no rule")
-    if "weight" not in own and not {"weight_g", "weight_v"} <= own.keys():
+    if "weight" not in own and not own.keys() >= set(weight_norm_names("weight")[0]):
         raise NoRuleError("its weight is no parameter but computed from others: no rule")

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 from dlgen_cli.architectures import build, split_size
 from dlgen_cli.checkpoints import Checkpoint
 from dlgen_cli.errors import CheckpointError, UsageError
-from dlgen_cli.networks.reparametrization import resolve_weight_norm
+from dlgen_cli.networks.reparametrization import (
+    normalized_weight,
+    resolve_weight_norm,
+    weight_norm_names,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _OPTIONAL_HEADS = {"aux_logits": ("aux1.", "aux2.", "AuxLogits.")}
-_WEIGHT_NORMS = (
-    (".weight_g", ".weight_v"),
-    (".parametrizations.weight.original0", ".parametrizations.weight.original1"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,12 +79,14 @@ def build_for(
 def resolved_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """All tensors of a checkpoint, with weight normalization resolved in float64."""
     found = {name: checkpoint.read(name) for name in checkpoint.tensors}
-    for g_end, v_end in _WEIGHT_NORMS:
-        for g_name in [name for name in found if name.endswith(g_end)]:
-            stem = g_name.removesuffix(g_end)
-            if f"{stem}{v_end}" in found:
-                g, v = found.pop(g_name), found.pop(f"{stem}{v_end}")
-                found[f"{stem}.weight"] = resolve_weight_norm(g.double(), v.double())
+    weights = {name: normalized_weight(name) for name in found}
+    for g_name, weight in weights.items():
+        if weight is None or not weight.endswith(".weight"):
+            continue
+        v_name = dict(weight_norm_names(weight))[g_name]
+        if v_name in found:
+            g, v = found.pop(g_name), found.pop(v_name)
+            found[weight] = resolve_weight_norm(g.double(), v.double())
     return found
 
 

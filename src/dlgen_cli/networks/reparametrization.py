@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch import Tensor
 
 from dlgen_cli.errors import TensorError
 
 UNIT_ROUNDOFF = 2.0**-53
+_NORMS = re.compile(
+    r"(?P<weight>.+)_g|(?P<module>.*\.)?parametrizations\.(?P<name>[^.]+)\.original0"
+)
+
+
+def weight_norm_names(weight: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    """The names of g and v of a weight under weight normalization, in both forms of torch.
+
+    ``M.W_g`` and ``M.W_v`` by ``nn.utils.weight_norm``; ``M.parametrizations.W.original0`` and
+    ``M.parametrizations.W.original1`` by ``nn.utils.parametrizations.weight_norm``.
+    """
+    module, dot, name = weight.rpartition(".")
+    stem = f"{module}{dot}parametrizations.{name}.original"
+    return (f"{weight}_g", f"{weight}_v"), (f"{stem}0", f"{stem}1")
+
+
+def normalized_weight(g: str) -> str | None:
+    """The weight whose norms the name ``g`` stands for in `weight_norm_names`; None for others."""
+    found = _NORMS.fullmatch(g)
+    return found and (found["weight"] or f"{found['module'] or ''}{found['name']}")
 
 
 def resolve_weight_norm(g: Tensor, v: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from dlgen_cli.networks.layouts.adapters import AdapterScaling, find_adapter
 from dlgen_cli.networks.layouts.evaluation import BLOCK
 from dlgen_cli.networks.layouts.recipe import Recipe
 from dlgen_cli.networks.layouts.weight import Match, Weight
+from dlgen_cli.networks.reparametrization import weight_norm_names
 
 _PARAMETRIZED = re.compile(r"(?P<module>.*\.)?parametrizations\.(?P<name>[^.]+)\.(?P<part>.+)")
 _QUANTISED_ENTRIES = ("int8", "uint8", "float8_e4m3fn", "float8_e5m2")
@@ -98,7 +99,8 @@ def _hooked(name: str, infos: Mapping[str, TensorInfo]) -> Match | None:
     stem = re.sub(r"_(g|v|u|orig)$", "", name)
     if stem == name:
         return None
-    original, u, v, g = (f"{stem}_{end}" for end in ("orig", "u", "v", "g"))
+    original, u = f"{stem}_orig", f"{stem}_u"
+    (g, v), _ = weight_norm_names(stem)
     if original in infos and u in infos and v in infos:
         return _spectral(stem, (original, u, v), infos)
     if g in infos and v in infos and _is_norm_of(infos[g], infos[v]):
@@ -118,10 +120,9 @@ def _parametrized(name: str, stored: _Stored) -> Match | None:
     parameter = f"{matched['module'] or ''}{matched['name']}"
     infos, parts = stored.infos, stored.parametrized[parameter]
     names = tuple(parts.values())
-    if set(parts) == {"original0", "original1"}:
-        g, v = parts["original0"], parts["original1"]
-        if _is_norm_of(infos[g], infos[v]):
-            return Match(weight=_normed(parameter, g, v, infos), names=names)
+    _, (g, v) = weight_norm_names(parameter)
+    if set(names) == {g, v} and _is_norm_of(infos[g], infos[v]):
+        return Match(weight=_normed(parameter, g, v, infos), names=names)
     if set(parts) == {"original", "0._u", "0._v"}:
         return _spectral(parameter, (parts["original"], parts["0._u"], parts["0._v"]), infos)
     reason = f"part of a parametrization of {parameter} whose rule is not known"
