@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from dlgen_cli import files
 from dlgen_cli.cli.options import CheckpointOptions, ReportOptions
 from dlgen_cli.errors import DlgenError, OutputError, UsageError
 from dlgen_cli.processes import process_rank
@@ -113,35 +112,13 @@ def emit(report: Report, options: ReportOptions) -> None:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file under a temporary name and rename it: it is whole or not there.
-
-    Of several processes the first one writes.
+    """Write a file, whole or not at all; of several processes the first one does.
 
     Raises:
         OutputError: the folder is missing or cannot be written to.
     """
-    if process_rank() > 0:
-        return
-    path = path.resolve()  # a link stays a link
-    content = content.encode() if isinstance(content, str) else content
-    try:
-        if path.exists() and not path.is_file():  # a pipe or a device is written to, not replaced
-            path.write_bytes(content)
-            return
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except OSError:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror}.",
-            remedy="Check that its folder exists and can be written to.",
-        ) from error
+    if process_rank() == 0:
+        files.write_whole(path, content.encode() if isinstance(content, str) else content)
 
 
 def fail(error: DlgenError, *, as_json: bool, command: str) -> None:

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields, replace
@@ -21,6 +20,7 @@ from typing import Any
 import torch
 
 from dlgen_cli import __version__
+from dlgen_cli.files import replace_file
 from dlgen_cli.networks import EffectiveLayer
 from dlgen_cli.records import Interval, LayerSpectrum, Truncation
 
@@ -127,14 +127,7 @@ def _write(path: Path, key: str, spectra: Spectra) -> None:
     content = json.dumps({"digest": _text_digest(key, text), "text": text})
     with suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(content)
-            Path(temporary).replace(path)
-        except OSError:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        replace_file(path, content.encode())
 
 
 def _text_digest(key: str, text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
 import time
@@ -13,6 +14,7 @@ import torch
 
 from dlgen_cli.errors import UsageError
 from dlgen_cli.evidence.options import DataOptions
+from dlgen_cli.files import write_whole
 from dlgen_cli.predictors import Draws
 
 #: Called with the draws that are done, and with all.
@@ -89,8 +91,8 @@ def _saver(path: Path | None) -> Callable[[dict[str, object]], None] | None:
         if time.monotonic() - last < 2.0:
             return
         last = time.monotonic()
-        temporary = path.with_name(f".{path.name}.writing")
-        torch.save(state, temporary)
-        temporary.replace(path)
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_whole(path, content.getvalue())
 
     return save

@@ -137,8 +137,11 @@ def test_an_anchor_that_hides_its_examples_or_spent_them_all_is_refused(
     run(make_recipe({"source": "digits", "device": "cpu", "epochs": 1}), whole)
     with pytest.raises(UsageError, match="that it never saw were expected"):
         train_posterior(whole, tmp_path / "run", GIVEN, {})
-    with pytest.raises(TrainingError, match="is taken"):
+    with pytest.raises(TrainingError, match="holds a finished run"):
         train_posterior(anchor, whole, GIVEN, {})
+    run_directory.write_partial(tmp_path / "new", {})
+    with pytest.raises(TrainingError, match="holds an unfinished run"):
+        train_posterior(anchor, tmp_path / "new", GIVEN, {})
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ from dlgen_cli.checkpoints.runs.run_config import (
     read_config,
 )
 from dlgen_cli.errors import CheckpointError, TrainingError
+from dlgen_cli.files import replace_file
 
 if TYPE_CHECKING:
     from dlgen_cli.checkpoints.checkpoint import Checkpoint
@@ -190,7 +191,7 @@ def write_partial(
         files = {RESUME_FILE: _serialize(resume), METRICS_FILE: _lines(metrics)}
         if partial.exists():
             for name, data in files.items():
-                _replace_file(partial / name, data)
+                replace_file(partial / name, data)
             return
         staging = _staging_directory(partial)
         try:
@@ -199,15 +200,6 @@ def write_partial(
             staging.rename(partial)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-
-
-def _replace_file(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def remove_partial(directory: Path) -> None:

@@ -32,6 +32,7 @@ from dlgen_cli.training.posterior.settings import (
 )
 from dlgen_cli.training.posterior.trained_part import TrainedTail, choose_trainable
 from dlgen_cli.training.posterior.unfolding import unfolded
+from dlgen_cli.training.run import require_vacant
 from dlgen_cli.training.seeds import generator
 from dlgen_cli.training.start import open_start
 
@@ -105,7 +106,7 @@ def train_posterior(
         CheckpointError: the anchor cannot be read, or hides what trained it.
         TrainingError: the directory is taken, or the objective became NaN.
     """
-    _require_vacant(directory)
+    require_vacant(directory)
     opened = _open(anchor)
     recipe = make_posterior_recipe(
         given,
@@ -301,8 +302,3 @@ def _config(
             _error(network, examples.holdout, examples.scale) if len(examples.holdout) else None
         ),
     }
-
-
-def _require_vacant(directory: Path) -> None:
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise TrainingError(f"{directory} is taken.", remedy="Give another --out.")
