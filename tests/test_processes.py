@@ -2,14 +2,11 @@
 
 import itertools
 import json
-import os
 import pickle
-import socket
-import subprocess
-import sys
 
 import pytest
 import torch
+from forked import finish, start, start_two
 from safetensors.torch import save_file
 
 from dlgen_cli.errors import DlgenError, TensorError
@@ -49,28 +46,13 @@ def test_an_error_travels_whole():
     assert (type(found), found.message, found.remedy) == (TensorError, "what", "what to do")
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def in_two_processes(*words):
-    """What ``torchrun`` sets up, without its own start: standard output, error and exit codes."""
-    port = str(free_port())
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "dlgen_cli", *map(str, words)],
-            env=os.environ
-            | {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-            | {"MASTER_PORT": port, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    return [(*one.communicate(timeout=120), one.returncode) for one in started]
+def in_two_processes(tmp_path, *words):
+    """Standard output, error and exit code of each."""
+    output = tmp_path / "log"
+    codes = [finish(one) for one in start_two([str(word) for word in words], output)]
+    files = (tmp_path / "log-0", tmp_path / "log-1")
+    texts = [(one.read_text(), one.with_name(f"{one.name}.err").read_text()) for one in files]
+    return [(*text, code) for text, code in zip(texts, codes, strict=True)]
 
 
 def test_two_processes_give_the_report_of_one(tmp_path):
@@ -82,11 +64,9 @@ def test_two_processes_give_the_report_of_one(tmp_path):
     path = tmp_path / "x.safetensors"
     save_file(tensors, path)
     words = ("spectra", path, "--json", "--r", 3, "--no-cache")
-    alone = subprocess.run(
-        [sys.executable, "-m", "dlgen_cli", *map(str, words)], capture_output=True, check=True
-    )
-    first, second = in_two_processes(*words)
-    assert first[0].encode() == alone.stdout
+    assert finish(start([str(word) for word in words], tmp_path / "alone")) == 0
+    first, second = in_two_processes(tmp_path, *words)
+    assert first[0] == (tmp_path / "alone").read_text()
     assert (first[1:], second) == (("", 0), ("", "", 0))
 
 
@@ -94,7 +74,8 @@ def test_what_fails_in_one_process_fails_in_all_with_one_line(tmp_path):
     broken = torch.full((4, 4), 1e308, dtype=torch.float64)
     tensors = {"a.weight": torch.ones(200, 200), "b.weight": broken}  # b is the second one's share
     save_file(tensors, tmp_path / "x.safetensors")
-    first, second = in_two_processes("spectra", tmp_path / "x.safetensors", "--json", "--no-cache")
+    words = ("spectra", tmp_path / "x.safetensors", "--json", "--no-cache")
+    first, second = in_two_processes(tmp_path, *words)
     assert (first[2], second[2]) == (2, 2)
     assert json.loads(first[0])["errors"][0]["code"] == "tensor"
     assert first[1].count("\n") == 1

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from forked import finish, start
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -37,7 +38,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "dlgen_cli", "train", "--device", "cpu", *words]
+    return ["train", "--device", "cpu", *words]
 
 
 def convolutional(photographs: Path, **given: Any) -> Recipe:
@@ -48,18 +49,19 @@ def convolutional(photographs: Path, **given: Any) -> Recipe:
 
 def test_a_run_killed_at_random_moments_ends_in_the_same_bytes(tmp_path: Path):
     options = ("--source", "digits", "--epochs", "40", "--until-train-error", "-1", "-q")
-    subprocess.run(command(*options, "--out", str(tmp_path / "whole")), check=True, timeout=300)
+    log = tmp_path / "log"
+    assert finish(start(command(*options, "--out", str(tmp_path / "whole")), log)) == 0
     chance, out, kills = random.Random(5), tmp_path / "killed", 0
     resume: tuple[str, ...] = ()
     while not out.exists():
-        process = subprocess.Popen(command(*options, *resume, "--out", str(out)))
-        while process.poll() is None and not (tmp_path / "killed.partial").exists():
+        process = start(command(*options, *resume, "--out", str(out)), log)
+        while process.is_alive() and not (tmp_path / "killed.partial").exists():
             time.sleep(0.01)
         if kills < 5:
-            time.sleep(chance.uniform(0, 1))
-            process.send_signal(signal.SIGKILL)
+            time.sleep(chance.uniform(0, 0.5))
+            process.kill()
             kills += 1
-        process.wait(timeout=300)
+        finish(process)
         resume = ("--resume",)
     for name in REPEATABLE:
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -75,31 +77,21 @@ def test_a_convolutional_run_resumes_to_the_same_bytes(tmp_path: Path, photograp
         assert ours == (tmp_path / "whole" / name).read_bytes()
 
 
-def heed_interrupts() -> None:
-    """A process that was started in the background ignores them, and so would its child."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def test_ctrl_c_leaves_a_state_to_go_on_from(tmp_path: Path):
     out = tmp_path / "run"
     words = command("--source", "digits", "--epochs", "100000", "--until-train-error", "-1")
-    process = subprocess.Popen(
-        [*words, "--out", str(out)],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=heed_interrupts,  # noqa: PLW1509  only resets a signal
-    )
+    process = start([*words, "--out", str(out)], tmp_path / "log")
     try:
         while not (tmp_path / "run.partial" / "resume.pt").exists():
-            assert process.poll() is None
+            assert process.is_alive()
             time.sleep(0.02)
         time.sleep(0.5)
         os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        code = finish(process)
     finally:
         process.kill()
-    assert process.returncode == 130
+    assert code == 130
+    errors = (tmp_path / "log.err").read_text()
     assert errors.splitlines()[-1] == f"Interrupted. Go on with: dlgen train --resume --out {out}"
     assert "epoch" in run_directory.read_resume(tmp_path / "run.partial")
 
@@ -117,7 +109,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> dict[
     )  # fmt: skip
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [sys.executable, *launch, *words[1:]],
+        [sys.executable, *launch, "-m", "dlgen_cli", *words],
         check=True,
         capture_output=True,
         text=True,

@@ -1,26 +1,20 @@
 """Gradients averaged over processes are those of the whole batch."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from forked import finish, start, start_two
 
 from dlgen_cli.training.processes import Processes, join
 
 SCRIPT = str(Path(__file__).with_name("one_epoch.py"))
-LAUNCH = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 def test_two_processes_take_the_steps_of_one(tmp_path: Path):
-    for words, target in (((), "alone"), (LAUNCH, "two")):
-        subprocess.run(
-            [sys.executable, *words, SCRIPT, str(tmp_path / target)],
-            check=True,
-            capture_output=True,
-            timeout=120,
-        )
+    alone = start([SCRIPT, str(tmp_path / "alone")], tmp_path / "log")
+    both = start_two([SCRIPT, str(tmp_path / "two")], tmp_path / "log")
+    assert [finish(one) for one in (alone, *both)] == [0, 0, 0]
     alone, *both = (torch.load(tmp_path / f"{name}.pt") for name in ("alone-0", "two-0", "two-1"))
     for one in both:
         for name, value in alone["state"].items():
