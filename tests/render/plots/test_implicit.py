@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from dlgen_cli.errors import DependencyError, OutputError
+from dlgen_cli.render.plots import figures
 from dlgen_cli.render.plots import implicit as implicit_plots
 
 TIMES = [0.0, 1.0, 2.0, 3.0]
@@ -85,18 +86,68 @@ def test_norms_are_labelled(tmp_path, monkeypatch):
         assert label in words
 
 
-@pytest.mark.parametrize("count", [2, 6, 60])
-def test_any_number_of_curves(tmp_path, count):
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that were drawn, in the place of their files."""
+    found = []
+    monkeypatch.setattr(figures, "save", lambda figure, _: found.append(figure))
+    return found
+
+
+def points(line):
+    return [(float(x), float(y)) for x, y in zip(*line.get_data(), strict=True)]
+
+
+@pytest.mark.parametrize("count", [2, 6, 60, 200])
+def test_any_number_of_curves(tmp_path, drawn, count):
+    """Every curve of these panels is the straight line ``s t / 3``."""
     implicit_plots.plot_curves([panel(2, count)] * 4, tmp_path / "a.png")
+    (figure,) = drawn
+    assert len(figure.axes) == 4
+    for axes in figure.axes:
+        colours = {}
+        for line in axes.lines:
+            *_, (time, height) = points(line)
+            target = 3 * height / time
+            assert points(line) == [(t, pytest.approx(target * t / 3)) for t, _ in points(line)]
+            is_run = line.get_linestyle() == "None"  # its points may be thinned out
+            assert is_run or line.get_xdata().tolist() == TIMES
+            colour = line.get_markeredgecolor() if is_run else line.get_color()
+            colours.setdefault(round(target), set()).add(colour)
+        own = range(count, max(0, count - 6), -1)
+        assert [colours[target] for target in own] == [{c} for c in figures.PALETTE[: len(own)]]
+        grey = colours.keys() - set(own)
+        assert grey <= set(range(1, count + 1))
+        assert len(grey) == {2: 0, 6: 0, 60: 54, 200: 33}[count]
+        assert set().union(*(colours[target] for target in grey)) == (
+            {"#A6A6A6"} if grey else set()
+        )
+        (takeoff,) = axes.collections  # of the three given, the one before the end
+        assert takeoff.get_segments()[0].tolist() == [[1.5, 0.0], [1.5, count / 2]]
 
 
-def test_a_single_run_that_took_no_step(tmp_path):
+def test_a_single_run_that_took_no_step(tmp_path, drawn):
     still = {**run(), "steps": 0, "path_steps": [0], "path_norms": [0.0], "path_outside": [0.0]}
     implicit_plots.plot_norms(
         {**still, "norm_theory": 0.0, "norm_minimum": 0.0}, tmp_path / "a.png"
     )
+    (figure,) = drawn
+    norms, outside = figure.axes
+    path, level = norms.lines  # the least norm is the theory's: one level, not two
+    assert points(path) == points(outside.lines[0]) == [(0, 0.0)]
+    assert [height for _, height in points(level)] == [0.0, 0.0]
+    assert [text.get_text() for text in norms.texts] == ["theory: least\nnorm\n0"]
+    assert outside.get_ylim() == (-0.04, 0.5)
+    assert norms.get_xlim() == (-0.1, 1.5)
+    assert outside.get_title("left") == "No part of the way leaves the span"
 
 
+@pytest.fixture
+def few_frames(monkeypatch):
+    monkeypatch.setattr(implicit_plots, "_FRAMES", 6)
+
+
+@pytest.mark.usefixtures("few_frames")
 def test_an_animation_moves_and_repeats_its_bytes(tmp_path):
     from PIL import Image
 
@@ -110,6 +161,7 @@ def test_an_animation_moves_and_repeats_its_bytes(tmp_path):
     assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
 
 
+@pytest.mark.usefixtures("few_frames")
 def test_what_cannot_be_drawn_is_refused(tmp_path):
     with pytest.raises(OutputError, match=r"\.png, \.svg"):
         implicit_plots.check_plot(tmp_path / "a.gif")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -116,6 +115,7 @@ def animate_curves(panels: Sequence[Panel], path: Path) -> None:
     check_animation(path)
     image = _image_module()
     matplotlib, figure = _panel_figure(len(panels))
+    figure.set_dpi(_GIF_DPI)
     frames = []
     with matplotlib.rc_context(_STYLE):
         grid = _grid(figure, len(panels))
@@ -125,11 +125,12 @@ def animate_curves(panels: Sequence[Panel], path: Path) -> None:
                 _draw_curves(axes, panel, number / _FRAMES)
             if number == 0:
                 _legend(figure)
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", dpi=_GIF_DPI)
-            figure.set_layout_engine("none")  # the first frame fixes where the axes stand
-            with image.open(buffer) as frame:
-                frames.append(frame.convert("RGB").quantize(colors=128, dither=image.Dither.NONE))
+                figure.canvas.draw()
+                figure.set_layout_engine("none")  # the first frame fixes where the axes stand
+            figure.canvas.draw()
+            size = figure.canvas.get_width_height()
+            frame = image.frombytes("RGBA", size, figure.canvas.buffer_rgba())
+            frames.append(frame.convert("RGB").quantize(colors=128, dither=image.Dither.NONE))
     durations = [_FRAME_MS] * _FRAMES + [_LAST_FRAME_MS]
     try:
         frames[0].save(
