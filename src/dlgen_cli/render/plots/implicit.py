@@ -116,6 +116,7 @@ def animate_curves(panels: Sequence[Panel], path: Path) -> None:
     image = _image_module()
     matplotlib, figure = _panel_figure(len(panels))
     figure.set_dpi(_GIF_DPI)
+    canvas: Any = figure.canvas
     frames = []
     with matplotlib.rc_context(_STYLE):
         grid = _grid(figure, len(panels))
@@ -125,11 +126,10 @@ def animate_curves(panels: Sequence[Panel], path: Path) -> None:
                 _draw_curves(axes, panel, number / _FRAMES)
             if number == 0:
                 _legend(figure)
-                figure.canvas.draw()
+                canvas.draw()
                 figure.set_layout_engine("none")  # the first frame fixes where the axes stand
-            figure.canvas.draw()
-            size = figure.canvas.get_width_height()
-            frame = image.frombytes("RGBA", size, figure.canvas.buffer_rgba())
+            canvas.draw()
+            frame = image.frombytes("RGBA", canvas.get_width_height(), canvas.buffer_rgba())
             frames.append(frame.convert("RGB").quantize(colors=128, dither=image.Dither.NONE))
     durations = [_FRAME_MS] * _FRAMES + [_LAST_FRAME_MS]
     try:
