@@ -242,11 +242,11 @@ def matrix(options: MatrixCommand) -> None:
 
 def _warn_of_stillness(found: dict[str, Any], options: MatrixCommand) -> None:
     for row in found.get("depths", [found]):
-        told, seen = row["takeoff_predicted"], row["takeoff_measured"]
-        if told[0] is not None and not any(time is not None for time in seen):
+        predicted, seen = row["takeoff_predicted"], row["takeoff_measured"]
+        if predicted[0] is not None and not any(time is not None for time in seen):
             console.stderr().print(
                 f"warning: at depth {row['depth']} no singular value takes off before time "
-                f"{row['times'][-1]:.4g}; the first would at {told[0]:.4g}. Raise --epsilon"
+                f"{row['times'][-1]:.4g}; the first would at {predicted[0]:.4g}. Raise --epsilon"
                 f"{'' if options.time is None else ' or --time'}.",
                 style="yellow",
                 markup=False,

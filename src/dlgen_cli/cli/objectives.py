@@ -242,9 +242,9 @@ def _train_posterior(options: TrainCommand, given: Mapping[str, Any]) -> Report:
         "kl_weight": options.kl_weight,
     }
     out = options.out or Path("runs") / f"{options.anchors.stem}-pac-bayes-{given.get('seed') or 0}"
-    with _progress(options) as told:
+    with _progress(options) as progress:
         run = posteriors.train_posterior(
-            options.anchors, out, given, own, data_dir=options.data_dir, told=told
+            options.anchors, out, given, own, data_dir=options.data_dir, progress=progress
         )
     config = run.config
     return Report(

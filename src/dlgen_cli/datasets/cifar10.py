@@ -39,10 +39,10 @@ def load_cifar10(directory: Path | None = None) -> SourceData:
     Raises:
         DataError: the data are damaged, or are not there and cannot be downloaded.
     """
-    place = directory or default_directory()
-    if is_image_folder(place):
-        return load_image_folder(place, "cifar10 (image folder)")
-    train, test = _open(place, train=True), _open(place, train=False)
+    folder = directory or default_directory()
+    if is_image_folder(folder):
+        return load_image_folder(folder, "cifar10 (image folder)")
+    train, test = _open(folder, train=True), _open(folder, train=False)
     return SourceData(
         name="cifar10",
         train=_split(train),
@@ -52,17 +52,17 @@ def load_cifar10(directory: Path | None = None) -> SourceData:
     )
 
 
-def _open(place: Path, *, train: bool) -> CIFAR10:
+def _open(folder: Path, *, train: bool) -> CIFAR10:
     from torchvision.datasets import CIFAR10
 
-    present = (place / _BATCHES).is_dir()
+    present = (folder / _BATCHES).is_dir()
     try:
-        return CIFAR10(str(place), train=train, download=not present)
+        return CIFAR10(str(folder), train=train, download=not present)
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         found = "is damaged" if present else "is not there, and the download failed"
         raise DataError(
-            f"CIFAR-10 in {place} {found}: {reason}.".replace("..", "."),
+            f"CIFAR-10 in {folder} {found}: {reason}.".replace("..", "."),
             remedy=(
                 f"Give --data-dir a folder with torchvision's {_BATCHES}, or with train/ and "
                 "test/ as image folders."

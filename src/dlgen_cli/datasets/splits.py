@@ -27,7 +27,7 @@ class Split:
         return len(self.labels)
 
     def take(self, chosen: Tensor) -> Split:
-        """The examples at these places, in this order."""
+        """The examples with these indices, in this order."""
         return Split(images=self.images[chosen], labels=self.labels[chosen])
 
 

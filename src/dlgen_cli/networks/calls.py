@@ -59,7 +59,7 @@ class Call:
     Attributes:
         node: unique name of its result.
         operation: canonical name: ``leakyrelu`` for ``nn.LeakyReLU``, ``F.leaky_relu_``.
-        place: where it stands, for messages.
+        path: of the module that is called, or that calls the function.
         args: positional arguments, activations and constants as such.
         kwargs: named arguments.
         module: the module that is called; None for functions and methods.
@@ -68,7 +68,7 @@ class Call:
 
     node: str
     operation: str
-    place: str
+    path: str
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     module: nn.Module | None

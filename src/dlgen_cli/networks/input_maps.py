@@ -47,9 +47,9 @@ def interpolation_rows(cells: int, count: int) -> list[dict[int, Fraction]]:
     """
     rows = []
     for index in range(count):
-        place = max(Fraction((2 * index + 1) * cells - count, 2 * count), Fraction(0))
-        left = int(place)
-        share = place - left if left + 1 < cells else Fraction(0)
+        position = max(Fraction((2 * index + 1) * cells - count, 2 * count), Fraction(0))
+        left = int(position)
+        share = position - left if left + 1 < cells else Fraction(0)
         rows.append({left: 1 - share} | ({left + 1: share} if share else {}))
     return rows
 

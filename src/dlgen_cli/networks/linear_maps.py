@@ -57,13 +57,13 @@ def _batch_norm(call: Call, module: nn.Module) -> GraphLayer:
         raise NoRuleError("batch normalization with the statistics of its batch: no rule")
     features = int(getattr(module, "num_features", 0))
     return GraphLayer(
-        name=f"{call.place}.weight",
-        module=call.place,
+        name=f"{call.path}.weight",
+        module=call.path,
         kind="diagonal",
         weight_shape=(features,),
         has_own_bias=False,
         batch_norm=BatchNorm(
-            module=call.place,
+            module=call.path,
             features=features,
             epsilon=float(getattr(module, "eps", 0.0)),
             affine=bool(getattr(module, "affine", False)),
@@ -77,8 +77,8 @@ def _dense(call: Call, module: nn.Module) -> GraphLayer:
     before, after = _shapes(call)
     _require_known_weight(module)
     return GraphLayer(
-        name=f"{call.place}.weight",
-        module=call.place,
+        name=f"{call.path}.weight",
+        module=call.path,
         kind="linear",
         weight_shape=(int(getattr(module, "out_features", 0)), before[-1]),
         has_own_bias=getattr(module, "bias", None) is not None,
@@ -98,8 +98,8 @@ def _convolution(call: Call, module: nn.Module, name: str) -> GraphLayer:
     outputs, inputs = int(getattr(module, "out_channels", 0)), before[0]
     channels = (inputs, outputs // groups) if transposed else (outputs, inputs // groups)
     return GraphLayer(
-        name=f"{call.place}.weight",
-        module=call.place,
+        name=f"{call.path}.weight",
+        module=call.path,
         kind=f"conv_transpose{axes}d" if transposed else f"conv{axes}d",
         weight_shape=(*channels, *kernel),
         has_own_bias=getattr(module, "bias", None) is not None,

@@ -96,10 +96,10 @@ def _rearrange(call: Call) -> GraphNode:
 def _pick(call: Call) -> GraphNode:
     """Indexing by numbers and slices; by anything else an entry may occur twice."""
     call.only()
-    place = call.args[1]
+    selected = call.args[1]
     if call.activations[0].shape is None:
         return call.becomes("identity")
-    for one in place if isinstance(place, tuple) else (place,):
+    for one in selected if isinstance(selected, tuple) else (selected,):
         plain = one is None or one is Ellipsis or isinstance(one, int | slice)
         if not plain or isinstance(one, bool):
             raise NoRuleError("it picks entries by a list or a tensor")

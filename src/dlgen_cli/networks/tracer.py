@@ -126,7 +126,7 @@ class _Walk:
             return True
         try:
             value = self._evaluate(node)
-        except Exception as error:  # whatever torch raises: it is told to the user
+        except Exception as error:  # whatever torch raises: the user sees it
             self._give_up(node, error)
             return False
         self.values[node] = value
@@ -176,7 +176,7 @@ class _Walk:
         call = Call(
             node=node.name,
             operation=operation,
-            place=_place(node),
+            path=_path_of(node),
             args=fx.map_arg(node.args, self._argument(stale)),
             kwargs=fx.map_arg(node.kwargs, self._argument(stale)),
             module=module,
@@ -194,7 +194,7 @@ class _Walk:
                 return self._layer_node(call) or apply_rule(call)
             except NoRuleError as error:
                 reason = str(error)
-        return call.becomes("unsupported", reason=f"{call.place}: {reason}")
+        return call.becomes("unsupported", reason=f"{call.path}: {reason}")
 
     def _operation(self, node: fx.Node) -> tuple[str, nn.Module | None, bool]:
         in_place = bool(node.kwargs.get("inplace", False))
@@ -250,11 +250,11 @@ class _Walk:
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         if not isinstance(error, NotImplementedError) and "meta tensor" not in message:
             raise UsageError(
-                f"The network does not take an input of shape {self.input_shape}: {_place(node)} "
+                f"The network does not take an input of shape {self.input_shape}: {_path_of(node)} "
                 f"fails with: {message}",
                 remedy="Give the shape of one example as the network expects it.",
             ) from error
-        reason = f"{_place(node)}: it depends on the values of activations ({message})"
+        reason = f"{_path_of(node)}: it depends on the values of activations ({message})"
         self._end(node.name, self._operation(node)[0], reason)
 
     def _end(self, name: str, operation: str, reason: str) -> None:
@@ -291,7 +291,7 @@ def _origin(node: fx.Node) -> str:
     return str(node.name)
 
 
-def _place(node: fx.Node) -> str:
+def _path_of(node: fx.Node) -> str:
     """Path of the module, or the function and the path of the module that calls it."""
     if node.op == "call_module":
         return str(node.target)

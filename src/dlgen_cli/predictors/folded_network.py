@@ -102,8 +102,10 @@ class FoldedNetwork:
             if {layer.weight_name, layer.bias_name} & set(moving)
         }
         parts = split(self._module, paths) if moving else None
-        head, tail = parts or (None, self._module)
-        return SplitNetwork(head=head, tail=tail, parameters=self.parameters, slot=self._slot)
+        backbone, head = parts or (None, self._module)
+        return SplitNetwork(
+            backbone=backbone, head=head, parameters=self.parameters, slot=self._slot
+        )
 
     def with_parameters(self, parameters: Mapping[str, Tensor]) -> FoldedNetwork:
         """The same graph with other parameters, on their device."""
@@ -145,23 +147,23 @@ class SplitNetwork:
     """A folded network in two parts: what several predictors share, and where they differ.
 
     Attributes:
-        head: gives what the rest reads; None where the rest is the whole network.
-        tail: the rest.
-        parameters: of the head.
+        backbone: gives what the rest reads; None where the rest is the whole network.
+        head: the rest.
+        parameters: of the backbone.
         slot: of the network.
     """
 
-    head: nn.Module | None
-    tail: nn.Module
+    backbone: nn.Module | None
+    head: nn.Module
     parameters: Mapping[str, Tensor]
     slot: _SamplerSlot
 
     @torch.no_grad()
     def features(self, inputs: Tensor) -> tuple[Any, ...]:
         """What the rest of the network reads, once for all predictors."""
-        if self.head is None:
+        if self.backbone is None:
             return (_in_layout(inputs),)
-        found: tuple[Any, ...] = _evaluate(self.head, self.parameters, (_in_layout(inputs),))
+        found: tuple[Any, ...] = _evaluate(self.backbone, self.parameters, (_in_layout(inputs),))
         return found
 
     @torch.no_grad()
@@ -174,13 +176,14 @@ class SplitNetwork:
         """Evaluate the rest.
 
         Args:
-            parameters: one tensor for each of the network's own, equal to `parameters` in the head.
+            parameters: one tensor for each of the network's own, equal to `parameters` in the
+                backbone.
             features: from `features`; they are kept as they are.
             sampler: gives every example weights of its own around the parameters.
         """
         own = copy.deepcopy(features)  # the network may write on its inputs
         with self.slot.sampling(sampler):
-            result: Tensor = _evaluate(self.tail, parameters, own)
+            result: Tensor = _evaluate(self.head, parameters, own)
         return result
 
 

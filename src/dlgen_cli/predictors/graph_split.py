@@ -23,8 +23,8 @@ def split(
     nodes = list(module.graph.nodes)
     first = next(
         (
-            place
-            for place, node in enumerate(nodes)
+            index
+            for index, node in enumerate(nodes)
             if node.op == "output" or (node.op == "call_module" and str(node.target) in moving)
         ),
     )
@@ -33,13 +33,13 @@ def split(
         return None
     later = set(after)
     handed = [node for node in before if any(user in later for user in node.users)]
-    head = fx.Graph()
+    backbone = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     for node in before:
-        copies[node] = head.node_copy(node, copies.__getitem__)
-    head.output(tuple(copies[node] for node in handed))
-    tail = fx.Graph()
-    copies = {node: tail.placeholder(node.name) for node in handed}
+        copies[node] = backbone.node_copy(node, copies.__getitem__)
+    backbone.output(tuple(copies[node] for node in handed))
+    head = fx.Graph()
+    copies = {node: head.placeholder(node.name) for node in handed}
     for node in after:
-        copies[node] = tail.node_copy(node, copies.__getitem__)
-    return fx.GraphModule(module, head).eval(), fx.GraphModule(module, tail).eval()
+        copies[node] = head.node_copy(node, copies.__getitem__)
+    return fx.GraphModule(module, backbone).eval(), fx.GraphModule(module, head).eval()

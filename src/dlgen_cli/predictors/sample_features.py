@@ -50,7 +50,7 @@ class SampleFeatures:
         self._device = device
         self._batch = batch
         self._kept: tuple[Tensor, ...] | None = None
-        self.is_kept = network.head is not None and uses >= len(images) and self._fits()
+        self.is_kept = network.backbone is not None and uses >= len(images) and self._fits()
 
     def __call__(self, chosen: Tensor | slice) -> tuple[Any, ...]:
         """The features of some examples."""

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import torch
 
 from dlgen_cli.records import Interval
-from dlgen_cli.spectra.leading import leading_pair
+from dlgen_cli.spectra.lanczos import leading_pair
 from dlgen_cli.spectra.rounding import SLACK, UNDERFLOW, UNIT_ROUNDOFF, gamma
 from dlgen_cli.spectra.sums import largest_magnitude
 from dlgen_cli.spectra.tiles import (

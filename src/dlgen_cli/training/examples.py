@@ -124,7 +124,7 @@ def prepare_examples(recipe: Recipe, data_dir: Path | None = None) -> RunExample
 
 
 def _shares(recipe: Recipe, pool: int) -> tuple[Tensor, Tensor]:
-    """Places in the pool of the held-out examples and of those that the regime is applied to."""
+    """Indices in the pool of the held-out examples and of those that the regime is applied to."""
     if recipe.holdout >= pool:
         raise UsageError(
             f"--holdout {recipe.holdout} leaves nothing to train on: {recipe.source} has {pool} "

@@ -90,8 +90,8 @@ def example_labels(examples: RunExamples, start: Start | None) -> dict[str, Tens
         examples: all of the run.
         start: what it began at, with the hashes of what trained that; None where it was drawn.
     """
-    spent = {} if start is None else {"anchor_hashes": start.hashes}
-    return spent | {
+    start_facts = {} if start is None else {"anchor_hashes": start.hashes}
+    return start_facts | {
         "labels": examples.train.labels,
         "indices": examples.indices,
         "altered": examples.altered.to(torch.uint8),

@@ -119,14 +119,14 @@ def resume(
         KeyboardInterrupt: as in `run`.
     """
     partial = run_directory.partial_directory(directory)
-    place = partial if partial.is_dir() else directory
-    if place == directory and not run_directory.is_run_directory(directory):
+    source = partial if partial.is_dir() else directory
+    if source == directory and not run_directory.is_run_directory(directory):
         raise UsageError(
             f"There is no run to resume in {directory}.",
             remedy="Leave out --resume to start one, or give the --out of the run.",
         )
-    _require_resumable(place)
-    state = run_directory.read_resume(place)
+    _require_resumable(source)
+    state = run_directory.read_resume(source)
     recipe = continue_recipe(saved_recipe(state), given or {})
     if recipe.epochs < state["epoch"]:
         raise UsageError(
@@ -136,7 +136,7 @@ def resume(
     with computing(recipe) as computation:
         computation.processes.wait()
         trial = restore_trial(state, recipe, computation, data_dir)
-        if place == directory and trial.is_finished():
+        if source == directory and trial.is_finished():
             return RunResult(
                 directory=directory,
                 recipe=recipe,
@@ -147,13 +147,13 @@ def resume(
         return _finish(trial, directory, progress, save_seconds)
 
 
-def _require_resumable(place: Path) -> None:
-    if not run_directory.is_run_directory(place):
+def _require_resumable(source: Path) -> None:
+    if not run_directory.is_run_directory(source):
         return
-    objective = run_directory.read_config(place).get("objective")
+    objective = run_directory.read_config(source).get("objective")
     if objective is not None:
         raise UsageError(
-            f"{place} was trained with --objective {objective}, which is not resumed.",
+            f"{source} was trained with --objective {objective}, which is not resumed.",
             remedy="Train again with another --out.",
         )
 

@@ -32,7 +32,7 @@ class AdaptiveModel:
             size: symbols are ``0 .. size - 1``; at least 1.
         """
         middle = size // 2
-        self.counts = [max(1, _STEP >> min(abs(place - middle), 10)) for place in range(size)]
+        self.counts = [max(1, _STEP >> min(abs(position - middle), 10)) for position in range(size)]
         self.total = sum(self.counts)
 
     def interval(self, symbol: int) -> tuple[int, int]:
@@ -120,7 +120,7 @@ def decode(payload: bytes, contexts: Sequence[int], size: int) -> list[int]:
     """
     models = [AdaptiveModel(size) for _ in range(max(contexts, default=0) + 1)]
     bits = _unpack(payload)
-    place, value = _BITS, int("".join(map(str, [*bits[:_BITS], *[0] * _BITS][:_BITS])), 2)
+    position, value = _BITS, int("".join(map(str, [*bits[:_BITS], *[0] * _BITS][:_BITS])), 2)
     low, high, symbols = 0, _TOP, []
     for context in contexts:
         model = models[context]
@@ -140,8 +140,8 @@ def decode(payload: bytes, contexts: Sequence[int], size: int) -> list[int]:
             else:
                 break
             low, high = 2 * (low - shift), 2 * (high - shift) + 1
-            value = 2 * (value - shift) + (bits[place] if place < len(bits) else 0)
-            place += 1
+            value = 2 * (value - shift) + (bits[position] if position < len(bits) else 0)
+            position += 1
     if encode(symbols, contexts, size) != payload:
         raise _damaged("its bits are not those of the symbols in them")
     return symbols

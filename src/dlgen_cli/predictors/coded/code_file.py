@@ -4,7 +4,7 @@ Layout: unsigned LEB128 numbers, then the arithmetic coder's bytes.
 
 ====================  ==========================================================================
 format                0 for a quantised network, the only one so far
-architecture          its place in `ARCHITECTURES`
+architecture          its index in `ARCHITECTURES`
 width, depth          of the constructor; 0 where it takes none
 classes, axes, sizes  of the problem: number of classes, and the shape of an image
 seed                  of `Projection`
@@ -126,14 +126,14 @@ def read_code(data: bytes, where: str) -> Code:
     reader = _Reader(data, where)
     if reader.number("format", 0) != 0:
         raise reader.damaged("its format is unknown")
-    place = reader.number("architecture", len(ARCHITECTURES) - 1)
-    if ARCHITECTURES[place] == KERNEL:
+    index = reader.number("architecture", len(ARCHITECTURES) - 1)
+    if ARCHITECTURES[index] == KERNEL:
         raise reader.damaged(f"a {KERNEL} has no code")
     width, depth = reader.number("width", _MOST_WIDTH), reader.number("depth", _MOST_DEPTH)
     classes, axes = reader.number("classes", _MOST_WIDTH), reader.number("axes", 4)
     shape = tuple(reader.number("size", _MOST_WIDTH) for _ in range(axes))
     about = Description(
-        architecture=ARCHITECTURES[place],
+        architecture=ARCHITECTURES[index],
         width=width or None,
         depth=depth or None,
         classes=classes,
@@ -192,16 +192,16 @@ class _Reader:
     """Numbers off the front of a file."""
 
     def __init__(self, data: bytes, where: str) -> None:
-        self.data, self.where, self.place = data, where, 0
+        self.data, self.where, self.position = data, where, 0
 
     def number(self, what: str, most: int) -> int:
         """The next number, at most ``most``, in its shortest form."""
         value, shift = 0, 0
         while True:
-            if self.place >= len(self.data) or shift > 63:
+            if self.position >= len(self.data) or shift > 63:
                 raise self.damaged(f"it ends within its {what}")
-            byte = self.data[self.place]
-            self.place += 1
+            byte = self.data[self.position]
+            self.position += 1
             value |= (byte & 0x7F) << shift
             shift += 7
             if byte < 0x80:
@@ -212,7 +212,7 @@ class _Reader:
 
     def rest(self, length: int) -> bytes:
         """The last bytes, of which there must be ``length``."""
-        left = self.data[self.place :]
+        left = self.data[self.position :]
         if len(left) != length:
             raise self.damaged(f"it holds {len(left)} bytes of coordinates instead of {length}")
         return left

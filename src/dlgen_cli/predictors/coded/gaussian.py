@@ -135,7 +135,7 @@ def read_gaussian(data: bytes, network: CodedNetwork, where: str) -> GaussianCoo
         )
     landmarks = tensors.get("landmarks")
     if landmarks is not None:
-        network.place(landmarks)
+        network.set_landmarks(landmarks)
     return GaussianCoordinates(
         mean=tensors["mean"],
         spread=tensors["spread"],

@@ -58,11 +58,11 @@ def coded_gibbs_errors(
         logits = _fixed(network, posterior, images, scale, chosen, progress)
         return _count_fixed(*logits, chosen, labels, source)
     errors, start = 0, network.projection.groups[-1].start
-    for done, place in enumerate(chosen.tolist(), 1):
+    for done, index in enumerate(chosen.tolist(), 1):
         noise = torch.randn(network.projection.dim, generator=source)
-        image = scaled(images[place : place + 1], scale)
+        image = scaled(images[index : index + 1], scale)
         logit = network.logits(posterior.coordinates(noise, start), image)
-        errors += int(wrong_answers(logit, labels[place : place + 1]).sum())
+        errors += int(wrong_answers(logit, labels[index : index + 1]).sum())
         if progress is not None and done % _BATCH == 0:
             progress(done, draws)
     return errors
@@ -80,15 +80,15 @@ def _fixed(
     assert posterior.factor is not None  # noqa: S101  the caller has looked
     head = posterior.mean.reshape(-1, len(posterior.factor))
     means, deviations = torch.zeros(len(images), len(head)), torch.zeros(len(images))
-    places = torch.unique(chosen)
+    indices = torch.unique(chosen)
     done = 0
-    for part in torch.split(places, _BATCH):
+    for part in torch.split(indices, _BATCH):
         features = network.features(scaled(images[part], scale))
         variances = (features @ posterior.factor).square().sum(1) + network.rest(features)
         means[part], deviations[part] = features @ head.T, variances.sqrt()
         done += len(part)
         if progress is not None:
-            progress(len(chosen) * done // len(places), len(chosen))
+            progress(len(chosen) * done // len(indices), len(chosen))
     return means * posterior.scale, deviations * posterior.scale
 
 

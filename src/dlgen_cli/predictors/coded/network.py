@@ -13,7 +13,7 @@ from dlgen_cli import architectures
 from dlgen_cli.errors import CheckpointError, UsageError
 from dlgen_cli.predictors.coded.projection import Projection, projection_of
 
-#: What a code may name, by its place. New ones go to the end.
+#: What a code may name, by its index. New ones go to the end.
 ARCHITECTURES = ("mlp", "small_convnet", "filter_bank", "filter_kernel")
 #: Whose posterior needs images of its own; no code can name it.
 KERNEL = "filter_kernel"
@@ -103,7 +103,7 @@ class CodedNetwork:
             return features.new_zeros(len(features))
         return (1 - features.square().sum(1)).clamp_min(0)
 
-    def place(self, landmarks: Tensor) -> None:
+    def set_landmarks(self, landmarks: Tensor) -> None:
         """Set the landmarks of a kernel machine."""
         self.module.get_buffer("landmarks").copy_(landmarks)
 

@@ -189,20 +189,20 @@ def _hashes(group: Group, seed: int) -> tuple[list[Tensor], list[Tensor]] | None
     """Which coordinates the group's parameters read, and with which signs."""
     if group.is_own:
         return None
-    places, signs = [], []
+    buckets, signs = [], []
     for number in range(READS):
         raw = words(seed, f"hash/{group.start}/{number}", group.entries)
         low = raw & np.uint64(0xFFFFFFFF)
         # (word * size) >> 32 is in 0 .. size - 1
-        place = (low * np.uint64(group.size)) >> np.uint64(32)
+        bucket = (low * np.uint64(group.size)) >> np.uint64(32)
         sign = 1.0 - 2.0 * (raw >> np.uint64(63)).astype(np.float32)
-        places.append(torch.from_numpy(place.astype(np.int64)))
+        buckets.append(torch.from_numpy(bucket.astype(np.int64)))
         signs.append(torch.from_numpy((sign / np.float32(math.sqrt(READS))).astype(np.float32)))
-    return places, signs
+    return buckets, signs
 
 
-def _read(z: Tensor, places: Sequence[Tensor], signs: Sequence[Tensor]) -> Tensor:
-    parts = [z[place] * sign for place, sign in zip(places, signs, strict=True)]
+def _read(z: Tensor, buckets: Sequence[Tensor], signs: Sequence[Tensor]) -> Tensor:
+    parts = [z[bucket] * sign for bucket, sign in zip(buckets, signs, strict=True)]
     total = parts[0]
     for part in parts[1:]:
         total = total + part

@@ -41,7 +41,7 @@ class Task:
         settings: the coded ones.
         network: as a function of coordinates.
         train: the examples.
-        tick: told the epoch that is over, and its objective.
+        tick: called with the epoch that is over, and its objective.
     """
 
     recipe: Recipe

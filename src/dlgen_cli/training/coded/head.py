@@ -74,7 +74,7 @@ def _place_landmarks(task: Task) -> Tensor | None:
         return None
     order = torch.randperm(len(task.train), generator=generator(task.recipe.seed, "landmarks"))
     landmarks = task.train.batch(order[: shape[0]])[0].contiguous()
-    task.network.place(landmarks)
+    task.network.set_landmarks(landmarks)
     return landmarks
 
 

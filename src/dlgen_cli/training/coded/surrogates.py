@@ -68,8 +68,8 @@ class VotingError:
         """Prepare the quadrature."""
         import numpy as np
 
-        places, weights = np.polynomial.hermite_e.hermegauss(nodes)
-        self.places = torch.from_numpy(places.astype(np.float32))
+        points, weights = np.polynomial.hermite_e.hermegauss(nodes)
+        self.nodes = torch.from_numpy(points.astype(np.float32))
         self.weights = torch.from_numpy((weights / weights.sum()).astype(np.float32))
 
     def __call__(self, logits: Tensor, deviations: Tensor, labels: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class VotingError:
             labels: int64, shape ``(n,)``.
         """
         own = logits.gather(1, labels[:, None])
-        ahead = ((own - logits) / deviations[:, None])[:, :, None] + self.places
-        chances = torch.special.log_ndtr(ahead).sum(1) - torch.special.log_ndtr(self.places)
+        ahead = ((own - logits) / deviations[:, None])[:, :, None] + self.nodes
+        chances = torch.special.log_ndtr(ahead).sum(1) - torch.special.log_ndtr(self.nodes)
         right: Tensor = chances.exp() @ self.weights
         return 1 - right

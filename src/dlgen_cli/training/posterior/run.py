@@ -24,13 +24,13 @@ from dlgen_cli.predictors import FoldedNetwork, count_errors, open_folded
 from dlgen_cli.training.examples import RunExamples, prepare_examples
 from dlgen_cli.training.facts import data_facts, example_labels
 from dlgen_cli.training.model_card import model_card
-from dlgen_cli.training.posterior.fitting import FitEpoch, fit
+from dlgen_cli.training.posterior.loop import FitEpoch, fit
 from dlgen_cli.training.posterior.settings import (
     PosteriorRecipe,
     make_posterior_recipe,
     posterior_settings,
 )
-from dlgen_cli.training.posterior.trained_part import TrainedTail, choose_trainable
+from dlgen_cli.training.posterior.trained_part import TrainedPart, choose_trainable
 from dlgen_cli.training.posterior.unfolding import unfolded
 from dlgen_cli.training.run import require_vacant
 from dlgen_cli.training.seeds import generator
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from dlgen_cli.networks import ReadNetwork
     from dlgen_cli.training.start import Start
 
-#: Told what is done and, within it, how many examples of how many.
-Told = Callable[[str, int, int], None]
+#: Called with what is done and, within it, how many examples of how many.
+ExampleProgress = Callable[[str, int, int], None]
 _LEAST_EXAMPLES = 8
 
 
@@ -86,7 +86,7 @@ def train_posterior(
     own: Mapping[str, Any],
     *,
     data_dir: Path | None = None,
-    told: Told | None = None,
+    progress: ExampleProgress | None = None,
 ) -> PosteriorRun:
     """Train a Gaussian posterior around an anchor and write its run directory.
 
@@ -99,7 +99,7 @@ def train_posterior(
         given: settings of `dlgen_cli.training.Recipe` by name.
         own: settings of `PosteriorRecipe` by name.
         data_dir: where the source keeps its files.
-        told: is told what goes on.
+        progress: is called while it goes on.
 
     Raises:
         UsageError: a setting does not fit the anchor, the data or the machine.
@@ -125,7 +125,7 @@ def train_posterior(
         if config_scale is not None:
             examples = replace(examples, scale=config_scale["input"]["scale"])
         _require_fit(opened, examples)
-        return _train(recipe, opened, examples, directory, device, told)
+        return _train(recipe, opened, examples, directory, device, progress)
 
 
 def _train(
@@ -134,7 +134,7 @@ def _train(
     examples: RunExamples,
     directory: Path,
     device: torch.device,
-    told: Told | None,
+    progress: ExampleProgress | None,
 ) -> PosteriorRun:
     folded = anchor.folded.to(device)
     trainable = choose_trainable(folded.network, recipe.trainable)
@@ -142,16 +142,20 @@ def _train(
         generator(recipe.examples.seed, "posterior noise").initial_seed()
     )
     bases = root_mean_squares(anchor.folded.parameters)
-    tail = TrainedTail(folded, trainable, bases, recipe.spread, noise)
+    part = TrainedPart(folded, trainable, bases, recipe.spread, noise)
     size = folded.batch_size(own_weights=False)
     count = len(examples.train.labels)
-    batches = _batches(examples.train, examples.scale, device, size, told)
-    features = tail.features(batches, count)
-    tail.set_bases(features, size)
+    batches = _batches(examples.train, examples.scale, device, size, progress)
+    features = part.features(batches, count)
+    part.set_bases(features, size)
     metrics: list[dict[str, Any]] = []
-    tick = (lambda epoch, done: told(f"epoch {epoch}", done, count)) if told is not None else None
+    tick = (
+        (lambda epoch, done: progress(f"epoch {epoch}", done, count))
+        if progress is not None
+        else None
+    )
     labels = examples.train.labels.to(device)
-    for record in fit(tail, features, labels, recipe, tick):
+    for record in fit(part, features, labels, recipe, tick):
         if not math.isfinite(record.loss + record.kl_nats):
             raise TrainingError(
                 f"The objective became NaN or infinite in epoch {record.epoch}.",
@@ -159,11 +163,11 @@ def _train(
             )
         metrics.append(_metrics(record))
         last = record
-    if any(one.exponent is None for one in tail.gaussians.values()):
-        tail.fix_prior()
-    state = unfolded(folded.network, anchor.read.tensors, tail.means())
+    if any(one.exponent is None for one in part.gaussians.values()):
+        part.fix_prior()
+    state = unfolded(folded.network, anchor.read.tensors, part.means())
     network = anchor.folded.with_parameters(_coordinates(anchor, state)).to(device)
-    train_error = tail.mean_error(features, labels, size)
+    train_error = part.mean_error(features, labels, size)
     config = _config(recipe, anchor, examples, network, state, train_error)
     metrics[-1] |= {"train_error": config["train_error"], "test_error": config["test_error"]}
     contents = RunContents(
@@ -174,15 +178,15 @@ def _train(
         metrics=metrics,
         resume={"objective": "pac-bayes", "settings": posterior_settings(recipe)},
         card=model_card(config),
-        files={POSTERIOR_FILE: serialize(tail.posterior())},
+        files={POSTERIOR_FILE: serialize(part.posterior())},
     )
     run_directory.write_run_directory(directory, contents)
     return PosteriorRun(
         directory=directory,
         recipe=recipe,
         config=config,
-        trained=tuple(tail.gaussians),
-        entries=sum(one.prior_mean.numel() for one in tail.gaussians.values()),
+        trained=tuple(part.gaussians),
+        entries=sum(one.prior_mean.numel() for one in part.gaussians.values()),
         last=last,
     )
 
@@ -204,11 +208,11 @@ def _coordinates(anchor: _Anchor, state: Mapping[str, Tensor]) -> dict[str, Tens
 
 def _unspent(examples: RunExamples, start: Start) -> RunExamples:
     """The examples that did not train the anchor."""
-    spent = {row.tobytes() for row in start.hashes.numpy()}
-    if not spent:
+    seen = {row.tobytes() for row in start.hashes.numpy()}
+    if not seen:
         return examples
     rows = hash_images(examples.train.images).numpy()
-    kept = torch.tensor([row.tobytes() not in spent for row in rows])
+    kept = torch.tensor([row.tobytes() not in seen for row in rows])
     if int(kept.sum()) < _LEAST_EXAMPLES:
         raise UsageError(
             f"The anchor was trained on {int((~kept).sum()):,} of the {len(kept):,} examples; "
@@ -236,12 +240,12 @@ def _require_fit(anchor: _Anchor, examples: RunExamples) -> None:
 
 
 def _batches(
-    part: Split, scale: float, device: torch.device, size: int, told: Told | None
+    part: Split, scale: float, device: torch.device, size: int, progress: ExampleProgress | None
 ) -> Iterator[Tensor]:
     for start in range(0, len(part.labels), size):
         yield scaled(part.images[start : start + size].to(device), scale)
-        if told is not None:
-            told("features", min(start + size, len(part.labels)), len(part.labels))
+        if progress is not None:
+            progress("features", min(start + size, len(part.labels)), len(part.labels))
 
 
 def _metrics(record: FitEpoch) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def choose_trainable(network: Network, patterns: Sequence[str] | None) -> set[st
     return {name for name in names if any(fnmatchcase(name, one) for one in patterns)}
 
 
-class TrainedTail:
+class TrainedPart:
     """The layers from the first trained one on, with their Gaussians.
 
     Attributes:
@@ -105,7 +105,7 @@ class TrainedTail:
         """
         network = folded.network
         self._parts: SplitNetwork = folded.split(trainable)
-        self._module = copy.deepcopy(self._parts.tail)
+        self._module = copy.deepcopy(self._parts.head)
         self._layers: list[GaussianLayer] = []
         last = {layer.module for layer in logit_layers(network)}
         for layer in {one.module: one for one in network.layers.values()}.values():
@@ -128,7 +128,7 @@ class TrainedTail:
 
     @torch.no_grad()
     def features(self, batches: Iterator[Tensor], count: int) -> tuple[Tensor, ...]:
-        """What the tail reads of every example, evaluated once.
+        """What it reads of every example, evaluated once.
 
         Args:
             batches: the examples as the network takes them.
@@ -149,7 +149,7 @@ class TrainedTail:
         return tuple(kept)
 
     def logits(self, features: Sequence[Tensor], *, noisy: bool) -> Tensor:
-        """Evaluate the tail under a fresh draw, or at the mean."""
+        """Evaluate it under a fresh draw, or at the mean."""
         for layer in self._layers:
             layer.begin(noisy=noisy)
         result: Tensor = functional_call(self._module, self._fixed, tuple(features))

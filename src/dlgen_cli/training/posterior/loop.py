@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dlgen_cli.training.posterior.settings import PosteriorRecipe
-    from dlgen_cli.training.posterior.trained_part import TrainedTail
+    from dlgen_cli.training.posterior.trained_part import TrainedPart
 
 #: After this share of the steps the prior's deviations are those that a bound may choose.
 _PRIOR_IS_FIXED_AT = 0.6
@@ -72,7 +72,7 @@ class TensorMomentum:
 
 
 def fit(
-    tail: TrainedTail,
+    part: TrainedPart,
     features: Sequence[Tensor],
     labels: Tensor,
     recipe: PosteriorRecipe,
@@ -88,11 +88,11 @@ def fit(
     at the outputs (Kingma, Salimans and Welling 2015, https://arxiv.org/abs/1506.02557).
 
     Args:
-        tail: is trained.
-        features: of all examples, see `TrainedTail.features`.
+        part: is trained.
+        features: of all examples, see `TrainedPart.features`.
         labels: int64, on the same device.
         recipe: epochs, batches, step size, weight of the divergence, seed.
-        tick: is told the epoch and how many of its examples are done.
+        tick: is called with the epoch and how many of its examples are done.
 
     Yields:
         One record for each epoch.
@@ -100,7 +100,7 @@ def fit(
     settings = recipe.examples
     count, size = len(labels), settings.batch_size
     steps = settings.epochs * math.ceil(count / size)
-    gaussians = list(tail.gaussians.values())
+    gaussians = list(part.gaussians.values())
     logarithms = [
         one
         for tensor in gaussians
@@ -117,15 +117,15 @@ def fit(
         wrong = torch.zeros((), device=labels.device, dtype=torch.int64)
         for start in range(0, count, size):
             if done == round(_PRIOR_IS_FIXED_AT * steps):
-                tail.fix_prior()
+                part.fix_prior()
             rate = settings.learning_rate * (1 - done / steps)
             done += 1
             chosen = order[start : start + size].to(labels.device)
-            logits = tail.logits([one[chosen] for one in features], noisy=True)
+            logits = part.logits([one[chosen] for one in features], noisy=True)
             truth = labels[chosen]
             loss = functional.cross_entropy(logits, truth)
             adam.zero_grad()
-            objective = loss + recipe.kl_weight / count * tail.nats()
+            objective = loss + recipe.kl_weight / count * part.nats()
             objective.backward()  # type: ignore[no-untyped-call]
             for group, factor in zip(adam.param_groups, (_STEP_OF_MATRICES, 1.0), strict=True):
                 group["lr"] = rate * factor
@@ -139,5 +139,5 @@ def fit(
             epoch=epoch,
             loss=float(loss_sum) / count,
             running_error=int(wrong) / count,
-            kl_nats=float(tail.nats().detach()),
+            kl_nats=float(part.nats().detach()),
         )
