@@ -1,6 +1,7 @@
 """What several rooms' tests share."""
 
 import gc
+import itertools
 from pathlib import Path
 
 import mpmath
@@ -36,7 +37,11 @@ def anchors_file():
     return FIXTURES / "anchors.pt"
 
 
+_CACHES = itertools.count()
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory, monkeypatch):
     """Commands under test keep their measurements where no user and no other test has any."""
-    monkeypatch.setenv("DLGEN_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+    own = tmp_path_factory.getbasetemp() / "caches" / str(next(_CACHES))
+    monkeypatch.setenv("DLGEN_CACHE_DIR", str(own))

@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def directory(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "resized"
-    given = {"source": str(folder), "image_size": 16, "epochs": 1, "threads": 1, "device": "cpu"}
+    given = {"source": str(folder), "image_size": 32, "epochs": 1, "threads": 1, "device": "cpu"}
     training.run(make_recipe(given), path)
     return path
 
@@ -67,7 +67,7 @@ def test_the_run_records_raw_pixels_and_their_norm(directory: Path):
     assert config["architecture_arguments"] == {
         "num_classes": 2,
         "stem": "imagenet",
-        "image_size": 16,
+        "image_size": 32,
     }
     assert config["input"]["scale"] == 1.0
     assert math.sqrt(192) <= config["input"]["norm_bound"] <= math.sqrt(192) * (1 + 1e-15)

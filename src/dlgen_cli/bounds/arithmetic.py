@@ -26,6 +26,8 @@ LN2 = UPWARD.ln(Decimal(2))
 #: pi to 60 digits, the last one rounded up.
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097495")
 
+#: A logarithm that is rounded to a float needs no more digits, and takes less than half the time.
+_FOR_FLOATS = Context(prec=30, rounding=ROUND_CEILING, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _MARGIN = Decimal("1e-50")
 _EXACT_INTEGERS = 2**53
 _SMALLEST_NORMAL = Decimal(2.0**-1022)
@@ -66,9 +68,9 @@ def log10(value: Decimal) -> float | None:
     """Decimal logarithm of a nonnegative decimal, rounded upward; None for 0."""
     if value == 0:
         return None
-    exact = UPWARD.log10(value)
-    nearest = float(exact)
-    return nearest if Decimal(nearest) > exact else math.nextafter(nearest, math.inf)
+    above = _FOR_FLOATS.next_plus(_FOR_FLOATS.log10(value))
+    nearest = float(above)
+    return nearest if Decimal(nearest) >= above else math.nextafter(nearest, math.inf)
 
 
 def with_logarithm(name: str, value: Decimal) -> dict[str, Any]:
