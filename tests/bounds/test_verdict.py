@@ -2,7 +2,10 @@
 
 import pytest
 
-from dlgen_cli.bounds.verdict import HOLDOUT, verdict
+from dlgen_cli.bounds.holdout import CLOPPER_PEARSON
+from dlgen_cli.bounds.verdict import verdict
+
+HOLDOUT = CLOPPER_PEARSON.name
 
 
 @pytest.mark.parametrize(

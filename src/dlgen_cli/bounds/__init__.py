@@ -1,6 +1,6 @@
 """One theorem a file: numbers in, `Bound` out. No tensors, no files."""
 
-from dlgen_cli.bounds.compression import all_ranks, fixed_rank, margin_lipschitz, withheld
+from dlgen_cli.bounds.compression import all_ranks, fixed_rank, margin_lipschitz
 from dlgen_cli.bounds.compression_layer_ranks import layer_ranks
 from dlgen_cli.bounds.compression_occam import occam
 from dlgen_cli.bounds.compression_stored import stored
@@ -36,5 +36,4 @@ __all__ = [
     "posterior_risk",
     "printed",
     "stored",
-    "withheld",
 ]

@@ -16,7 +16,7 @@ propagated through the graph; on the source's chain without biases it is
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Any
@@ -31,17 +31,20 @@ from dlgen_cli.bounds.arithmetic import (
     upward,
     with_logarithm,
 )
-from dlgen_cli.bounds.assumptions import conclude
 from dlgen_cli.bounds.layered_network import (
     CompressionSetting,
     LayeredNetwork,
     network_terms,
+    read_network,
+    read_setting,
     setting_terms,
 )
 from dlgen_cli.bounds.ranges import (
     require_count,
     require_positive,
 )
+from dlgen_cli.bounds.recorded_fields import Fields, UnusableField
+from dlgen_cli.bounds.theorem import Part, Theorem
 from dlgen_cli.records import Assumption, Bound
 
 SOURCE = (
@@ -113,9 +116,13 @@ def evaluate(setting: CompressionSetting, bits: int, distance: Decimal, choices:
 def _at_rank(
     network: LayeredNetwork, setting: CompressionSetting, rank: int, choices: int
 ) -> Evaluation:
+    distance = network.distance(network.at_rank(rank), setting.radius)
+    return evaluate(setting, _factor_bits(network, setting, rank), distance, choices)
+
+
+def _factor_bits(network: LayeredNetwork, setting: CompressionSetting, rank: int) -> int:
     parameters = sum(map_.factor_parameters(rank) + map_.bias_parameters for map_ in network.maps)
-    bits = setting.bits_per_parameter * parameters
-    return evaluate(setting, bits, network.distance(network.at_rank(rank), setting.radius), choices)
+    return setting.bits_per_parameter * parameters
 
 
 def budget_terms(
@@ -167,8 +174,7 @@ def fixed_rank(
     """
     require_count("r", rank)
     evaluation = _at_rank(network, setting, rank, choices=1)
-    return conclude(
-        theorem="compression.fixed_rank",
+    return FIXED_RANK.conclude(
         title=f"Compression to rank {rank}, fixed in advance",
         value=evaluation.value,
         terms={
@@ -179,7 +185,6 @@ def fixed_rank(
             **network_terms(network, network.at_rank(rank), setting.radius),
         },
         assumptions=assumptions,
-        source=SOURCE,
     )
 
 
@@ -207,10 +212,10 @@ def all_ranks(
     largest = max(map_.largest_rank for map_ in network.maps)
     sweep = [_at_rank(network, setting, rank, choices=largest) for rank in range(1, largest + 1)]
     best = min(range(largest), key=lambda index: sweep[index].value)
-    return conclude_sweep(network, setting, sweep, best + 1, assumptions)
+    return _conclude_sweep(network, setting, sweep, best + 1, assumptions)
 
 
-def conclude_sweep(
+def _conclude_sweep(
     network: LayeredNetwork,
     setting: CompressionSetting,
     sweep: Sequence[Evaluation],
@@ -227,9 +232,7 @@ def conclude_sweep(
         assumptions: the caller's ledger.
     """
     best = sweep[rank - 1]
-    return conclude(
-        theorem="compression.all_ranks",
-        title="Compression to the best rank, all ranks at once",
+    return ALL_RANKS.conclude(
         value=best.value,
         terms={
             "rank": rank,
@@ -249,54 +252,77 @@ def conclude_sweep(
             ],
         },
         assumptions=assumptions,
-        source=SOURCE,
     )
 
 
-_COMMON: dict[str, Any] = {
-    "bits": None,
-    "complexity": None,
-    "distance": None,
-    "log10_distance": None,
-    "approximation": None,
-    "log10_approximation": None,
-}
-_TERMS: dict[str, tuple[str, dict[str, Any]]] = {
-    "compression.fixed_rank": ("Compression to one rank", {"rank": None}),
-    "compression.all_ranks": (
-        "Compression to the best rank, all ranks at once",
-        {"rank": None, "sweep": []},
-    ),
-    "compression.layer_ranks": (
-        "Compression with a rank for every layer, all rank vectors at once",
-        {"ranks": {}},
-    ),
-    "compression.stored": (
-        "Compression to the factors that are really stored, every bit counted",
-        {"ranks": {}, "layer_error_upper": {}},
-    ),
-    "compression.occam": (
-        "Risk of the compressed network, by its errors and its code length",
-        {"bounded": "risk", "errors": None, "examples": None, "empirical_risk": None},
-    ),
-}
+def _read_fixed_rank(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Bound:
+    network, _ = read_network(terms)
+    return fixed_rank(network, read_setting(terms, delta), terms.count("rank"), lines)
 
 
-def withheld(theorem: str, assumptions: Sequence[Assumption]) -> Bound:
-    """A compression bound that does not apply: its terms are there and empty.
+def _read_all_ranks(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Bound:
+    """The best rank is evaluated from the norms on record, the others from their distances."""
+    network, norms = read_network(terms)
+    setting, rank = read_setting(terms, delta), terms.count("rank")
+    largest = max(map_.largest_rank for map_ in network.maps)
+    rows = list(terms.rows("sweep"))
+    if len(rows) != largest or not 1 <= rank <= largest:
+        raise UnusableField(terms.path("sweep"), len(rows), f"{largest} ranks, the best among them")
+    sweep = []
+    for one, row in enumerate(rows, start=1):
+        distance = (
+            network.distance(norms, setting.radius) if one == rank else _recorded_distance(row)
+        )
+        sweep.append(evaluate(setting, _factor_bits(network, setting, one), distance, largest))
+    best = _conclude_sweep(network, setting, sweep, rank, lines)
+    if any(one.value < sweep[rank - 1].value for one in sweep):
+        raise UnusableField(terms.path("rank"), rank, "the rank with the smallest value")
+    return best
 
-    They would be those of a smaller network, so they are not evaluated.
 
-    Args:
-        theorem: one of the compression theorems.
-        assumptions: the ledger, with the line that is violated.
-    """
-    title, own = _TERMS[theorem]
-    return conclude(
-        theorem=theorem,
-        title=title,
-        value=None,
-        terms={**own, **_COMMON},
-        assumptions=assumptions,
-        source=SOURCE,
+def _recorded_distance(row: Fields) -> Decimal:
+    distance, logarithm = row.optional_number("distance"), row.optional_number("log10_distance")
+    if distance is not None:
+        return Decimal(distance)
+    if logarithm is None:
+        raise UnusableField(row.path("distance"), None, "a number or its logarithm")
+    with localcontext(UPWARD):
+        return Decimal(10) ** Decimal(logarithm)
+
+
+MADE_OF = (
+    Part(term="complexity", phrase="complexity {}"),
+    Part(term="approximation", phrase="approximation {}"),
+    Part(term="rank", phrase="r = {}", kind="count"),
+)
+#: What is null where a compression bound is withheld.
+EMPTY_TERMS: Mapping[str, Any] = dict.fromkeys(
+    (
+        "bits",
+        "complexity",
+        "distance",
+        "log10_distance",
+        "approximation",
+        "log10_approximation",
     )
+)
+FIXED_RANK = Theorem(
+    name="compression.fixed_rank",
+    family="compression",
+    title="Compression to one rank",
+    source=SOURCE,
+    evaluate=fixed_rank,
+    read_back=_read_fixed_rank,
+    made_of=MADE_OF,
+    empty_terms={"rank": None, **EMPTY_TERMS},
+)
+ALL_RANKS = Theorem(
+    name="compression.all_ranks",
+    family="compression",
+    title="Compression to the best rank, all ranks at once",
+    source=SOURCE,
+    evaluate=all_ranks,
+    read_back=_read_all_ranks,
+    made_of=MADE_OF,
+    empty_terms={"rank": None, "sweep": [], **EMPTY_TERMS},
+)

@@ -10,16 +10,27 @@ from decimal import Decimal
 from itertools import pairwise
 
 from dlgen_cli.bounds.arithmetic import ZERO, to_float, upward
-from dlgen_cli.bounds.assumptions import conclude
-from dlgen_cli.bounds.compression import SOURCE, Evaluation, budget_terms, evaluate
+from dlgen_cli.bounds.compression import (
+    EMPTY_TERMS,
+    MADE_OF,
+    SOURCE,
+    Evaluation,
+    budget_terms,
+    evaluate,
+)
 from dlgen_cli.bounds.layered_network import (
     CompressionSetting,
     LayeredNetwork,
     LinearMap,
     network_terms,
+    read_network,
+    read_setting,
     setting_terms,
+    stored_parameters,
 )
 from dlgen_cli.bounds.propagation import LayerNorms, sensitivities
+from dlgen_cli.bounds.recorded_fields import Fields, UnusableField
+from dlgen_cli.bounds.theorem import Theorem
 from dlgen_cli.records import Assumption, Bound
 
 #: Choices whose linear estimate is best are propagated through the graph; so many of them.
@@ -150,7 +161,7 @@ def layer_ranks(
     union = math.prod(map_.largest_rank for map_ in network.maps)
     evaluation, chosen = _walk(network, setting, union)
     named = list(zip((map_.name for map_ in network.maps), chosen, strict=True))
-    return conclude_ranks(
+    return _conclude_ranks(
         network,
         setting,
         evaluation,
@@ -161,7 +172,7 @@ def layer_ranks(
     )
 
 
-def conclude_ranks(
+def _conclude_ranks(
     network: LayeredNetwork,
     setting: CompressionSetting,
     evaluation: Evaluation,
@@ -183,9 +194,7 @@ def conclude_ranks(
         assumptions: the caller's ledger.
     """
     union = math.prod(map_.largest_rank for map_ in network.maps)
-    return conclude(
-        theorem="compression.layer_ranks",
-        title="Compression with a rank for every layer, all rank vectors at once",
+    return LAYER_RANKS.conclude(
         value=evaluation.value,
         terms={
             "ranks": dict(ranks),
@@ -197,5 +206,44 @@ def conclude_ranks(
             **network_terms(network, norms, setting.radius),
         },
         assumptions=assumptions,
-        source=SOURCE,
     )
+
+
+def _read_back(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Bound:
+    """The ranks are taken as given, for any do."""
+    network, norms = read_network(terms)
+    setting, ranks = read_setting(terms, delta), terms.counts("ranks")
+    whole = terms.texts("stored_whole")
+    parameters = stored_parameters(terms, network, ranks, whole)
+    for map_ in network.maps:
+        if map_.name in whole and norms[map_.name].error_upper != 0:
+            raise UnusableField(terms.path("stored_whole"), map_.name, "layers without an error")
+    union = math.prod(map_.largest_rank for map_ in network.maps)
+    evaluation = evaluate(
+        setting,
+        setting.bits_per_parameter * parameters,
+        network.distance(norms, setting.radius),
+        union,
+    )
+    return _conclude_ranks(
+        network,
+        setting,
+        evaluation,
+        norms=norms,
+        ranks=ranks,
+        stored_whole=whole,
+        assumptions=lines,
+    )
+
+
+LAYER_RANKS = Theorem(
+    name="compression.layer_ranks",
+    family="compression",
+    title="Compression with a rank for every layer, all rank vectors at once",
+    source=SOURCE,
+    evaluate=layer_ranks,
+    read_back=_read_back,
+    made_of=MADE_OF,
+    is_rechosen=True,
+    empty_terms={"ranks": {}, **EMPTY_TERMS},
+)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from dlgen_cli.bounds.arithmetic import LN2, log_inverse, to_float, upward
-from dlgen_cli.bounds.assumptions import conclude
+from dlgen_cli.bounds.compression import EMPTY_TERMS
 from dlgen_cli.bounds.concentration import (
     binomial_tail_inverse_upper,
     error_rate,
@@ -15,6 +15,8 @@ from dlgen_cli.bounds.concentration import (
     require_errors,
 )
 from dlgen_cli.bounds.ranges import require_delta, require_nonnegative
+from dlgen_cli.bounds.recorded_fields import Fields
+from dlgen_cli.bounds.theorem import Part, Theorem
 from dlgen_cli.records import Assumption, Bound
 
 SOURCE = (
@@ -79,11 +81,38 @@ def occam(
         "kl_form": to_float(kl_inverse_upper(error_rate(errors, examples), nats / examples)),
         "exact_tail": to_float(exact),
     }
-    return conclude(
-        theorem="compression.occam",
-        title="Risk of the compressed network, by its errors and its code length",
-        value=exact,
-        terms=terms,
-        assumptions=assumptions,
-        source=SOURCE,
+    return OCCAM.conclude(value=exact, terms=terms, assumptions=assumptions)
+
+
+def _read_back(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Bound:
+    return occam(
+        terms.number("bits"),
+        terms.count("errors"),
+        terms.count("examples"),
+        delta,
+        union_nats=terms.number("union_nats"),
+        assumptions=lines,
     )
+
+
+OCCAM = Theorem(
+    name="compression.occam",
+    family="compression",
+    title="Risk of the compressed network, by its errors and its code length",
+    source=SOURCE,
+    evaluate=occam,
+    read_back=_read_back,
+    made_of=(
+        Part(term="empirical_risk", phrase="risk on the sample {}"),
+        Part(term="bits", phrase="{} bits", kind="count"),
+        Part(term="examples", phrase="{} examples", kind="count"),
+    ),
+    sample="part",
+    empty_terms={
+        "bounded": "risk",
+        "errors": None,
+        "examples": None,
+        "empirical_risk": None,
+        **EMPTY_TERMS,
+    },
+)

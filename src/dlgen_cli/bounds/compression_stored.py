@@ -7,16 +7,23 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from dlgen_cli.bounds.arithmetic import to_float
-from dlgen_cli.bounds.assumptions import conclude
-from dlgen_cli.bounds.compression import SOURCE, budget_terms, evaluate
+from dlgen_cli.bounds.compression import EMPTY_TERMS, MADE_OF, SOURCE, budget_terms, evaluate
 from dlgen_cli.bounds.layered_network import (
     CompressionSetting,
     LayeredNetwork,
     network_terms,
+    read_network,
+    read_setting,
     setting_terms,
+    stored_parameters,
 )
 from dlgen_cli.bounds.propagation import LayerNorms
+from dlgen_cli.bounds.recorded_fields import Fields, UnusableField
+from dlgen_cli.bounds.theorem import Theorem
 from dlgen_cli.records import Assumption, Bound
+
+#: Bits of the scale that is stored with every tensor.
+_SCALE_BITS = 64
 
 
 def stored(
@@ -55,9 +62,7 @@ def stored(
     """
     distance = network.distance(norms, setting.radius)
     evaluation = evaluate(setting, stored_bits, distance, choices)
-    return conclude(
-        theorem="compression.stored",
-        title="Compression to the factors that are really stored, every bit counted",
+    return STORED.conclude(
         value=evaluation.value,
         terms={
             "ranks": dict(ranks),
@@ -71,5 +76,45 @@ def stored(
             **network_terms(network, norms, setting.radius),
         },
         assumptions=assumptions,
-        source=SOURCE,
     )
+
+
+def _read_back(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Bound:
+    """The bits must be those of tensors of the recorded ranks."""
+    network, norms = read_network(terms)
+    setting, ranks = read_setting(terms, delta), terms.counts("ranks")
+    whole, bits = terms.texts("stored_whole"), terms.count("bits")
+    entries = setting.bits_per_parameter * stored_parameters(terms, network, ranks, whole)
+    tensors = sum(
+        (1 if map_.name in whole else 2) + (1 if map_.bias_parameters else 0)
+        for map_ in network.maps
+    )
+    if bits != entries + _SCALE_BITS * tensors:
+        expected = f"{entries} for the entries and {_SCALE_BITS} for each of {tensors} scales"
+        raise UnusableField(terms.path("bits"), bits, expected)
+    choices = terms.count("widths") * math.prod(map_.largest_rank for map_ in network.maps)
+    if choices < 1:
+        raise UnusableField(terms.path("widths"), terms.get("widths"), "at least 1")
+    return stored(
+        network,
+        setting,
+        norms,
+        ranks=ranks,
+        stored_whole=whole,
+        stored_bits=bits,
+        choices=choices,
+        assumptions=lines,
+    )
+
+
+STORED = Theorem(
+    name="compression.stored",
+    family="compression",
+    title="Compression to the factors that are really stored, every bit counted",
+    source=SOURCE,
+    evaluate=stored,
+    read_back=_read_back,
+    made_of=MADE_OF,
+    is_rechosen=True,
+    empty_terms={"ranks": {}, "layer_error_upper": {}, **EMPTY_TERMS},
+)

@@ -21,6 +21,11 @@ from dlgen_cli.bounds.pac_bayes import Gap
 from dlgen_cli.bounds.ranges import require_count, require_delta
 from dlgen_cli.errors import UsageError
 
+SOURCE = (
+    "Maurer 2004, Theorem 5, https://arxiv.org/abs/cs/0411099; Langford and Caruana 2001 "
+    "for the Monte Carlo step"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrawnErrors:

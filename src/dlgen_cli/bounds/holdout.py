@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dlgen_cli.bounds.arithmetic import to_float, upward
-from dlgen_cli.bounds.assumptions import conclude
 from dlgen_cli.bounds.concentration import clopper_pearson_upper, error_rate
+from dlgen_cli.bounds.recorded_fields import Fields
+from dlgen_cli.bounds.theorem import Part, Theorem
 from dlgen_cli.records import Assumption, Bound
 
 
@@ -35,9 +36,7 @@ def clopper_pearson(
         UsageError: a number outside its range, named.
     """
     value = clopper_pearson_upper(errors, examples, delta)
-    return conclude(
-        theorem="holdout.clopper_pearson",
-        title="Risk on examples never seen, by the Clopper-Pearson limit",
+    return CLOPPER_PEARSON.conclude(
         value=value,
         terms={
             "bounded": "risk",
@@ -47,5 +46,23 @@ def clopper_pearson(
             "empirical_risk": to_float(error_rate(errors, examples)),
         },
         assumptions=assumptions,
-        source="Clopper and Pearson 1934, https://doi.org/10.1093/biomet/26.4.404, one-sided",
     )
+
+
+def _read_back(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Bound:
+    return clopper_pearson(terms.count("errors"), terms.count("examples"), delta, lines)
+
+
+CLOPPER_PEARSON = Theorem(
+    name="holdout.clopper_pearson",
+    family="holdout",
+    title="Risk on examples never seen, by the Clopper-Pearson limit",
+    source="Clopper and Pearson 1934, https://doi.org/10.1093/biomet/26.4.404, one-sided",
+    evaluate=clopper_pearson,
+    read_back=_read_back,
+    made_of=(
+        Part(term="errors", phrase="{} errors", kind="count"),
+        Part(term="examples", phrase="{} examples", kind="count"),
+    ),
+    sample="apart",
+)

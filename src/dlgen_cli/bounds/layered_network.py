@@ -1,18 +1,23 @@
-"""A network as the compression theorems see it: maps, graph, setting, and how they are recorded."""
+"""A network as the compression theorems see it, how it is recorded, and how it is read back."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 from dlgen_cli.bounds.arithmetic import with_logarithm
 from dlgen_cli.bounds.propagation import LayerNorms, propagate
 from dlgen_cli.bounds.ranges import require_count, require_delta, require_examples, require_positive
+from dlgen_cli.bounds.recorded_fields import Fields, UnusableField
 from dlgen_cli.errors import UsageError
-from dlgen_cli.records import GraphNode
+from dlgen_cli.records import GraphNode, NodeKind
 
+_NUMBERS = {"factor_upper", "offset_upper", "cap_upper", "spread_upper"}
+_MANY_INPUTS = {"sum", "concat"}
+_WITH_LAYER = {"linear", "diagonal"}
 #: What propagation does not read.
 _DESCRIPTIONS = {"shape", "reason"}
 _DEFAULTS = {one.name: one.default for one in fields(GraphNode) if one.name not in _DESCRIPTIONS}
@@ -195,3 +200,111 @@ def _node_rows(nodes: Sequence[GraphNode]) -> list[dict[str, Any]]:
         }
         for node in nodes
     ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RecordedMap(LinearMap):
+    """A layer whose norms are those on record, at whatever rank."""
+
+    norms: LayerNorms
+
+    def at_rank(self, rank: int | None) -> LayerNorms:  # noqa: ARG002 - one rank is on record
+        """The norms on record."""
+        return self.norms
+
+
+def read_network(terms: Fields) -> tuple[LayeredNetwork, dict[str, LayerNorms]]:
+    """The graph and the norms that the distance was propagated from.
+
+    Raises:
+        UnusableField: something in it is missing or impossible.
+    """
+    recorded = terms.fields("network")
+    maps = [_read_map(row) for row in recorded.rows("layers")]
+    nodes = [_read_node(row) for row in recorded.rows("nodes")]
+    known: set[str] = set()
+    for row, node in zip(recorded.rows("nodes"), nodes, strict=True):
+        if not set(node.inputs) <= known or (not known) != (node.kind == "input"):
+            raise UnusableField(row.path("inputs"), list(node.inputs), "names of earlier nodes")
+        known.add(node.name)
+    if {node.layer for node in nodes if node.layer is not None} != {one.name for one in maps}:
+        raise UnusableField(recorded.path("layers"), [one.name for one in maps], "those of nodes")
+    return LayeredNetwork(nodes=nodes, maps=maps), {one.name: one.norms for one in maps}
+
+
+def _read_map(row: Fields) -> _RecordedMap:
+    norms = LayerNorms(**{one.name: row.number(one.name) for one in fields(LayerNorms)})
+    plain, moved = float(norms.norm_upper), float(norms.moved_norm_upper)
+    if moved not in (plain, math.nextafter(plain + float(norms.error_upper), math.inf)):
+        raise UnusableField(row.path("moved_norm_upper"), moved, "the norm, or it plus the error")
+    return _RecordedMap(
+        name=row.text("name"),
+        rows=row.count("rows"),
+        columns=row.count("columns"),
+        norm_upper=plain,
+        truncation_errors_upper=(),
+        bias_parameters=row.count("bias_parameters"),
+        is_diagonal=row.flag("is_diagonal"),
+        norms=norms,
+    )
+
+
+def _read_node(row: Fields) -> GraphNode:
+    values: dict[str, Any] = {name: row.text(name) for name in ("name", "kind", "operation")}
+    for name in row.values.keys() - values.keys():
+        if name in _NUMBERS:
+            values[name] = row.number(name)
+        elif name == "layer":
+            values[name] = row.text(name)
+        elif name == "inputs":
+            values[name] = tuple(row.texts(name))
+        elif name == "coefficients_upper":
+            values[name] = tuple(row.numbers(name))
+        else:
+            raise UnusableField(row.path(name), row.get(name), "a field of a node")
+    node = GraphNode(**values)
+    if node.kind not in get_args(NodeKind) or (node.kind in _WITH_LAYER) != (
+        node.layer is not None
+    ):
+        raise UnusableField(row.path("kind"), node.kind, "a kind of node, with a layer if linear")
+    if node.kind not in _MANY_INPUTS and len(node.inputs) != (node.kind != "input"):
+        raise UnusableField(row.path("inputs"), list(node.inputs), "one earlier node")
+    return node
+
+
+def read_setting(terms: Fields, delta: float) -> CompressionSetting:
+    """The numbers that every compression bound shares, as recorded."""
+    return CompressionSetting(
+        bits_per_parameter=terms.count("bits_per_parameter"),
+        examples=terms.count("examples"),
+        delta=delta,
+        loss_lipschitz=terms.number("loss_lipschitz"),
+        radius=terms.number("radius"),
+    )
+
+
+def stored_parameters(
+    terms: Fields, network: LayeredNetwork, ranks: Mapping[str, int], whole: Sequence[str]
+) -> int:
+    """Numbers that are stored at recorded ranks.
+
+    Args:
+        terms: as recorded.
+        network: its graph and layers.
+        ranks: by layer.
+        whole: the layers that are not factored.
+
+    Raises:
+        UnusableField: a layer has no rank, or one that is out of range.
+    """
+    names = [map_.name for map_ in network.maps]
+    if set(ranks) != set(names) or not set(whole) <= set(names):
+        raise UnusableField(terms.path("ranks"), list(ranks), f"a rank for each of {names}")
+    total = 0
+    for map_ in network.maps:
+        rank, is_whole = ranks[map_.name], map_.name in whole
+        if not 1 <= rank <= map_.largest_rank or (is_whole and rank != map_.largest_rank):
+            raise UnusableField(terms.path("ranks"), rank, f"a rank up to {map_.largest_rank}")
+        total += map_.whole_parameters if is_whole else map_.factor_parameters(rank)
+        total += map_.bias_parameters
+    return total

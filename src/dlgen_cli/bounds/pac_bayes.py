@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from dlgen_cli.bounds.arithmetic import log10, share_of, to_float, upward, with_logarithm
-from dlgen_cli.bounds.assumptions import conclude, violated
+from dlgen_cli.bounds.assumptions import violated
 from dlgen_cli.bounds.gaussian_kl import shifted, to_uniform_mixture
 from dlgen_cli.bounds.ranges import (
     require_delta,
@@ -22,6 +22,8 @@ from dlgen_cli.bounds.ranges import (
     require_nonnegative,
     require_positive,
 )
+from dlgen_cli.bounds.recorded_fields import Fields
+from dlgen_cli.bounds.theorem import Part, ReadBack, Theorem
 from dlgen_cli.errors import UsageError
 from dlgen_cli.records import Assumption, Bound
 
@@ -200,20 +202,18 @@ def too_few_examples(m: int) -> list[Assumption]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Theorem:
+class _Statement:
     """What tells the three statements apart."""
 
-    name: str
-    title: str
+    theorem: Theorem
     gap: Gap
     combine: Combine
     share_of_family: int
     share_of_anchor: int
-    source: str
 
 
 def _bound(
-    theorem: _Theorem,
+    statement: _Statement,
     anchors: Sequence[Anchor],
     sigmas: Sequence[float],
     m: int,
@@ -221,16 +221,14 @@ def _bound(
     assumptions: Sequence[Assumption],
 ) -> Bound:
     check_anchors(anchors, sigmas, m, delta)
-    shares = (theorem.share_of_family, theorem.share_of_anchor)
+    shares = (statement.share_of_family, statement.share_of_anchor)
     family, alone = (share_of(Decimal(delta), len(sigmas) * parts) for parts in shares)
     deltas = (family, alone)
     scored = [
-        score_sigma(anchors, sigma, m, deltas, theorem.gap, theorem.combine) for sigma in sigmas
+        score_sigma(anchors, sigma, m, deltas, statement.gap, statement.combine) for sigma in sigmas
     ]
     best = min(scored, key=lambda one: one.value)
-    return conclude(
-        theorem=theorem.name,
-        title=theorem.title,
+    return statement.theorem.conclude(
         value=best.value,
         terms={
             **with_logarithm("kl_nats", best.divergence),
@@ -241,7 +239,6 @@ def _bound(
             "sigmas": [one.row() for one in scored],
         },
         assumptions=[*assumptions, *equal_anchors(anchors)],
-        source=theorem.source,
     )
 
 
@@ -275,16 +272,14 @@ def anchors_union(
     Raises:
         UsageError: a number outside its range, named.
     """
-    theorem = _Theorem(
-        name="pac_bayes.anchors",
-        title="PAC-Bayes for the random predictor Q, around the nearest anchor",
+    statement = _Statement(
+        theorem=ANCHORS,
         gap=theorem_31_1_gap,
         combine=min,
         share_of_family=2 * len(anchors),
         share_of_anchor=2 * len(anchors),
-        source="Shalev-Shwartz and Ben-David 2014, Theorem 31.1, with a union over the anchors",
     )
-    return _bound(theorem, anchors, sigmas, m, delta, assumptions)
+    return _bound(statement, anchors, sigmas, m, delta, assumptions)
 
 
 def mixture(
@@ -303,19 +298,14 @@ def mixture(
 
     Assumes, Args, Returns, Raises: as `anchors_union`.
     """
-    theorem = _Theorem(
-        name="pac_bayes.mixture",
-        title="PAC-Bayes for the random predictor Q, one prior mixed of all anchors",
+    statement = _Statement(
+        theorem=MIXTURE,
         gap=theorem_31_1_gap,
         combine=to_uniform_mixture,
         share_of_family=2,
         share_of_anchor=2 * len(anchors),
-        source=(
-            "Shalev-Shwartz and Ben-David 2014, Theorem 31.1; Hershey and Olsen 2007, "
-            "https://doi.org/10.1109/ICASSP.2007.366913"
-        ),
     )
-    return _bound(theorem, anchors, sigmas, m, delta, assumptions)
+    return _bound(statement, anchors, sigmas, m, delta, assumptions)
 
 
 def pinsker(
@@ -334,13 +324,71 @@ def pinsker(
 
     Assumes, Args, Returns, Raises: as `anchors_union`.
     """
-    theorem = _Theorem(
-        name="pac_bayes.pinsker",
-        title="PAC-Bayes for the random predictor Q, Maurer's form relaxed by Pinsker",
+    statement = _Statement(
+        theorem=PINSKER,
         gap=pinsker_gap,
         combine=to_uniform_mixture,
         share_of_family=1,
         share_of_anchor=len(anchors),
-        source="Maurer 2004, Theorem 5, https://arxiv.org/abs/cs/0411099, and Pinsker's inequality",
     )
-    return _bound(theorem, anchors, sigmas, m, delta, [*assumptions, *too_few_examples(m)])
+    return _bound(statement, anchors, sigmas, m, delta, [*assumptions, *too_few_examples(m)])
+
+
+def read_anchors(terms: Fields) -> list[Anchor]:
+    """The anchors, as `anchor_rows` recorded them."""
+    return [
+        Anchor(
+            name=row.text("name"),
+            squared_distance_upper=row.number("squared_distance_upper"),
+            contributions=[
+                (part.text("name"), part.number("squared_distance")) for part in row.rows("layers")
+            ],
+        )
+        for row in terms.rows("anchors")
+    ]
+
+
+def _read_back(evaluate: Callable[..., Bound]) -> ReadBack:
+    def read_back(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Bound:
+        sigmas = [row.number("sigma") for row in terms.rows("sigmas")]
+        return evaluate(read_anchors(terms), sigmas, terms.count("examples"), delta, lines)
+
+    return read_back
+
+
+MADE_OF = (
+    Part(term="kl_nats", phrase="KL {} nats"),
+    Part(term="sigma", phrase="σ = {}", kind="setting"),
+    Part(term="empirical_risk_upper", phrase="risk on the sample {}"),
+    Part(term="draws", phrase="{} draws", kind="count"),
+)
+ANCHORS = Theorem(
+    name="pac_bayes.anchors",
+    family="pac_bayes",
+    title="PAC-Bayes for the random predictor Q, around the nearest anchor",
+    source="Shalev-Shwartz and Ben-David 2014, Theorem 31.1, with a union over the anchors",
+    evaluate=anchors_union,
+    read_back=_read_back(anchors_union),
+    made_of=MADE_OF,
+)
+MIXTURE = Theorem(
+    name="pac_bayes.mixture",
+    family="pac_bayes",
+    title="PAC-Bayes for the random predictor Q, one prior mixed of all anchors",
+    source=(
+        "Shalev-Shwartz and Ben-David 2014, Theorem 31.1; Hershey and Olsen 2007, "
+        "https://doi.org/10.1109/ICASSP.2007.366913"
+    ),
+    evaluate=mixture,
+    read_back=_read_back(mixture),
+    made_of=MADE_OF,
+)
+PINSKER = Theorem(
+    name="pac_bayes.pinsker",
+    family="pac_bayes",
+    title="PAC-Bayes for the random predictor Q, Maurer's form relaxed by Pinsker",
+    source="Maurer 2004, Theorem 5, https://arxiv.org/abs/cs/0411099, and Pinsker's inequality",
+    evaluate=pinsker,
+    read_back=_read_back(pinsker),
+    made_of=MADE_OF,
+)

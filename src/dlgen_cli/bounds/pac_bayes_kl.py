@@ -8,19 +8,22 @@ from decimal import Decimal
 from typing import Any
 
 from dlgen_cli.bounds.arithmetic import ONE, share_of, to_float, upward
-from dlgen_cli.bounds.assumptions import conclude
 from dlgen_cli.bounds.concentration import error_rate
 from dlgen_cli.bounds.gaussian_kl import to_uniform_mixture
-from dlgen_cli.bounds.gibbs_risk import DrawnErrors, maurer_risk, require_deltas
+from dlgen_cli.bounds.gibbs_risk import SOURCE, DrawnErrors, maurer_risk, require_deltas
 from dlgen_cli.bounds.pac_bayes import (
+    MADE_OF,
     Anchor,
     Scored,
     anchor_rows,
     check_anchors,
     equal_anchors,
+    read_anchors,
     score_sigma,
     too_few_examples,
 )
+from dlgen_cli.bounds.recorded_fields import Fields
+from dlgen_cli.bounds.theorem import Theorem
 from dlgen_cli.records import Assumption, Bound
 
 
@@ -117,9 +120,7 @@ def kl_risk(
     best = min(candidates, key=lambda one: one.scored.value)
     chosen = best.row()
     del chosen["value"], chosen["log10_value"]
-    return conclude(
-        theorem="pac_bayes.kl",
-        title="Risk of the random predictor Q, PAC-Bayes in kl form",
+    return KL.conclude(
         value=best.scored.value,
         terms={
             "bounded": "risk",
@@ -131,8 +132,36 @@ def kl_risk(
             "sigmas": [one.row() for one in candidates],
         },
         assumptions=[*assumptions, *equal_anchors(anchors), *too_few_examples(m)],
-        source=(
-            "Maurer 2004, Theorem 5, https://arxiv.org/abs/cs/0411099; Langford and Caruana 2001 "
-            "for the Monte Carlo step"
-        ),
     )
+
+
+def _read_back(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Bound:
+    samples = [
+        GibbsSample(
+            sigma=row.number("sigma"),
+            draws=row.count("draws"),
+            trials=row.count("trials"),
+            errors=row.count("errors"),
+        )
+        for row in terms.rows("sigmas")
+    ]
+    return kl_risk(
+        read_anchors(terms),
+        samples,
+        terms.count("examples"),
+        delta,
+        terms.number("delta_monte_carlo"),
+        lines,
+    )
+
+
+KL = Theorem(
+    name="pac_bayes.kl",
+    family="pac_bayes",
+    title="Risk of the random predictor Q, PAC-Bayes in kl form",
+    source=SOURCE,
+    evaluate=kl_risk,
+    read_back=_read_back,
+    made_of=MADE_OF,
+    sample="part",
+)

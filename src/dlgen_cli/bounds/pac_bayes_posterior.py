@@ -8,11 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 from dlgen_cli.bounds.arithmetic import ONE, share_of, to_float, upward, with_logarithm
-from dlgen_cli.bounds.assumptions import conclude
 from dlgen_cli.bounds.concentration import error_rate
-from dlgen_cli.bounds.gibbs_risk import DrawnErrors, maurer_risk, require_deltas
-from dlgen_cli.bounds.pac_bayes import too_few_examples
+from dlgen_cli.bounds.gibbs_risk import SOURCE, DrawnErrors, maurer_risk, require_deltas
+from dlgen_cli.bounds.pac_bayes import MADE_OF, too_few_examples
 from dlgen_cli.bounds.ranges import require_examples, require_nonnegative
+from dlgen_cli.bounds.recorded_fields import Fields
+from dlgen_cli.bounds.theorem import Theorem
 from dlgen_cli.errors import UsageError
 from dlgen_cli.records import Assumption, Bound
 
@@ -126,9 +127,7 @@ def posterior_risk(
     best = min(evaluated, key=lambda one: one.value)
     chosen = best.row()
     del chosen["value"]
-    return conclude(
-        theorem="pac_bayes.posterior",
-        title="Risk of the trained random predictor Q, PAC-Bayes in kl form",
+    return POSTERIOR.conclude(
         value=best.value,
         terms={
             "bounded": "risk",
@@ -140,8 +139,43 @@ def posterior_risk(
             "posteriors": [one.row() for one in evaluated],
         },
         assumptions=[*assumptions, *too_few_examples(m)],
-        source=(
-            "Maurer 2004, Theorem 5, https://arxiv.org/abs/cs/0411099; Langford and Caruana 2001 "
-            "for the Monte Carlo step"
-        ),
     )
+
+
+def posterior_name(shrink: float) -> str:
+    """What a posterior is called whose mean went ``shrink`` times its way from the prior's."""
+    return "as trained" if shrink == 1 else f"shrink {float(shrink)}"
+
+
+def _read_back(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Bound:
+    posteriors = [
+        Posterior(
+            name=row.text("name"),
+            distance_nats_upper=row.number("distance_nats_upper"),
+            spread_nats_upper=row.number("spread_nats_upper"),
+            draws=row.count("draws"),
+            trials=row.count("trials"),
+            errors=row.count("errors"),
+        )
+        for row in terms.rows("posteriors")
+    ]
+    return posterior_risk(
+        posteriors,
+        terms.count("examples"),
+        delta,
+        terms.number("delta_monte_carlo"),
+        choice_nats=terms.number("choice_nats"),
+        assumptions=lines,
+    )
+
+
+POSTERIOR = Theorem(
+    name="pac_bayes.posterior",
+    family="pac_bayes",
+    title="Risk of the trained random predictor Q, PAC-Bayes in kl form",
+    source=SOURCE,
+    evaluate=posterior_risk,
+    read_back=_read_back,
+    made_of=MADE_OF,
+    sample="part",
+)

@@ -8,6 +8,7 @@ volume, ``E_S[R(l o H_k o S)] = Volume(Theta_k)``.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -21,7 +22,7 @@ from dlgen_cli.bounds.arithmetic import (
     upward,
     with_logarithm,
 )
-from dlgen_cli.bounds.assumptions import assumed, conclude, declared, verified, violated
+from dlgen_cli.bounds.assumptions import assumed, declared, verified, violated
 from dlgen_cli.bounds.ranges import (
     require_count,
     require_delta,
@@ -29,6 +30,8 @@ from dlgen_cli.bounds.ranges import (
     require_examples,
     require_nonnegative,
 )
+from dlgen_cli.bounds.recorded_fields import Fields
+from dlgen_cli.bounds.theorem import Part, ReadBack, Theorem
 from dlgen_cli.records import Assumption, Bound
 
 _HALF = Fraction(1, 2)
@@ -172,13 +175,10 @@ def printed(box: Box, assumptions: tuple[Assumption, ...] = ()) -> Bound:
     complexity = volume * 4 / Decimal(box.delta)
     deviation = _two_sided_deviation(box, box.shell)
     inside = box.linf_norm <= 0.5
-    return conclude(
-        theorem="rademacher.printed",
-        title="Rademacher shells as the source prints them (invalid)",
+    return PRINTED.conclude(
         value=complexity + deviation if inside else None,
         terms=_terms(box, volume, complexity, deviation),
         assumptions=[*assumptions, *_ledger(box), *slips],
-        source="The source derivation, with its two slips",
         show_invalid=True,
     )
 
@@ -204,13 +204,10 @@ def markov(box: Box, assumptions: tuple[Assumption, ...] = ()) -> Bound:
     volume = shell_volume(box, box.shell)
     complexity = 4 * volume / Decimal(box.delta)
     deviation = 4 * _two_sided_deviation(box, box.shell)
-    return conclude(
-        theorem="rademacher.markov",
-        title="Rademacher shells, corrected, through Markov's inequality",
+    return MARKOV.conclude(
         value=complexity + deviation,
         terms=_terms(box, volume, complexity, deviation),
         assumptions=[*assumptions, *_ledger(box)],
-        source=_UML + ", with Markov's inequality",
     )
 
 
@@ -235,9 +232,7 @@ def expected(box: Box, assumptions: tuple[Assumption, ...] = ()) -> Bound:
     """
     volume = shell_volume(box, box.shell)
     complexity, deviation = _expected_terms(box, box.shell)
-    return conclude(
-        theorem="rademacher.expected",
-        title="Rademacher shells, through the expected complexity",
+    return EXPECTED.conclude(
         value=complexity + deviation,
         terms=_terms(
             box,
@@ -249,7 +244,6 @@ def expected(box: Box, assumptions: tuple[Assumption, ...] = ()) -> Bound:
             informative_distance_any_epsilon=informative_distance_any_epsilon(box),
         ),
         assumptions=[*assumptions, *_ledger(box)],
-        source=_MOHRI,
     )
 
 
@@ -296,3 +290,52 @@ def informative_distance_any_epsilon(box: Box) -> float:
 def _to_float_down(value: Fraction) -> float:
     nearest = float(value)
     return nearest if Fraction(nearest) <= value else math.nextafter(nearest, 0.0)
+
+
+def _read_back(evaluate: Callable[..., Bound]) -> ReadBack:
+    def read_back(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Bound:
+        box = Box(
+            parameters=terms.count("parameters"),
+            linf_norm=terms.number("linf_norm"),
+            largest=terms.text("largest_parameter"),
+            epsilon=terms.number("epsilon"),
+            examples=terms.count("examples"),
+            delta=delta,
+        )
+        return evaluate(box, tuple(lines))
+
+    return read_back
+
+
+_MADE_OF = (
+    Part(term="complexity", phrase="complexity {}"),
+    Part(term="deviation", phrase="deviation {}"),
+    Part(term="shell", phrase="k = {}", kind="count"),
+)
+EXPECTED = Theorem(
+    name="rademacher.expected",
+    family="rademacher",
+    title="Rademacher shells, through the expected complexity",
+    source=_MOHRI,
+    evaluate=expected,
+    read_back=_read_back(expected),
+    made_of=_MADE_OF,
+)
+MARKOV = Theorem(
+    name="rademacher.markov",
+    family="rademacher",
+    title="Rademacher shells, corrected, through Markov's inequality",
+    source=_UML + ", with Markov's inequality",
+    evaluate=markov,
+    read_back=_read_back(markov),
+    made_of=_MADE_OF,
+)
+PRINTED = Theorem(
+    name="rademacher.printed",
+    family="rademacher",
+    title="Rademacher shells as the source prints them (invalid)",
+    source="The source derivation, with its two slips",
+    evaluate=printed,
+    read_back=_read_back(printed),
+    made_of=_MADE_OF,
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-HOLDOUT = "holdout.clopper_pearson"
+from dlgen_cli.bounds.holdout import CLOPPER_PEARSON
 
 
 def verdict(values: Mapping[str, float | None]) -> str:
@@ -23,7 +23,7 @@ def verdict(values: Mapping[str, float | None]) -> str:
         return "No certificate applies."
     if min(found.values()) >= 1:
         return "Every certificate is vacuous: nothing is said about the risk."
-    holdout = found.pop(HOLDOUT, None)
+    holdout = found.pop(CLOPPER_PEARSON.name, None)
     name = min(found, key=found.__getitem__, default=None)
     if holdout is None:
         return f"{name} certifies a risk of at most {_shown(min(found.values()))}."

@@ -202,9 +202,10 @@ def parse_shape(text: str | None) -> tuple[int, ...] | None:
 
 
 def _draw_sweep(report: Report, path: Path) -> None:
+    from dlgen_cli.bounds.compression import ALL_RANKS
     from dlgen_cli.render.plots.rank_sweep import plot_rank_sweep
 
-    bound = next(one for one in report.bounds if one.theorem == "compression.all_ranks")
+    bound = next(one for one in report.bounds if one.theorem == ALL_RANKS.name)
     if bound.status == "not_applicable":
         raise UsageError(
             "There is no sweep over r to plot: the compression bound does not apply.",

@@ -10,18 +10,18 @@ import torch
 from torch import nn
 
 from dlgen_cli import bounds
+from dlgen_cli.bounds.compression_occam import OCCAM
+from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR
 from dlgen_cli.checkpoints.runs import run_directory
 from dlgen_cli.checkpoints.runs.run_directory import CODE_FILE, COORDINATES_FILE
 from dlgen_cli.errors import CheckpointError, UsageError
 from dlgen_cli.evidence.certificate import Certificate, Evidence
-from dlgen_cli.evidence.compression_occam import THEOREM as OCCAM
 from dlgen_cli.evidence.compression_occam import union_nats
 from dlgen_cli.evidence.holdout import errors_by_part
 from dlgen_cli.evidence.ledger import shared as ledger
 from dlgen_cli.evidence.ledger.coded import coded_lines, coded_prior_lines, landmark_line
 from dlgen_cli.evidence.monte_carlo import split_delta
 from dlgen_cli.evidence.options import AuditOptions
-from dlgen_cli.evidence.pac_bayes_posterior import THEOREM as POSTERIOR
 from dlgen_cli.evidence.samples import Samples
 from dlgen_cli.predictors import coded_gibbs_errors
 from dlgen_cli.predictors.coded import (
@@ -106,7 +106,7 @@ def _code_certificate(directory: Path, samples: Samples) -> Certificate:
         )
 
     return Certificate(
-        theorem=OCCAM,
+        theorem=OCCAM.name,
         evaluate=evaluate,
         errors=errors,
         facts=lambda _: {"coded": code_facts(code, content)},
@@ -160,7 +160,7 @@ def _gaussian_certificate(
         "has_factor": posterior.factor is not None,
     }
     return Certificate(
-        theorem=POSTERIOR,
+        theorem=POSTERIOR.name,
         evaluate=evaluate,
         errors=_errors(network.at(posterior.mean * posterior.scale), samples),
         facts=lambda _: {"coded": facts},

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dlgen_cli import bounds
+from dlgen_cli.bounds.compression import ALL_RANKS, FIXED_RANK
+from dlgen_cli.bounds.compression_layer_ranks import LAYER_RANKS
+from dlgen_cli.bounds.compression_stored import STORED
 from dlgen_cli.bounds.ranges import require_positive
 from dlgen_cli.errors import UsageError
 from dlgen_cli.evidence.compression_stored import StoredLayer, store_network
@@ -162,7 +165,7 @@ def plan_compression(inputs: Inputs) -> Plan:
     return Plan(
         settings=settings,
         evaluate=evaluate,
-        preferred="compression.stored" if is_stored else "compression.layer_ranks",
+        preferred=STORED.name if is_stored else LAYER_RANKS.name,
     )
 
 
@@ -170,10 +173,10 @@ _Evaluate = Callable[[float], Sequence[Bound]]
 
 
 def _withheld(prepared: CompressionAudit) -> _Evaluate:
-    theorems = ["compression.all_ranks", "compression.layer_ranks", "compression.stored"]
+    theorems = [ALL_RANKS, LAYER_RANKS, STORED]
     if prepared.inputs.options.r is not None:
-        theorems.insert(0, "compression.fixed_rank")
-    return lambda _delta: [bounds.withheld(theorem, prepared.lines) for theorem in theorems]
+        theorems.insert(0, FIXED_RANK)
+    return lambda _delta: [theorem.withheld(prepared.lines) for theorem in theorems]
 
 
 def _evaluator(prepared: CompressionAudit) -> _Evaluate:
@@ -192,7 +195,7 @@ def _evaluator(prepared: CompressionAudit) -> _Evaluate:
         idealized = prepared.setting(equal_share(delta, len(prepared.widths)), bits)
         lines = [*prepared.lines, ledger.bits_line(bits)]
         if best is None:
-            best = bounds.withheld("compression.stored", [*prepared.lines, ledger.width_line(bits)])
+            best = STORED.withheld([*prepared.lines, ledger.width_line(bits)])
         fixed = [bounds.fixed_rank(network, idealized, rank, lines)] if rank is not None else []
         return [
             *fixed,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlgen_cli import bounds
+from dlgen_cli.bounds.compression_occam import OCCAM
 from dlgen_cli.devices import resolve_device
 from dlgen_cli.evidence.certificate import Certificate, Evidence
 from dlgen_cli.evidence.compression_stored import encode
@@ -17,8 +18,6 @@ from dlgen_cli.evidence.samples import Samples
 from dlgen_cli.networks import GraphLayer, effective_layer
 from dlgen_cli.predictors import FoldedNetwork, count_errors, open_folded, replace_parameters
 from dlgen_cli.records import Bound
-
-THEOREM = "compression.occam"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +48,7 @@ def occam_certificate(evidence: Evidence) -> Certificate:
     inputs, samples = evidence.inputs, evidence.samples
     lines = [*samples.sample_lines, *ledger.structure_lines(inputs.read, inputs.options.arch)]
     if inputs.read.skipped or inputs.read.obstacle is not None:
-        return Certificate(theorem=THEOREM, evaluate=lambda _: bounds.withheld(THEOREM, lines))
+        return Certificate(theorem=OCCAM.name, evaluate=lambda _: OCCAM.withheld(lines))
     plans = _plans(list(inputs.read.network.layers.values()), inputs.options.b)
     examples, union = len(samples.bound), union_nats(len(plans))
     codes = _codes(evidence, plans)
@@ -66,7 +65,7 @@ def occam_certificate(evidence: Evidence) -> Certificate:
             [bound(code, delta) for code in codes], key=lambda found: found.log10_value or 0.0
         )
 
-    return Certificate(theorem=THEOREM, evaluate=evaluate)
+    return Certificate(theorem=OCCAM.name, evaluate=evaluate)
 
 
 def _codes(evidence: Evidence, plans: Sequence[tuple[int, int, int | None]]) -> list[_Code]:

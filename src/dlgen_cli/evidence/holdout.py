@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dlgen_cli import bounds
-from dlgen_cli.bounds.verdict import HOLDOUT as THEOREM
+from dlgen_cli.bounds.holdout import CLOPPER_PEARSON
 from dlgen_cli.devices import resolve_device
 from dlgen_cli.evidence.certificate import Certificate, Evidence
 from dlgen_cli.evidence.samples import Samples
@@ -34,7 +34,7 @@ def holdout_certificate(evidence: Evidence, known: Mapping[str, int]) -> Certifi
         batch = network.batch_size(own_weights=False)
         errors = errors_by_part(network, samples, batch=batch, device=network.device, known=known)
     return Certificate(
-        theorem=THEOREM,
+        theorem=CLOPPER_PEARSON.name,
         evaluate=lambda delta: bounds.clopper_pearson(
             errors["holdout"], len(samples.holdout), delta, samples.holdout_lines
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dlgen_cli import bounds
+from dlgen_cli.bounds.pac_bayes import ANCHORS, MIXTURE, PINSKER
 from dlgen_cli.checkpoints import open_checkpoint
 from dlgen_cli.checkpoints.anchors import AnchorTensors, open_anchors
 from dlgen_cli.errors import UsageError
@@ -39,12 +40,12 @@ def plan_pac_bayes(inputs: Inputs) -> Plan:
 
     def evaluate(delta: float) -> list[Bound]:
         return [
-            theorem(anchors, options.sigma, inputs.m, delta, assumptions)
-            for theorem in (bounds.anchors_union, bounds.mixture, bounds.pinsker)
+            theorem.evaluate(anchors, options.sigma, inputs.m, delta, assumptions)
+            for theorem in (ANCHORS, MIXTURE, PINSKER)
         ]
 
     settings = {"anchors": [str(path) for path in paths], "sigma": list(options.sigma)}
-    return Plan(settings=settings, evaluate=evaluate, preferred="pac_bayes.pinsker")
+    return Plan(settings=settings, evaluate=evaluate, preferred=PINSKER.name)
 
 
 def anchor_paths(options: AuditOptions) -> tuple[list[Path], bool]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dlgen_cli import bounds
 from dlgen_cli.bounds.arithmetic import to_float, upward
+from dlgen_cli.bounds.pac_bayes_kl import KL
 from dlgen_cli.checkpoints.anchors import AnchorTensors, open_anchors
 from dlgen_cli.checkpoints.runs.posterior_file import root_mean_squares
 from dlgen_cli.devices import resolve_device
@@ -35,8 +36,6 @@ from dlgen_cli.predictors import (
 )
 from dlgen_cli.records import Assumption, Bound
 from dlgen_cli.spectra import squared_distance_upper, sum_up
-
-THEOREM = "pac_bayes.kl"
 
 
 def kl_certificate(evidence: Evidence) -> Certificate:
@@ -87,7 +86,7 @@ def kl_certificate(evidence: Evidence) -> Certificate:
         left, monte_carlo = split_delta(data.delta_monte_carlo, delta)
         return bounds.kl_risk(anchors, drawn, examples, left, monte_carlo, lines)
 
-    return Certificate(theorem=THEOREM, evaluate=evaluate)
+    return Certificate(theorem=KL.name, evaluate=evaluate)
 
 
 def _lines(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dlgen_cli import bounds
+from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR, posterior_name
 from dlgen_cli.checkpoints.anchors import open_anchors
 from dlgen_cli.checkpoints.runs import posterior_file as posterior
 from dlgen_cli.checkpoints.runs import run_directory
@@ -48,7 +49,6 @@ from dlgen_cli.predictors import (
 from dlgen_cli.records import Bound
 from dlgen_cli.spectra import sum_up
 
-THEOREM = "pac_bayes.posterior"
 _LARGEST_SHRINK = 2.0
 
 
@@ -185,7 +185,7 @@ def posterior_certificate(evidence: Evidence) -> Certificate:
 
     is_whole = examples == len(evidence.samples.bound)
     return Certificate(
-        theorem=THEOREM,
+        theorem=POSTERIOR.name,
         evaluate=evaluate,
         errors=_errors_of_trained(counts.mean_errors, data.shrink) if is_whole else {},
         facts=lambda bound: {"coordinates": _coordinate_rows(bound, posteriors, costs)},
@@ -304,7 +304,7 @@ def _posterior(
     shrink: float, costs: Mapping[str, tuple[float, float]], draws: int, errors: int
 ) -> bounds.Posterior:
     return bounds.Posterior(
-        name="as trained" if shrink == 1 else f"shrink {float(shrink)}",
+        name=posterior_name(shrink),
         distance_nats_upper=sum_up([distance for distance, _ in costs.values()]),
         spread_nats_upper=sum_up([spread for _, spread in costs.values()]),
         draws=draws,

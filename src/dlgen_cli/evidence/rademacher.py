@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dlgen_cli import bounds
+from dlgen_cli.bounds.rademacher import EXPECTED, MARKOV, PRINTED
 from dlgen_cli.evidence.inputs import Inputs
 from dlgen_cli.evidence.ledger import shared as ledger
 from dlgen_cli.evidence.plan import Plan
@@ -29,11 +30,6 @@ def plan_rademacher(inputs: Inputs) -> Plan:
         )
         lines = ledger.parameter_lines(inputs.checkpoint, inputs.read)
         assumptions = (*inputs.sample, *lines, ledger.bounded_loss_line())
-        return [
-            theorem(box, assumptions)
-            for theorem in (bounds.expected, bounds.markov, bounds.printed)
-        ]
+        return [theorem.evaluate(box, assumptions) for theorem in (EXPECTED, MARKOV, PRINTED)]
 
-    return Plan(
-        settings={"epsilon": options.epsilon}, evaluate=evaluate, preferred="rademacher.expected"
-    )
+    return Plan(settings={"epsilon": options.epsilon}, evaluate=evaluate, preferred=EXPECTED.name)

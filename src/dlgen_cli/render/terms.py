@@ -6,13 +6,19 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
+from dlgen_cli.bounds.registry import THEOREMS
+from dlgen_cli.bounds.theorem import Family
 from dlgen_cli.records import Bound
 from dlgen_cli.render import numbers
 
 
-def of_family(bounds: Iterable[Bound], family: str) -> list[Bound]:
-    """The bounds whose identifier begins with ``family.``."""
-    return [bound for bound in bounds if bound.theorem.startswith(f"{family}.")]
+def of_family(bounds: Iterable[Bound], family: Family) -> list[Bound]:
+    """The bounds by theorems of a family."""
+    return [
+        bound
+        for bound in bounds
+        if bound.theorem in THEOREMS and THEOREMS[bound.theorem].family == family
+    ]
 
 
 def short_name(bound: Bound) -> str:

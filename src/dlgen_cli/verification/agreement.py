@@ -6,7 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 
 from dlgen_cli.bounds import margin_lipschitz
+from dlgen_cli.bounds.compression import FIXED_RANK
+from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR, posterior_name
 from dlgen_cli.bounds.recorded_fields import Fields
+from dlgen_cli.bounds.registry import THEOREMS
 from dlgen_cli.bounds.verdict import verdict
 from dlgen_cli.records import DIAGONAL_KINDS
 from dlgen_cli.verification.comparison import Mismatch
@@ -24,26 +27,25 @@ _SHARED = {
     "radius": "radius",
     "epsilon": "epsilon",
 }
-#: Theorems whose examples are some of the m.
-_PARTIAL = {"compression.occam", "pac_bayes.kl", "pac_bayes.posterior"}
 
 
 def check_settings(bound: Fields, settings: Fields) -> Iterator[Mismatch]:
     """The settings in force are those that the bound was evaluated at."""
     terms, theorem = bound.fields("terms"), bound.text("theorem")
+    sample = THEOREMS[theorem].sample if theorem in THEOREMS else "whole"
     for name, setting in _SHARED.items():
         if name not in terms.values or setting not in settings.values:
             continue
-        if name == "examples" and theorem == "holdout.clopper_pearson":
-            continue  # they are none of the m
-        if name == "examples" and theorem in _PARTIAL:
+        if name == "examples" and sample == "apart":
+            continue
+        if name == "examples" and sample == "part":
             if terms.number(name) > settings.number(setting):
                 yield _odd(terms, name, f"at most m = {settings.number(setting)}")
             continue
         yield from _equal(terms, name, settings.number(setting))
     if "bits_per_parameter" in terms.values and settings.get("b") not in (None, "auto"):
         yield from _equal(terms, "bits_per_parameter", settings.number("b"))
-    if theorem == "compression.fixed_rank" and terms.get("rank") is not None:
+    if theorem == FIXED_RANK.name and terms.get("rank") is not None:
         yield from _equal(terms, "rank", settings.number("r"))
     if "sigmas" in terms.values and "sigma" in settings.values:
         recorded = [row.get("sigma") for row in terms.rows("sigmas")]
@@ -131,7 +133,7 @@ def check_layers(report: Fields) -> Iterator[Mismatch]:
                 yield _odd(used, "name", "a layer of the report")
                 continue
             yield from _check_used(used, measured)
-            if bound.get("theorem") == "compression.fixed_rank" and not _is_folded(measured):
+            if bound.get("theorem") == FIXED_RANK.name and not _is_folded(measured):
                 yield from _check_truncation(used, measured)
 
 
@@ -277,6 +279,35 @@ def check_results(report: Fields) -> Iterator[Mismatch]:
                 yield Mismatch(
                     where=results.path(name), recorded=results.get(name), recomputed=expected
                 )
+
+
+def check_posteriors(report: Fields) -> Iterator[Mismatch]:
+    """Trained posteriors are those of the settings; the coordinates' nats add up to the bound's."""
+    settings = report.fields("settings")
+    for bound in report.rows("bounds"):
+        if bound.get("theorem") != POSTERIOR.name:
+            continue
+        terms = bound.fields("terms")
+        if "shrink" in settings.values:
+            expected = [posterior_name(one) for one in settings.numbers("shrink")]
+            found = [row.text("name") for row in terms.rows("posteriors")]
+            if found != expected:
+                where = settings.path("shrink")
+                yield Mismatch(where=where, recorded=expected, recomputed=found)
+        yield from _check_coordinates(report, terms)
+
+
+def _check_coordinates(report: Fields, terms: Fields) -> Iterator[Mismatch]:
+    results = report.get("results")
+    if results is None or "coordinates" not in report.fields("results").values:
+        return
+    rows = list(report.fields("results").rows("coordinates"))
+    for name in ("distance_nats_upper", "spread_nats_upper"):
+        parts = [row.number(name) for row in rows]
+        least, total = math.fsum(parts), terms.number(name)
+        if min(parts, default=0.0) < 0 or not least <= total <= least * (1 + _ROUNDING):
+            where = f"results.coordinates.{name}"
+            yield Mismatch(where=where, recorded=least, recomputed=total)
 
 
 def check_theorems(names: Sequence[str], known: Sequence[str]) -> Iterator[Mismatch]:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 
 from dlgen_cli.bounds.recorded_fields import Fields, read_assumptions
+from dlgen_cli.bounds.registry import THEOREMS
 from dlgen_cli.records import Bound
 from dlgen_cli.verification.comparison import Mismatch
-from dlgen_cli.verification.theorems import THEOREMS
 
 _ROUNDING = 1e-12
 #: Commands whose certificates divide delta among them.
@@ -58,10 +58,10 @@ def _check_values(headline: Fields, own: Bound, best: Bound) -> Iterator[Mismatc
         found, lower, upper = headline.get(name), getattr(own, name), getattr(best, name)
         if found == upper:
             continue
-        # Ranks and widths are chosen again at every share: the choice can only be better there.
-        is_chosen = own.theorem in {"compression.stored", "compression.layer_ranks"}
+        # Where ranks and widths are chosen again at a share, the choice can only be better there.
+        is_rechosen = THEOREMS[own.theorem].is_rechosen
         numbers = [one for one in (lower, found, upper) if isinstance(one, int | float)]
-        if not is_chosen or len(numbers) < 3 or numbers != sorted(numbers):
+        if not is_rechosen or len(numbers) < 3 or numbers != sorted(numbers):
             yield Mismatch(where=headline.path(name), recorded=found, recomputed=upper)
 
 
@@ -75,4 +75,4 @@ def _at_share(row: Fields, delta: float) -> Bound:
     terms = row.fields("terms")
     if terms.optional_number("delta_monte_carlo") is not None:
         delta = terms.number("delta")  # its two shares are fixed together
-    return THEOREMS[row.text("theorem")](terms, delta, read_assumptions(row))
+    return THEOREMS[row.text("theorem")].recompute(terms, delta, read_assumptions(row))

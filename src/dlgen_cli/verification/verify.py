@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from functools import partial
 
 from dlgen_cli.bounds.recorded_fields import Fields, UnusableField, read_assumptions
+from dlgen_cli.bounds.registry import THEOREMS
+from dlgen_cli.bounds.theorem import is_withheld
 from dlgen_cli.errors import DlgenError
 from dlgen_cli.records import Bound
 from dlgen_cli.verification.agreement import (
@@ -16,14 +18,13 @@ from dlgen_cli.verification.agreement import (
     check_layers,
     check_margin,
     check_parameters,
+    check_posteriors,
     check_results,
     check_settings,
     check_theorems,
 )
 from dlgen_cli.verification.comparison import Comparison, Mismatch
 from dlgen_cli.verification.headline import SHARING, check_headline
-from dlgen_cli.verification.posterior import check_posterior
-from dlgen_cli.verification.theorems import THEOREMS
 
 #: What a field may raise that holds a number no theorem accepts: out of its range, or of a size
 #: that no arithmetic can hold.
@@ -76,7 +77,7 @@ def verify(report: Fields) -> Verification:
         partial(check_results, report),
         partial(check_headline, report, recomputed),
         partial(check_certificates, report),
-        partial(check_posterior, report),
+        partial(check_posteriors, report),
     ):
         mismatches += _guarded(check, report)
     unique = {one.where: one for one in reversed(mismatches)}
@@ -116,9 +117,8 @@ def _check_bound(
 ) -> Iterator[Mismatch]:
     theorem, terms = row.text("theorem"), row.fields("terms")
     lines = read_assumptions(row)
-    withheld = "bits" in terms.values and terms.get("bits") is None
-    delta = 0.0 if withheld else terms.number("delta")
-    bound = THEOREMS[theorem](terms, delta, lines)
+    delta = 0.0 if is_withheld(terms) else terms.number("delta")
+    bound = THEOREMS[theorem].recompute(terms, delta, lines)
     recomputed[theorem] = bound
     # A theorem appends lines of its own: they must be the last ones on record.
     own = bound.assumptions[len(lines) :]
@@ -140,17 +140,13 @@ def _check_bound(
 def _check_shared(report: Fields, rows: list[Fields]) -> Iterator[Mismatch]:
     settings = report.fields("settings")
     yield from check_margin(settings)
-    widths = [
-        row.fields("terms").optional_number("widths")
-        for row in rows
-        if row.get("theorem") == "compression.stored"
-    ]
+    widths = [row.fields("terms").optional_number("widths") for row in rows]
     for row in rows:
         yield from check_settings(row, settings)
         yield from check_anchors(row)
         yield from check_delta(
             row,
             settings,
-            int((widths or [1])[0] or 1),
+            int(next((one for one in widths if one), 1)),
             may_share=report.get("command") in SHARING,
         )

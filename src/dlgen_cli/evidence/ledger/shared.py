@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dlgen_cli.bounds.assumptions import assumed, declared, verified, violated
+from dlgen_cli.bounds.pac_bayes_kl import KL
 from dlgen_cli.records import Assumption
 
 if TYPE_CHECKING:
@@ -271,7 +272,7 @@ def shared_anchor_line(name: str, shared: int) -> Assumption:
     """An anchor that was trained on examples that m counts."""
     return violated(
         f"No example of the bound's sample trained the anchor {name}.",
-        f"{shared:,} examples trained both; with --data they leave the sample of pac_bayes.kl.",
+        f"{shared:,} examples trained both; with --data they leave the sample of {KL.name}.",
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlgen_cli.bounds.compression import ALL_RANKS
 from dlgen_cli.errors import OutputError
 from dlgen_cli.render import terms
 from dlgen_cli.render.plots import figures
@@ -59,7 +60,7 @@ def rank_sweep(sweep_rows: Sequence[Mapping[str, Any]], *, title: str) -> Figure
     if not _points(rows, "value"):
         raise OutputError(
             "The sweep over the rank holds no value to draw.",
-            remedy="Plot a report that has the bound compression.all_ranks.",
+            remedy=f"Plot a report that has the bound {ALL_RANKS.name}.",
         )
     matplotlib, figure = figures.new_figure(7.0, 4.2, _STYLE)
     with matplotlib.rc_context(_STYLE):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dlgen_cli.bounds.registry import THEOREMS
+from dlgen_cli.bounds.theorem import Part
 from dlgen_cli.records import Bound, BoundStatus, Headline
 from dlgen_cli.render import numbers, terms
 from dlgen_cli.render.model import Column, Fact, Facts, Paragraph, Section, Table
@@ -137,53 +139,21 @@ def _made_of(bound: Bound) -> str:
 
 
 def _parts(bound: Bound) -> list[str]:
-    made = bound.terms
-    match bound.theorem.partition("."):
-        case ("compression", _, "occam"):
-            return [
-                *_quantity(made, "empirical_risk", "risk on the sample {}"),
-                *_count(made, "bits", "{} bits"),
-                *_count(made, "examples", "{} examples"),
-            ]
-        case ("compression", _, _):
-            return [
-                *_quantity(made, "complexity", "complexity {}"),
-                *_quantity(made, "approximation", "approximation {}"),
-                *_count(made, "rank", "r = {}"),
-            ]
-        case ("pac_bayes", _, _):
-            return [
-                *_quantity(made, "kl_nats", "KL {} nats"),
-                *_setting(made, "sigma", "σ = {}"),
-                *_quantity(made, "empirical_risk_upper", "risk on the sample {}"),
-                *_count(made, "draws", "{} draws"),
-            ]
-        case ("rademacher", _, _):
-            return [
-                *_quantity(made, "complexity", "complexity {}"),
-                *_quantity(made, "deviation", "deviation {}"),
-                *_count(made, "shell", "k = {}"),
-            ]
-        case ("holdout", _, _):
-            return [
-                *_count(made, "errors", "{} errors"),
-                *_count(made, "examples", "{} examples"),
-            ]
+    theorem = THEOREMS.get(bound.theorem)
+    if theorem is None:
+        names = [name for name in bound.terms if terms.number(bound.terms, name) is not None]
+        return [f"{name} {terms.upper(bound.terms, name)}" for name in names[:3]]
+    return [text for part in theorem.made_of if (text := _said(bound.terms, part))]
+
+
+def _said(made: Mapping[str, Any], part: Part) -> str:
+    """A term in the words of its theorem; empty where it is not on record."""
+    match part.kind:
+        case "upper" if terms.has(made, part.term):
+            return part.phrase.format(unbroken(terms.upper(made, part.term)))
+        case "count" if isinstance(made.get(part.term), int):
+            return unbroken(part.phrase.format(terms.count(made, part.term)))
+        case "setting" if (typed := terms.number(made, part.term)) is not None:
+            return unbroken(part.phrase.format(numbers.setting(typed)))
         case _:
-            names = [name for name in made if terms.number(made, name) is not None]
-            return [f"{name} {terms.upper(made, name)}" for name in names[:3]]
-
-
-def _quantity(made: Mapping[str, Any], name: str, form: str) -> list[str]:
-    return [form.format(unbroken(terms.upper(made, name)))] if terms.has(made, name) else []
-
-
-def _count(made: Mapping[str, Any], name: str, form: str) -> list[str]:
-    return (
-        [unbroken(form.format(terms.count(made, name)))] if isinstance(made.get(name), int) else []
-    )
-
-
-def _setting(made: Mapping[str, Any], name: str, form: str) -> list[str]:
-    typed = terms.number(made, name)
-    return [] if typed is None else [unbroken(form.format(numbers.setting(typed)))]
+            return ""

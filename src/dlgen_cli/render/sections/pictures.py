@@ -71,15 +71,13 @@ def _layer_pictures(layers: Sequence[LayerSpectrum]) -> list[Picture]:
 def _rank_pictures(bounds: Sequence[Bound]) -> list[Picture]:
     from dlgen_cli.render.plots.rank_sweep import rank_sweep
 
-    found = next((one for one in bounds if one.theorem == "compression.all_ranks"), None)
-    if found is None or found.status == "not_applicable" or not found.terms.get("sweep"):
-        return []
-    sweep = found.terms["sweep"]
     return [
         _picture(
             "The compression bound and its two parts against the rank.",
-            lambda: rank_sweep(sweep, title="compression.all_ranks"),
+            partial(rank_sweep, bound.terms["sweep"], title=bound.theorem),
         )
+        for bound in bounds
+        if bound.status != "not_applicable" and bound.terms.get("sweep")
     ]
 
 

@@ -1,0 +1,141 @@
+"""A theorem of the registry: its statement, how its bounds conclude, how one is read back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from importlib.resources import files
+from typing import Any, Literal
+
+from dlgen_cli.bounds.arithmetic import log10, to_float
+from dlgen_cli.bounds.recorded_fields import Fields
+from dlgen_cli.records import Assumption, Bound, BoundStatus
+
+Family = Literal["compression", "holdout", "pac_bayes", "rademacher"]
+#: From recorded terms, a failure probability and the ledger to the bound.
+ReadBack = Callable[[Fields, float, Sequence[Assumption]], Bound]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One of the terms that a bound is said to be made of.
+
+    Attributes:
+        term: its name in `Bound.terms`.
+        phrase: how it is said, with ``{}`` for the number.
+        kind: how the number is written: rounded up, as a count, or as it was typed.
+    """
+
+    term: str
+    phrase: str
+    kind: Literal["upper", "count", "setting"] = "upper"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Theorem:
+    """What every stage knows of one theorem.
+
+    Attributes:
+        name: stable identifier, its family first.
+        family: the theorems that it stands beside.
+        title: one line for a reader.
+        source: where it stands.
+        evaluate: the statement: numbers in, `Bound` out.
+        read_back: the statement again, from the terms that it recorded; raises UnusableField
+            where they are missing or impossible.
+        made_of: the terms that tell a reader most.
+        sample: whether its ``examples`` are all m of the setting, some of them, or others.
+        is_rechosen: ranks or widths are chosen anew at every delta, so that at another delta the
+            terms on record give no more than an upper bound on its value.
+        empty_terms: the terms of a bound that is withheld; None where it never is.
+    """
+
+    name: str
+    family: Family
+    title: str
+    source: str
+    evaluate: Callable[..., Bound]
+    read_back: ReadBack
+    made_of: tuple[Part, ...]
+    sample: Literal["whole", "part", "apart"] = "whole"
+    is_rechosen: bool = False
+    empty_terms: Mapping[str, Any] | None = None
+
+    def conclude(
+        self,
+        *,
+        value: Decimal | None,
+        terms: Mapping[str, Any],
+        assumptions: Iterable[Assumption],
+        title: str | None = None,
+        show_invalid: bool = False,
+    ) -> Bound:
+        """Turn an evaluation into a record with its status.
+
+        Args:
+            value: upper bound, at least 0; None where nothing could be computed.
+            terms: the numbers that the value is made of.
+            assumptions: the ledger. A violated line withholds the value.
+            title: one line for a reader; the theorem's own by default.
+            show_invalid: keep the value of a statement whose assumptions are violated, for
+                comparison only; its status is ``not_applicable`` all the same.
+
+        Returns:
+            ``not_applicable`` without a value where an assumption is violated or nothing was
+            computed, ``vacuous`` at 1 or more, ``holds`` below.
+        """
+        ledger = tuple(assumptions)
+        status: BoundStatus
+        if value is None or any(line.status == "violated" for line in ledger):
+            status = "not_applicable"
+            value = value if show_invalid else None
+        else:
+            status = "vacuous" if value >= 1 or to_float(value) == 1 else "holds"
+        return Bound(
+            theorem=self.name,
+            title=self.title if title is None else title,
+            status=status,
+            value=None if value is None else to_float(value),
+            log10_value=None if value is None else log10(value),
+            terms=terms,
+            assumptions=ledger,
+            source=self.source,
+        )
+
+    def withheld(self, assumptions: Sequence[Assumption]) -> Bound:
+        """A bound that does not apply: its terms are there and empty.
+
+        They would be those of a smaller network, so they are not evaluated.
+
+        Args:
+            assumptions: the ledger, with the line that is violated.
+        """
+        return self.conclude(value=None, terms=self.empty_terms or {}, assumptions=assumptions)
+
+    def recompute(self, terms: Fields, delta: float, assumptions: Sequence[Assumption]) -> Bound:
+        """The bound from its recorded terms, evaluated or withheld.
+
+        Args:
+            terms: as recorded.
+            delta: failure probability; not read where the bound was withheld.
+            assumptions: the ledger; the theorem's own lines come after them.
+
+        Raises:
+            UnusableField: a term is missing or impossible.
+            UsageError: a number is outside the theorem's range.
+        """
+        if self.empty_terms is not None and is_withheld(terms):
+            return self.withheld(assumptions)
+        return self.read_back(terms, delta, assumptions)
+
+    def explain(self) -> str:
+        """The theorem for a reader, in Markdown: title, statement, source."""
+        text = files("dlgen_cli.bounds").joinpath("explanations", f"{self.name}.md")
+        body = text.read_text(encoding="utf-8").strip()
+        return f"# {self.title}\n\n{body}\n\n## Source\n\n{self.source}.\n"
+
+
+def is_withheld(terms: Fields) -> bool:
+    """Whether recorded terms are those of `Theorem.withheld`."""
+    return "bits" in terms.values and terms.get("bits") is None
