@@ -63,12 +63,16 @@ def measure_layer(
             if norms_only
             else singular_value_bounds(matrix, device)
         )
+
+    def known_norm(part: torch.Tensor) -> Interval:
+        return values[0] if part is weight else spectral_norm_bounds(part, device)
+
     factor = error_factor(layer, weight)
     folding = effective.rounding_upper * frobenius.upper * factor
     norm = (
         values[0]
         if _is_matrix_at_each_place(layer)
-        else norm_of_weight(layer, weight, geometry=geometry, matrix_norm=lambda _: values[0])
+        else norm_of_weight(layer, weight, geometry=geometry, matrix_norm=known_norm)
     )
     norm = widened(norm, folding)
     frobenius = widened(frobenius, effective.rounding_upper * frobenius.upper)
