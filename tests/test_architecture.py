@@ -63,6 +63,7 @@ MAY_IMPORT = {
         "devices",
         "networks",
         "predictors",
+        "processes",
         "__init__",
     },
     "datasets": set(),

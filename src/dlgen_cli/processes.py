@@ -1,18 +1,26 @@
-"""One audit spread over processes and hosts that ``torchrun`` has started.
+"""One audit or one training spread over processes and hosts that ``torchrun`` has started.
 
-Every process opens the checkpoint and measures its share of the layers. All of them then receive
-everything, so each holds the same report; the first one prints it. Without ``torchrun`` there is
-one process, and nothing here does anything.
+In an audit every process opens the checkpoint and measures its share of the layers. All of them
+then receive everything, so each holds the same report; the first one prints it. In a training each
+takes its part of every batch, and gradients are averaged. Without ``torchrun`` there is one
+process, and nothing here does anything.
+
+The command line asks here who prints, so torch is imported late.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dlgen_cli.errors import DlgenError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 Value = TypeVar("Value")
 
@@ -117,3 +125,86 @@ def leave() -> None:
     if dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """This process among those that share a training.
+
+    Attributes:
+        rank: its number, from 0; the first one writes and reports.
+        count: how many there are.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this one writes and reports."""
+        return self.rank == 0
+
+    def share(self, batch: Tensor) -> Tensor:
+        """This process's part of a batch: every ``count``-th entry."""
+        return batch[self.rank :: self.count]
+
+    def total(self, value: Tensor) -> Tensor:
+        """The sum over all processes, on each of them."""
+        if self.count > 1:
+            import torch.distributed as dist
+
+            dist.all_reduce(value)
+        return value
+
+    def wait(self) -> None:
+        """Go on when every process is here."""
+        if self.count > 1:
+            import torch.distributed as dist
+
+            dist.barrier()
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """The network whose gradients are averaged over the processes."""
+        if self.count == 1:
+            return network
+        from torch.nn.parallel import DistributedDataParallel
+
+        return DistributedDataParallel(network)
+
+    def copy_buffers(self, network: nn.Module) -> None:
+        """Take the first process's running statistics."""
+        if self.count > 1:
+            import torch.distributed as dist
+
+            for buffer in network.buffers():
+                dist.broadcast(buffer, src=0)
+
+
+def join(device: torch.device) -> Processes:
+    """Join the processes that ``torchrun`` started for a training, or be alone.
+
+    They stay together until the command ends.
+
+    Args:
+        device: where this process computes; it decides how they talk: nccl between GPUs of
+            CUDA, else gloo.
+    """
+    if process_count() == 1:
+        return Processes()
+    import torch
+    import torch.distributed as dist
+
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Processes(rank=dist.get_rank(), count=dist.get_world_size())
+
+
+def own_device(device: torch.device) -> torch.device:
+    """The GPU of this process, where several processes of a host share its GPUs."""
+    if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
+        import torch
+
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    return device

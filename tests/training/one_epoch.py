@@ -6,6 +6,7 @@ import torch
 
 from dlgen_cli import architectures
 from dlgen_cli.datasets import Split
+from dlgen_cli.processes import join
 from dlgen_cli.training.computation import Computation
 from dlgen_cli.training.examples import DeviceExamples
 from dlgen_cli.training.loop import (
@@ -15,7 +16,6 @@ from dlgen_cli.training.loop import (
     make_optimizer,
     train_epoch,
 )
-from dlgen_cli.training.processes import join
 
 
 def main(target: str) -> None:

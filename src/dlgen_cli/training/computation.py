@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from dlgen_cli.devices import keep_freed_memory, resolve_device, threads
-from dlgen_cli.training.processes import Processes, join, own_device
+from dlgen_cli.processes import Processes, join, own_device
 
 if TYPE_CHECKING:
     from torch import nn
