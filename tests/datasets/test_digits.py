@@ -1,14 +1,10 @@
 """The bundled digits, their split and their scale."""
 
-from fractions import Fraction
-
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from dlgen_cli.datasets import SourceData, input_scale, load_source
+from dlgen_cli.datasets import SourceData, load_source
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +37,3 @@ def test_the_split_is_stratified(digits: SourceData):
     test = torch.bincount(digits.test.labels, minlength=10)
     shares = test / (train + test)
     assert ((shares > 0.19) & (shares <= 0.2)).all()
-
-
-@given(st.integers(1, 200_000))
-def test_the_scale_is_the_inverse_root_rounded_down(entries: int):
-    scale = input_scale(entries)
-    assert float(torch.tensor(scale, dtype=torch.float32)) == scale
-    assert entries * Fraction(scale) ** 2 <= 1
-    assert scale == pytest.approx(entries**-0.5, rel=2**-23)
-
-
-def test_the_scale_of_digits_is_an_eighth():
-    assert input_scale(64) == 0.125

@@ -7,9 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dlgen_cli.datasets import load_source
 from dlgen_cli.datasets.image_folder import load_image_folder
-from dlgen_cli.errors import DataError, UsageError
+from dlgen_cli.errors import DataError
 
 
 def write(path: Path, seed: int, size: tuple[int, int] = (6, 5), mode: str = "RGB") -> np.ndarray:
@@ -117,12 +116,6 @@ def test_one_class_is_no_classification(tmp_path: Path):
         write(tmp_path / split / "only" / "0.png", 1)
     with pytest.raises(DataError, match="holds one class, 'only'"):
         load_image_folder(tmp_path)
-
-
-def test_a_source_is_a_name_or_a_directory(folder: Path):
-    assert len(load_source(str(folder)).train) == 9
-    with pytest.raises(UsageError, match="neither a known source nor a directory"):
-        load_source("imagenet")
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from dlgen_cli import training
 from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.cli.app import app
-from dlgen_cli.datasets import load_source, norm_bound, scaled
+from dlgen_cli.datasets import load_source, scaled
 from dlgen_cli.errors import UsageError
 from dlgen_cli.networks import read_network
 from dlgen_cli.predictors import open_folded
@@ -33,12 +33,6 @@ def test_the_stem_and_the_name_follow_the_size():
         make_recipe({"architecture": "resnet18", "image_size": 64})
     with pytest.raises(UsageError, match="--image-size is 0"):
         make_recipe({"image_size": 0})
-
-
-@pytest.mark.parametrize(("entries", "scale"), [(3072, 1.0), (192, 1.0), (49, 1.0), (7, 0.5)])
-def test_the_norm_bound_is_that_of_a_white_image(entries: int, scale: float):
-    exact = scale * math.sqrt(entries)
-    assert max(1.0, exact) <= norm_bound(entries, scale) <= max(1.0, exact) * (1 + 1e-15)
 
 
 @pytest.fixture(scope="module")

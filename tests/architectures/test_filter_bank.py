@@ -18,12 +18,6 @@ def bank(**changes: int) -> torch.nn.Module:
     return architectures.build("filter_bank", width=6, pixels=16, **changes)
 
 
-def kernel_machine(landmarks: torch.Tensor) -> torch.nn.Module:
-    module = architectures.build("filter_kernel", width=6, pixels=16, landmarks=len(landmarks))
-    module.get_buffer("landmarks").copy_(landmarks)
-    return module
-
-
 def test_an_image_and_its_mirror_image_have_the_same_features():
     x = images(5)
     assert torch.allclose(bank().features(x), bank().features(x.flip(-1)), atol=1e-5)
@@ -58,40 +52,6 @@ def test_the_filters_are_whitened_for_the_model():
     assert filters.shape == (12, 3, 4, 4)
     assert filters.sum(dim=(1, 2, 3)).abs().max() < 0.02
     assert torch.equal(filters[6:], filters[:6].flip(-1))
-
-
-def test_the_features_of_landmarks_have_the_kernel_as_their_products():
-    z, x = images(20, 1), images(4, 2)
-    module = kernel_machine(z)
-    blocks_z, blocks_x = module.bank(z), module.bank(x)
-    pairs = list(zip(blocks_x, blocks_z, strict=True))
-    expected = sum(torch.exp(one @ other.T - 1) for one, other in pairs) / len(pairs)
-    square = sum(torch.exp(one @ one.T - 1) for one in blocks_z).double() / len(pairs)
-    noisy = square + 1e-3 * torch.eye(20)
-    exact = expected.double() @ torch.linalg.solve(noisy, expected.double().T)
-    found = module.features(x)
-    assert torch.allclose((found @ found.T).double(), exact, atol=1e-3)
-    assert (found.square().sum(1) < 1).all()
-    nearly = module.features(z)
-    assert torch.allclose(nearly @ nearly.T, square.float(), atol=5e-3)
-
-
-def test_other_landmarks_are_noticed():
-    module = kernel_machine(images(5, 1))
-    before = module.features(images(3))
-    module.get_buffer("landmarks").copy_(images(5, 3))
-    assert not torch.allclose(module.features(images(3)), before, atol=1e-3)
-
-
-def test_the_small_convnet_sees_no_batch_and_is_zero_at_first():
-    module = architectures.build("small_convnet", width=8, num_classes=4)
-    assert all(not bool(one.any()) for one in module.parameters())
-    source = torch.Generator().manual_seed(0)
-    for one in module.parameters():
-        torch.nn.init.normal_(one, std=0.2, generator=source)
-    x = images(6) * 10
-    assert torch.allclose(module(x)[1:2], module(x[1:2]), atol=1e-4)
-    assert module(x).shape == (6, 4)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,11 @@
 """What coded runs minimise, against other ways to compute it."""
 
-import math
 from decimal import Decimal
 
 import pytest
-import scipy.stats
 import torch
 
 from dlgen_cli.bounds.concentration import kl_inverse_upper
-from dlgen_cli.training.coded.general import laplace_nats
 from dlgen_cli.training.coded.surrogates import (
     VotingError,
     bounded_cross_entropy,
@@ -50,16 +47,6 @@ def test_the_chance_of_an_error_is_that_of_draws():
     wrong = (logits + deviations[:, None] * noise).argmax(2) != labels
     found = VotingError()(logits, deviations, labels)
     assert torch.allclose(found, wrong.float().mean(0), atol=0.01)
-
-
-def test_the_code_length_is_that_of_a_laplace_density():
-    levels = torch.tensor([0.0, 0.3, -0.49, 0.51, 1.0, -7.0])
-    scale = 0.8
-    law = scipy.stats.laplace(scale=scale)
-    exact = -sum(math.log(law.cdf(x + 0.5) - law.cdf(x - 0.5)) for x in levels.tolist())
-    assert float(laplace_nats(levels, torch.tensor(math.log(scale)))) == pytest.approx(
-        exact, rel=1e-5
-    )
 
 
 def test_the_surrogates_are_1_or_chance_for_a_network_that_knows_nothing():

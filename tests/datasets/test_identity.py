@@ -1,0 +1,49 @@
+"""Hashes of images and digests of examples, against hashlib on plain bytes."""
+
+import hashlib
+
+import torch
+
+from dlgen_cli.datasets import Split, digest_examples, hash_images
+from dlgen_cli.datasets.identity import HASH_BYTES
+
+
+def levels(*shape: int) -> torch.Tensor:
+    source = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=source)
+
+
+def test_a_hash_is_that_of_type_shape_and_pixels():
+    images = levels(3, 2, 4, 5)
+    found = hash_images(images)
+    assert (found.dtype, found.shape) == (torch.uint8, (3, HASH_BYTES))
+    for image, row in zip(images, found, strict=True):
+        whole = hashlib.sha256(b"torch.uint8(2, 4, 5)" + bytes(image.flatten().tolist()))
+        assert bytes(row.tolist()) == whole.digest()[:HASH_BYTES]
+
+
+def test_equal_images_have_equal_hashes_however_they_lie_in_memory():
+    images = levels(4, 3, 5, 5)
+    images[2] = images[0]
+    found = hash_images(images.to(memory_format=torch.channels_last))
+    assert torch.equal(found, hash_images(images))
+    assert len({bytes(row.tolist()) for row in found}) == 3
+
+
+def test_type_and_shape_tell_images_apart():
+    images = levels(1, 1, 4, 4)
+    others = (images.reshape(1, 1, 2, 8), images.reshape(1, 4, 2, 2), images.float())
+    assert not any(torch.equal(hash_images(images), hash_images(other)) for other in others)
+
+
+def test_a_digest_sees_every_pixel_label_and_their_order():
+    images, labels = levels(2, 1, 2, 2), torch.tensor([0, 1])
+    found = digest_examples(Split(images=images, labels=labels))
+    packed = bytes(images.flatten().tolist()) + b"".join(n.to_bytes(8, "little") for n in (0, 1))
+    assert found == hashlib.sha256(packed).hexdigest()
+    others = [
+        Split(images=images, labels=labels.flip(0)),
+        Split(images=images.flip(0), labels=labels),
+        Split(images=images ^ 1, labels=labels),
+    ]
+    assert found not in {digest_examples(other) for other in others}
