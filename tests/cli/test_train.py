@@ -1,13 +1,11 @@
 """``dlgen train`` from its options to its streams."""
 
-import io
 import json
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
 import typer
-from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from dlgen_cli import training
@@ -78,25 +76,6 @@ def test_an_early_interruption_keeps_nothing(tmp_path: Path, monkeypatch: pytest
     result = invoke("--source", "digits", "--out", str(tmp_path / "a"))
     assert result.exit_code == 130
     assert "nothing was kept" in result.stderr
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_progress_goes_to_stderr(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, terminal: bool
-):
-    screen = io.StringIO()
-    console = Console(file=screen, force_terminal=terminal, width=80)
-    monkeypatch.setattr("dlgen_cli.cli.console.stderr", lambda: console)
-    monkeypatch.setattr("dlgen_cli.cli.training_progress._SECONDS_BETWEEN_LINES", 0)
-    words = ("--source", "digits", "--epochs", "2", "--json", "--out")
-    result = invoke(*words, str(tmp_path / "a"))
-    assert json.loads(result.stdout)["status"] == "success"
-    assert "epoch" in screen.getvalue()
-    assert "2/2" in screen.getvalue()
-    assert "train error" in screen.getvalue()
-    screen.truncate(0)
-    invoke(*words, str(tmp_path / "b"), "-q")
-    assert screen.getvalue() == ""
 
 
 def test_the_default_directory_names_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,169 @@
+"""The commands that audit: envelope, terms, layers, gate, errors."""
+
+import pytest
+import torch
+from reports import strict_json
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from dlgen_cli.cli.app import app
+
+ENVELOPE = [
+    "schema_version",
+    "dlgen_version",
+    "command",
+    "status",
+    "provenance",
+    "settings",
+    "layers",
+    "skipped",
+    "bounds",
+]
+
+
+def run(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+COMMANDS = {
+    "spectra": ["--r", "4", "--singular-values"],
+    "compress-bound": ["--r", "4", "--b", "8"],
+    "pacbayes": ["--sigma", "0.1", "--sigma", "0.5"],
+    "rademacher": ["--epsilon", "1e-6"],
+    "audit": [],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_json_is_the_envelope_and_nothing_else(command, digits_mlp):
+    result = run(command, digits_mlp, *COMMANDS[command], "--json")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    envelope = strict_json(result.stdout)
+    assert list(envelope)[: len(ENVELOPE)] == ENVELOPE
+    assert envelope["status"] == "success"
+    assert envelope["command"] == command
+    assert envelope["errors"] == []
+    coverage = {"coverage"} if envelope["layers"] else set()
+    assert set(envelope["provenance"]) == coverage | {
+        "checkpoint",
+        "format",
+        "sha256",
+        "architecture",
+        "structure",
+        "parameters",
+    }
+
+
+REQUIRED_TERMS = {
+    "compression.fixed_rank": {"rank", "bits", "complexity", "distance", "approximation"},
+    "compression.all_ranks": {
+        "rank",
+        "bits",
+        "complexity",
+        "distance",
+        "approximation",
+        "sweep",
+        "log10_distance",
+        "log10_approximation",
+    },
+    "compression.layer_ranks": {"ranks", "bits", "complexity", "distance", "approximation"},
+    "compression.stored": {
+        "ranks",
+        "bits",
+        "complexity",
+        "distance",
+        "approximation",
+        "layer_error_upper",
+    },
+    "pac_bayes.anchors": {"kl_nats", "sigma", "anchors"},
+    "pac_bayes.mixture": {"kl_nats", "sigma", "anchors"},
+    "pac_bayes.pinsker": {"kl_nats", "sigma", "anchors"},
+    "rademacher.printed": {"shell", "volume", "linf_norm", "parameters", "epsilon", "deviation"},
+    "rademacher.markov": {"shell", "volume", "linf_norm", "parameters", "epsilon", "deviation"},
+    "rademacher.expected": {"shell", "volume", "linf_norm", "parameters", "epsilon", "deviation"},
+}
+
+
+def test_terms_hold_at_least_what_the_contract_says(digits_mlp, anchors_file):
+    result = run("audit", digits_mlp, "--anchors", anchors_file, "--r", 4, "--json")
+    bounds = {one["theorem"]: one for one in strict_json(result.stdout)["bounds"]}
+    assert set(bounds) == set(REQUIRED_TERMS)
+    for theorem, terms in REQUIRED_TERMS.items():
+        assert terms <= set(bounds[theorem]["terms"]), theorem
+        assert bounds[theorem]["assumptions"]
+        assert bounds[theorem]["source"]
+    assert len(bounds["compression.all_ranks"]["terms"]["sweep"]) == 64
+    for anchor in bounds["pac_bayes.anchors"]["terms"]["anchors"]:
+        assert {"name", "distance", "kl_nats", "value"} <= set(anchor)
+
+
+def test_layers_carry_brackets_and_truncation(digits_mlp):
+    result = run("spectra", digits_mlp, "--r", 5, "--json", "--singular-values")
+    weights = load_file(digits_mlp / "model.safetensors")
+    for layer in strict_json(result.stdout)["layers"]:
+        values = torch.linalg.svdvals(weights[layer["name"]].double()).tolist()
+        assert layer["spectral_norm"]["lower"] <= values[0] * (1 + 1e-12)
+        assert layer["spectral_norm"]["upper"] >= values[0] * (1 - 1e-12)
+        assert layer["truncation"]["error_upper"] == pytest.approx(values[5], rel=1e-9)
+        assert layer["singular_values"]["upper"] == pytest.approx(values, rel=1e-6)
+
+
+def test_the_plot_is_written_or_refused(tmp_path, digits_mlp):
+    assert run("compress-bound", digits_mlp, "--plot", tmp_path / "sweep.png").exit_code == 0
+    assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    torch.save({"a.weight": torch.eye(3), "v": torch.ones(2)}, tmp_path / "x.pt")
+    result = run("compress-bound", tmp_path / "x.pt", "--plot", tmp_path / "none.png")
+    assert result.exit_code == 2
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_the_gate(digits_mlp):
+    words = ["pacbayes", digits_mlp, "--sigma", "0.5", "--json", "--fail-above"]
+    assert run(*words, "0.9").exit_code == 0
+    failed = run(*words, "0.1")
+    assert failed.exit_code == 1
+    assert strict_json(failed.stdout)["status"] == "success"
+    assert "--fail-above" in failed.stderr
+    assert run("audit", digits_mlp, "--m", 9999, "--json", "--fail-above", 1).exit_code == 1
+
+
+BAD_INPUT = [
+    (["spectra", "nowhere.pt"], "checkpoint", "nowhere.pt"),
+    (["compress-bound", "CKPT", "--b", "0"], "usage", "b is 0"),
+    (["compress-bound", "CKPT", "--r", "0"], "usage", "r is 0"),
+    (["compress-bound", "CKPT", "--delta", "0"], "usage", "delta"),
+    (["compress-bound", "CKPT", "--delta", "1"], "usage", "delta"),
+    (["compress-bound", "CKPT", "--m", "1"], "usage", "m is 1"),
+    (["compress-bound", "CKPT", "--margin", "0"], "usage", "margin"),
+    (["compress-bound", "CKPT", "--gamma", "nan"], "usage", "gamma"),
+    (["compress-bound", "CKPT", "--radius", "inf"], "usage", "radius"),
+    (["pacbayes", "CKPT", "--sigma", "0"], "usage", "sigma"),
+    (["pacbayes", "CKPT", "--anchors", "nowhere.pt"], "checkpoint", "nowhere.pt"),
+    (["rademacher", "CKPT", "--epsilon", "0.6"], "usage", "epsilon"),
+    (["spectra", "CKPT", "--include", "nothing*"], "checkpoint", "--include"),
+    (["spectra", "CKPT", "--device", "abacus"], "usage", "abacus"),
+    (["compress-bound", "CKPT", "--fail-above", "nan"], "usage", "--fail-above"),
+    (["spectra"], "usage", "CKPT"),
+    (["spectra", "CKPT", "--m", "many"], "usage", "--m"),
+    (["spectra", "CKPT", "--nonsense"], "usage", "--nonsense"),
+    (["nonsense"], "usage", "nonsense"),
+    (["spectra", "CKPT", "--output", "/nowhere/at/all.json"], "output", "at/all.json"),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "says"), BAD_INPUT)
+def test_bad_input_is_one_clear_line_and_exit_two(words, code, says, digits_mlp):
+    words = [digits_mlp if word == "CKPT" else word for word in words]
+    plain = run(*words)
+    assert plain.exit_code == 2
+    assert plain.stdout == ""
+    assert plain.stderr.startswith("error: ")
+    assert plain.stderr.count("\n") == 1
+    assert says in plain.stderr
+    as_json = run(*words, "--json")
+    assert as_json.exit_code == 2
+    envelope = strict_json(as_json.stdout)
+    assert envelope["status"] == "error"
+    assert envelope["errors"][0]["code"] == code
+    assert set(envelope["errors"][0]) == {"code", "message", "remedy"}

@@ -1,0 +1,65 @@
+"""Streams and files: what is written where, and never over what is read."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from reports import strict_json
+from typer.testing import CliRunner
+
+from dlgen_cli.cli.app import app
+
+
+def run(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.mark.parametrize("format_", ["table", "markdown", "csv", "html", "json"])
+def test_every_format_goes_to_stdout_or_to_a_file(tmp_path, digits_mlp, format_):
+    result = run("compress-bound", digits_mlp, "--format", format_)
+    assert result.exit_code == 0
+    assert "compression.all_ranks" in result.stdout
+    suffix = {"table": "txt", "markdown": "md"}.get(format_, format_)
+    path = tmp_path / f"report.{suffix}"
+    result = run("compress-bound", digits_mlp, "--output", path)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "compression.all_ranks" in path.read_text()
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+def test_outputs_never_overwrite_what_is_read_or_each_other(tmp_path, digits_mlp):
+    path = tmp_path / "x.pt"
+    torch.save({"a.weight": torch.eye(3)}, path)
+    before = path.read_bytes()
+    for words in (
+        ["spectra", path, "--json", "--output", path],
+        ["compress", path, "--out", path],
+        ["compress", digits_mlp, "--out", tmp_path / "y", "--json", "--output", tmp_path / "y"],
+        ["compress", path, "--out", tmp_path / "y", "--output", tmp_path / "no" / "r.json"],
+        ["compress-bound", path, "--plot", tmp_path / "p.png", "--output", "/no/r.json"],
+    ):
+        assert run(*words).exit_code == 2
+        assert path.read_bytes() == before
+        assert [one.name for one in tmp_path.iterdir()] == ["x.pt"]
+
+
+def test_a_link_stays_a_link(tmp_path, digits_mlp):
+    (tmp_path / "link.json").symlink_to(tmp_path / "real.json")
+    assert run("spectra", digits_mlp, "--output", tmp_path / "link.json").exit_code == 0
+    assert (tmp_path / "link.json").is_symlink()
+    assert strict_json((tmp_path / "real.json").read_text())["status"] == "success"
+
+
+def test_names_from_a_file_cannot_steer_the_terminal(tmp_path):
+    torch.save({"a\x1b[31m.weight": torch.eye(2)}, tmp_path / "x.pt")
+    result = run("spectra", tmp_path / "x.pt", "--include", "nothing*")
+    assert result.exit_code == 2
+    assert "\x1b[31m" not in result.stderr
+
+
+def test_a_closed_pipe_is_no_failure_of_ours(digits_mlp):
+    words = [sys.executable, "-m", "dlgen_cli", "compress-bound", str(digits_mlp), "-v"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read()

@@ -1,0 +1,39 @@
+"""Progress of a run goes to standard error."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from dlgen_cli.cli.objectives import TrainCommand
+from dlgen_cli.cli.options import as_command
+from dlgen_cli.cli.train import train
+
+
+def invoke(*words: str) -> Result:
+    app = typer.Typer()
+    app.command()(as_command(train, TrainCommand))
+    return CliRunner().invoke(app, list(words))
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_goes_to_stderr(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, terminal: bool
+):
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=terminal, width=80)
+    monkeypatch.setattr("dlgen_cli.cli.console.stderr", lambda: console)
+    monkeypatch.setattr("dlgen_cli.cli.training_progress._SECONDS_BETWEEN_LINES", 0)
+    words = ("--source", "digits", "--epochs", "2", "--json", "--out")
+    result = invoke(*words, str(tmp_path / "a"))
+    assert json.loads(result.stdout)["status"] == "success"
+    assert "epoch" in screen.getvalue()
+    assert "2/2" in screen.getvalue()
+    assert "train error" in screen.getvalue()
+    screen.truncate(0)
+    invoke(*words, str(tmp_path / "b"), "-q")
+    assert screen.getvalue() == ""

@@ -1,0 +1,12 @@
+"""Reports as text, read strictly."""
+
+import json
+
+
+def strict_json(text):
+    """Read JSON that holds no NaN and no infinity."""
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} in JSON")
+
+    return json.loads(text, parse_constant=refuse)
