@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, TensorInfo, index_tensors
 from dlgen_cli.checkpoints.formats.torch_file import is_torch, load_tree
-from dlgen_cli.checkpoints.pickles.archive import guarded
-from dlgen_cli.checkpoints.pickles.torch_names import TensorView
+from dlgen_cli.checkpoints.pickles.archive import Contents, guarded
 from dlgen_cli.checkpoints.reader import open_checkpoint
-from dlgen_cli.checkpoints.state_dicts import (
-    find_network,
-    flatten,
-    holds_tensors,
-    is_other,
-    is_tensor,
-)
+from dlgen_cli.checkpoints.state_dicts import find_network, is_training_state
 from dlgen_cli.checkpoints.stored import StoredTensor, why_unread
+from dlgen_cli.checkpoints.tree import children, collect, is_leaf, is_module
 from dlgen_cli.errors import AnchorError
 
 _MOST_LEVELS = 3  # lists of lists
@@ -76,8 +69,8 @@ def open_anchors(paths: Sequence[Path], checkpoint: Checkpoint) -> list[AnchorTe
 
 def _open(path: Path, checkpoint: Checkpoint) -> list[AnchorTensors]:
     if path.is_file() and is_torch(path):
-        tree = load_tree(path)
-        return list(guarded(path, lambda: _from_tree(path.name, tree, path, checkpoint)))
+        contents = load_tree(path)
+        return list(guarded(path, lambda: _from_tree(path.name, contents, path, checkpoint)))
     opened = open_checkpoint(path)
     only = next(iter(opened.tensors.values()))
     if len(opened.tensors) == 1 and _is_stack(only.shape, checkpoint):
@@ -86,38 +79,40 @@ def _open(path: Path, checkpoint: Checkpoint) -> list[AnchorTensors]:
 
 
 def _from_tree(
-    name: str, tree: Any, path: Path, checkpoint: Checkpoint, level: int = 0
+    name: str, contents: Contents, path: Path, checkpoint: Checkpoint, level: int = 0
 ) -> list[AnchorTensors]:
-    if is_tensor(tree):
-        one = tree.place() if isinstance(tree, TensorView) else tree
-        return _from_stack(name, one, path, checkpoint)
+    tree = contents.tree
+    found = collect(tree)
+    if is_leaf(tree):
+        return _from_stack(name, found[0].place(), path, checkpoint)
     if isinstance(tree, list | tuple) and tree and level < _MOST_LEVELS:
         if len(tree) > _MOST_ANCHORS:
             raise AnchorError(f"{name} holds {len(tree):,} items; at most {_MOST_ANCHORS:,} are.")
         return [
             anchor
-            for index, item in enumerate(tree)
-            for anchor in _from_tree(f"{name}[{index}]", item, path, checkpoint, level + 1)
+            for at, item in enumerate(tree)
+            for anchor in _from_tree(
+                f"{name}[{at}]", replace(contents, tree=item), path, checkpoint, level + 1
+            )
         ]
-    if not isinstance(tree, Mapping) or not holds_tensors(tree):
+    if not found:
         raise AnchorError(
             f"{name} holds a {type(tree).__name__} without tensors; a state dict, a list or dict "
             "of state dicts, or a stacked tensor (K, p) was expected."
         )
-    tensors = flatten(tree)
-    if len(tensors) == 1:
-        only = next(iter(tensors.values()))
-        if _is_stack(only.shape, checkpoint):
-            return _from_stack(name, only, path, checkpoint)
-    found, notes, _ = find_network(tree)
-    is_one = set(index_tensors(tensors, path)) == set(checkpoint.tensors)
-    has_top_level = any(is_tensor(value) for value in tree.values())
-    if is_one or has_top_level or any("'" in note for note in notes):
-        return [_from_state_dict(name, tensors if is_one else found, path)]
+    if len(found) == 1 and _is_stack(found[0].shape, checkpoint):
+        return _from_stack(name, found[0].place(), path, checkpoint)
+    flat = {".".join(one.path): one.place() for one in found}
+    is_one = set(index_tensors(flat, path)) == set(checkpoint.tensors)
+    parts = find_network(tree, path, contents.storages)
+    nodes = {key: one for key, one in children(tree) if not is_training_state(key, one)}
+    has_top_level = any(map(is_leaf, nodes.values()))
+    if is_one or has_top_level or any("'" in note for note in parts.notes) or is_module(tree):
+        return [_from_state_dict(name, flat if is_one else parts.network, path)]
     return [
-        _from_state_dict(f"{name}[{key}]", find_network(value)[0], path)
-        for key, value in tree.items()
-        if holds_tensors(value) and not is_other(str(key))
+        _from_state_dict(f"{name}[{key}]", find_network(one, path, contents.storages).network, path)
+        for key, one in nodes.items()
+        if collect(one)
     ]
 
 

@@ -7,7 +7,7 @@ torch file of one tensor, at an offset in a ``.distcp`` file.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,15 @@ import torch
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors
 from dlgen_cli.checkpoints.formats.sharded import inside
 from dlgen_cli.checkpoints.pickles.archive import guarded, read_archive
-from dlgen_cli.checkpoints.pickles.machine import MOST_BYTES, Bag, UnknownNameError
+from dlgen_cli.checkpoints.pickles.machine import MOST_BYTES, Bag
 from dlgen_cli.checkpoints.pickles.torch_names import (
     Storage,
     TensorView,
     TypeName,
-    inert,
     read_tree,
 )
 from dlgen_cli.checkpoints.pickles.zip_directory import ZipDirectory
-from dlgen_cli.checkpoints.state_dicts import find_network
+from dlgen_cli.checkpoints.state_dicts import NetworkParts, find_network
 from dlgen_cli.checkpoints.stored import (
     MOST_TENSORS,
     SourceFile,
@@ -40,6 +39,7 @@ from dlgen_cli.checkpoints.stored import (
 from dlgen_cli.errors import CheckpointError
 
 METADATA_FILE = ".metadata"
+_NETWORKS = {"model", "state_dict", "module"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Chunk:
         Raises:
             ValueError: it is not the tensor that the metadata promise.
         """
-        found = read_archive(ZipDirectory(self.file, self.start, self.length), self.file)
+        found = read_archive(ZipDirectory(self.file, self.start, self.length), self.file).tree
         block = found.place() if isinstance(found, TensorView) else None
         if block is None or block.shape != self.sizes or block.dtype != dtype:
             raise ValueError("a chunk is not what the metadata say")
@@ -78,7 +78,7 @@ def is_distributed(directory: Path) -> bool:
     return (directory / METADATA_FILE).is_file()
 
 
-def open_distributed(path: Path) -> Checkpoint:
+def open_distributed(path: Path, part: str | None = None) -> Checkpoint:
     """Open a directory of ``torch.distributed.checkpoint``; tensors come in the order of metadata.
 
     Raises:
@@ -96,16 +96,17 @@ def open_distributed(path: Path) -> Checkpoint:
             for name, record in found["state_dict_metadata"].items()
             if "size" in record
         }
-        return find_network(_nested(tensors))
+        return find_network(_nested(tensors), path, {}, part)
 
-    tensors, notes, left = guarded(metadata.path, describe)
+    parts: NetworkParts = guarded(metadata.path, describe)
     return Checkpoint(
         path=path,
         sha256=sha256_of(metadata.path, *(file.path for _, file in sorted(files.items()))),
-        tensors=index_tensors(tensors, path),
-        reader=lambda name: tensors[name].load(),
-        notes=notes,
-        left_aside=left,
+        tensors=index_tensors(parts.network, path),
+        reader=lambda name: parts.network[name].load(),
+        notes=parts.notes,
+        left_aside=parts.left_aside,
+        not_understood=parts.not_understood,
     )
 
 
@@ -116,19 +117,10 @@ def _read_metadata(file: SourceFile) -> Bag:
     def find_storage(_key: str, _kind: TypeName, _size: int) -> Storage:
         raise ValueError("a storage where there is to be none")
 
-    found = read_tree(io.BytesIO(file.read(0, file.size)), find_storage, find_other=_find_record)
+    found = read_tree(io.BytesIO(file.read(0, file.size)), find_storage)
     if not isinstance(found, Bag):
         raise TypeError("no metadata of torch.distributed.checkpoint")
     return found
-
-
-def _find_record(module: str, name: str) -> Callable[..., Any]:
-    """Records become bags; what else the metadata mention is of no interest."""
-    if module.startswith("torch.distributed.checkpoint."):
-        return lambda *_arguments: Bag()
-    if module in {"pathlib", "pathlib._local"} or (module, name) == ("builtins", "getattr"):
-        return inert  # some versions of Python store a member of an enumeration as getattr
-    raise UnknownNameError(f"{module}.{name}")
 
 
 def _places(storage_data: Any) -> dict[tuple[str, tuple[int, ...]], Mapping[str, Any]]:
@@ -198,7 +190,7 @@ def _type_of(properties: Any) -> TypeName:
     """The type of entries; a record keeps it by name or as the first of its state."""
     kind = properties.get("dtype")
     if kind is None:
-        kind = properties["state"][0]
+        kind = properties.listed[0][0]
     if not isinstance(kind, TypeName):
         raise TypeError("a tensor without a type")
     return kind
@@ -221,12 +213,19 @@ def _assemble(shape: tuple[int, ...], dtype: str, chunks: Sequence[Chunk]) -> to
 
 
 def _nested(tensors: Mapping[str, StoredTensor]) -> dict[str, Any]:
-    """The names of a training's state taken apart at their first dot: model, optimizer, …."""
+    """The names of a training's state taken apart at their dots: model, optimizer, …."""
     heads = {name.split(".", 1)[0] for name in tensors}
-    if not all("." in name for name in tensors) or not heads & {"model", "state_dict", "module"}:
+    if not all("." in name for name in tensors):
         return dict(tensors)
-    tree: dict[str, dict[str, StoredTensor]] = {}
+    tree: dict[str, dict[str, Any]] = {}
     for name, tensor in tensors.items():
         head, rest = name.split(".", 1)
         tree.setdefault(head, {})[rest] = tensor
-    return tree
+    if heads & _NETWORKS:
+        return {h: one if h in _NETWORKS else _nested(one) for h, one in tree.items()}
+    if len(heads) == 1:  # such as app
+        head, inside = next(iter(tree.items()))
+        deeper = _nested(inside)
+        if any(isinstance(one, dict) for one in deeper.values()):
+            return {head: deeper}
+    return dict(tensors)

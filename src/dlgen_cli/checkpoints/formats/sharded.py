@@ -13,7 +13,7 @@ from dlgen_cli.checkpoints.formats.signatures import first_bytes, unknown
 from dlgen_cli.checkpoints.formats.torch_file import is_torch, load_tree
 from dlgen_cli.checkpoints.json_text import MOST_BYTES, parse_object
 from dlgen_cli.checkpoints.pickles.archive import guarded
-from dlgen_cli.checkpoints.state_dicts import StateDict, find_network
+from dlgen_cli.checkpoints.state_dicts import NetworkParts, StateDict, find_network
 from dlgen_cli.checkpoints.stored import SourceFile, brief, is_text, sha256_of
 from dlgen_cli.errors import CheckpointError
 
@@ -44,12 +44,12 @@ def open_sharded(index: Path) -> Checkpoint:
     tensors: StateDict = {}
     for name in sorted(weight_map, key=natural_key):
         shard = weight_map[name]
-        if name not in contents[shard]:
+        if name not in contents[shard].network:
             raise CheckpointError(
                 f"{index} promises the tensor {brief(name)} in {brief(shard)}, which lacks it.",
                 remedy="Download that shard again, together with the index.",
             )
-        tensors[name] = contents[shard][name]
+        tensors[name] = contents[shard].network[name]
     left = tuple(
         LeftAside(
             name=name,
@@ -57,7 +57,7 @@ def open_sharded(index: Path) -> Checkpoint:
             entries=math.prod(one.shape),
         )
         for shard, content in contents.items()
-        for name, one in content.items()
+        for name, one in content.network.items()
         if weight_map.get(name) != shard
     )
     return Checkpoint(
@@ -65,7 +65,8 @@ def open_sharded(index: Path) -> Checkpoint:
         sha256=sha256_of(*shards.values()),
         tensors=index_tensors(tensors, index),
         reader=lambda name: tensors[name].load(),
-        left_aside=left,
+        left_aside=(*left, *(one for parts in contents.values() for one in parts.left_aside)),
+        not_understood=tuple(one for parts in contents.values() for one in parts.not_understood),
     )
 
 
@@ -139,16 +140,13 @@ def _require_shards(index: Path, shards: Mapping[str, Path]) -> None:
         )
 
 
-def _open_shard(path: Path) -> StateDict:
+def _open_shard(path: Path) -> NetworkParts:
     if is_safetensors(path):
-        return read_header(path)[0]
+        return NetworkParts(network=read_header(path)[0])
     if not is_torch(path):
         raise unknown(path, "safetensors or a torch file")
-    tree = load_tree(path)
-    if not isinstance(tree, Mapping):
-        raise CheckpointError(
-            f"The shard {path} holds {brief(tree)}; a state dict was expected.",
-            remedy="Download it again.",
-        )
-    tensors: StateDict = guarded(path, lambda: find_network(tree)[0])
-    return tensors
+    contents = load_tree(path)
+    parts: NetworkParts = guarded(
+        path, lambda: find_network(contents.tree, path, contents.storages)
+    )
+    return parts

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors
 from dlgen_cli.checkpoints.formats.signatures import first_bytes
-from dlgen_cli.checkpoints.pickles.archive import archive_of, guarded, read_archive
+from dlgen_cli.checkpoints.pickles.archive import Contents, archive_of, guarded, read_archive
 from dlgen_cli.checkpoints.pickles.machine import MOST_BYTES
 from dlgen_cli.checkpoints.pickles.torch_names import (
     Storage,
     TypeName,
     read_tree,
 )
-from dlgen_cli.checkpoints.state_dicts import find_network
+from dlgen_cli.checkpoints.state_dicts import NetworkParts, find_network
 from dlgen_cli.checkpoints.stored import SourceFile, as_counts, brief, sha256_of
-from dlgen_cli.errors import CheckpointError
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -31,55 +29,58 @@ def is_torch(path: Path) -> bool:
     return first_bytes(path).startswith((b"PK\x03\x04", *_PICKLES))
 
 
-def load_tree(path: Path) -> Any:
+def load_tree(path: Path) -> Contents:
     """Read what a torch file holds; entries of tensors stay on disk.
 
     Returns:
-        A tree of dictionaries and lists with a `torch_pickle.Leaf` for each tensor; a TorchScript
-        archive is the tree of its modules.
+        A tree of dictionaries and lists with a `torch_names.Leaf` for each tensor, and the
+        storages of the file; a TorchScript archive is the tree of its modules.
 
     Raises:
         CheckpointError: the file is damaged or needs code to load.
     """
     file = SourceFile.at(path)
 
-    def read() -> Any:
+    def read() -> Contents:
         archive = archive_of(file)
         return _read_legacy(file) if archive is None else read_archive(archive, file)
 
-    return guarded(path, read)
+    contents: Contents = guarded(path, read)
+    return contents
 
 
-def open_torch(path: Path) -> Checkpoint:
+def open_torch(path: Path, part: str | None = None) -> Checkpoint:
     """Open a torch file; tensors come in the order in which they lie.
+
+    Args:
+        path: the file.
+        part: dotted keys of the part that the user chose.
 
     Raises:
         CheckpointError: it is damaged or needs code to load, or there is no state dict in it.
     """
-    tree = load_tree(path)
-    if not isinstance(tree, Mapping):
-        raise CheckpointError(
-            f"{path} holds {brief(tree)}; a state dict was expected.",
-            remedy="Save model.state_dict() and pass that file.",
-        )
-    tensors, notes, left = guarded(path, lambda: find_network(tree))
+    contents = load_tree(path)
+    parts: NetworkParts = guarded(
+        path, lambda: find_network(contents.tree, path, contents.storages, part)
+    )
     return Checkpoint(
         path=path,
         sha256=sha256_of(path),
-        tensors=index_tensors(tensors, path),
-        reader=lambda name: tensors[name].load(),
-        notes=notes,
-        left_aside=left,
+        tensors=index_tensors(parts.network, path),
+        reader=lambda name: parts.network[name].load(),
+        notes=parts.notes,
+        left_aside=parts.left_aside,
+        not_understood=parts.not_understood,
     )
 
 
-def _read_legacy(file: SourceFile) -> Any:
+def _read_legacy(file: SourceFile) -> Contents:
     """A file of torch before 1.6: five pickles one after another, then the storages."""
     stream = io.BytesIO(file.read(0, MOST_BYTES))
     storages: dict[str, Storage] = {}
 
     def find_storage(key: str, kind: TypeName, size: int) -> Storage:
-        storage = Storage(kind=kind, size=size, file=file, offset=None, swapped=swapped)
+        storage = Storage(f"storage {key}", kind, size, file, None, swapped)
         return storages.setdefault(key, storage)
 
     swapped = False
@@ -93,7 +94,7 @@ def _read_legacy(file: SourceFile) -> Any:
     at = _place_storages(file, storages, _read_plain(stream), stream.tell())
     if at > file.size:
         raise ValueError(f"{at:,} bytes of storages in a file of {file.size:,}")
-    return tree
+    return Contents(tree=tree, storages={one.name: one for one in storages.values()})
 
 
 def _read_plain(stream: io.BytesIO) -> Any:
@@ -112,6 +113,6 @@ def _place_storages(file: SourceFile, storages: dict[str, Storage], keys: Any, a
         (count,) = as_counts([found])
         if count * storage.kind.width < storage.size:
             raise ValueError(f"storage {brief(key)} has {count:,} entries, fewer than its tensors")
-        storage.offset = at + 8
-        at = storage.offset + count * storage.kind.width
+        storage.offset, storage.size = at + 8, count * storage.kind.width
+        at = storage.offset + storage.size
     return at

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dlgen_cli.checkpoints.pickles.machine import MOST_BYTES, UnknownNameError
-from dlgen_cli.checkpoints.pickles.torch_names import (
-    Storage,
-    TypeName,
-    find_script_class,
-    read_tree,
-)
+from dlgen_cli.checkpoints.pickles.torch_names import Storage, TypeName, read_tree
 from dlgen_cli.checkpoints.pickles.zip_directory import ZipDirectory
 from dlgen_cli.checkpoints.stored import SourceFile, brief
 from dlgen_cli.errors import CheckpointError
@@ -32,8 +28,8 @@ def guarded(path: Path, read: Callable[[], Any]) -> Any:
         return read()
     except UnknownNameError as error:
         raise CheckpointError(
-            f"{path} holds more than tensors: it needs {brief(str(error))}. dlgen never runs code "
-            "from a checkpoint.",
+            f"{path} holds more than tensors: it needs {brief(str(error))}, which acts on the "
+            "machine. dlgen never runs code from a checkpoint.",
             remedy="Save only the weights: torch.save(model.state_dict(), ...).",
         ) from error
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
@@ -44,7 +40,20 @@ def guarded(path: Path, read: Callable[[], Any]) -> Any:
         ) from error
 
 
-def read_archive(archive: ZipDirectory, file: SourceFile, entry: str = "data.pkl") -> Any:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What one pickle holds, with the storages that belong to it.
+
+    Attributes:
+        tree: as `read_tree` returns it.
+        storages: by name, all that the file has for this pickle, whether it refers to them or not.
+    """
+
+    tree: Any
+    storages: Mapping[str, Storage]
+
+
+def read_archive(archive: ZipDirectory, file: SourceFile, entry: str = "data.pkl") -> Contents:
     """Read one pickle of a zip file of torch.
 
     Args:
@@ -54,7 +63,7 @@ def read_archive(archive: ZipDirectory, file: SourceFile, entry: str = "data.pkl
 
     Raises:
         ValueError: there is none, or it is damaged.
-        UnknownNameError: it needs a function or class that is not on the list.
+        UnknownNameError: it calls a function that acts.
     """
     name = next((each for each in archive.entries if each.split("/")[-1] == entry), None)
     if name is None:
@@ -64,18 +73,24 @@ def read_archive(archive: ZipDirectory, file: SourceFile, entry: str = "data.pkl
     order = archive.read(orders.filename, 16) if orders else sys.byteorder.encode()
     if order not in _ORDERS:
         raise ValueError(f"the byte order {order!r}")
-    data = entry.removesuffix(".pkl")
+    swapped = _ORDERS[order] != sys.byteorder
+    start = f"{folder}{entry.removesuffix('.pkl')}/"
+    storages: dict[str, Storage] = {}
 
     def find_storage(key: str, kind: TypeName, size: int) -> Storage:
-        offset, there = archive.locate(f"{folder}{data}/{key}")
+        offset, there = archive.locate(f"{start}{key}")
         if there < size:
             raise ValueError(f"storage {brief(key)} has {there:,} bytes where {size:,} belong")
-        swapped = _ORDERS[order] != sys.byteorder
-        return Storage(kind=kind, size=size, file=file, offset=offset, swapped=swapped)
+        storage = Storage(f"{start}{key}", kind, there, file, offset, swapped)
+        known = storages.setdefault(storage.name, storage)
+        return known if known.kind == kind else storage
 
-    find_other = find_script_class if is_script(archive) else None
     stream = io.BytesIO(archive.read(name, MOST_BYTES))
-    return read_tree(stream, find_storage, find_other=find_other)
+    tree = read_tree(stream, find_storage)
+    for each in archive.entries.values():
+        if each.name.startswith(start) and each.size and each.name not in storages:
+            storages[each.name] = Storage(each.name, TypeName("uint8"), each.size, file, None)
+    return Contents(tree=tree, storages=storages)
 
 
 def archive_of(file: SourceFile) -> ZipDirectory | None:

@@ -1,8 +1,9 @@
 """Pickles read as data: a machine that knows no function but those it is given.
 
 Instructions are decoded by the standard library's `pickletools`, which runs nothing. Every name
-that a pickle refers to is looked up in a table of ours; a name that is not there ends the reading.
-The number of instructions is bounded, and so are memory and time.
+that a pickle refers to is looked up in a table of ours. What is not there stays a name: what it
+would make is a bag of what it was given. The number of instructions is bounded, and so are memory
+and time.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import io
 import pickletools
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from dlgen_cli.checkpoints.garbage_collection import uncollected
@@ -19,23 +21,105 @@ from dlgen_cli.checkpoints.stored import brief
 MOST_BYTES = 1 << 26
 _MOST_INSTRUCTIONS = 1_500_000
 _MOST_BITS = 2048  # of a number
+_MOST_KEY = 1 << 16  # characters
 
-#: Finds what a name stands for; raises `UnknownNameError`.
-FindName = Callable[[str, str], Callable[..., Any]]
+#: Finds what a name stands for; None where it stands for nothing but itself.
+FindName = Callable[[str, str], Any]
+
+#: Modules whose functions act on the machine. They would never run here; a checkpoint that calls
+#: one is refused because it was made to do harm.
+_ACTING_MODULES = {
+    *("os", "posix", "nt", "sys", "subprocess", "shutil", "runpy", "importlib", "ctypes"),
+    *("socket", "pty", "pickle", "_pickle", "marshal", "code", "pip", "timeit", "webbrowser"),
+}
+_ACTING = frozenset(
+    f"{module}.{name}"
+    for module, names in {
+        "builtins": "eval exec compile open input breakpoint globals vars setattr delattr "
+        "__import__ exit quit",
+        "io": "open",
+        "_io": "open FileIO",
+        "torch": "load",
+        "torch.hub": "load",
+        "torch.jit": "load",
+    }.items()
+    for name in names.split()
+)
+#: Modules that Python 3 calls otherwise; pickles of protocol 2 keep the old names.
+_RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
 
 class UnknownNameError(ValueError):
-    """A pickle refers to a function or class that is not on the list."""
+    """A pickle calls a function that acts."""
 
 
 class Bag(dict[str, Any]):
-    """An object whose class is not known: its attributes, and nothing that acts."""
+    """An object whose class is not known: what it was given, and nothing that acts.
 
+    Its entries are its attributes and, of a dictionary of its own kind, its items.
+
+    Args:
+        kind: the name of its class or of the function that would make it.
+        arguments: what that was called with.
+    """
+
+    __slots__ = ("arguments", "kind", "listed")
     __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __init__(self, kind: str = "", arguments: tuple[Any, ...] = ()) -> None:
+        super().__init__()
+        self.kind = kind
+        self.arguments = arguments
+        self.listed: list[Any] = []  # items of a list of its own kind
 
     def __eq__(self, other: object) -> bool:
         """A bag equals itself alone."""
         return self is other
+
+    def set_state(self, state: Any) -> None:
+        """Take over attributes: a dictionary, two of them, or what else describes the object."""
+        is_pair = isinstance(state, tuple) and len(state) == 2
+        states = state if is_pair and all(isinstance(s, dict | None) for s in state) else (state,)
+        for one in states:
+            if isinstance(one, dict):
+                self.update(one)
+            elif one is not None:
+                self.listed.append(one)
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A class or function that a pickle refers to; it is never looked for, nor called.
+
+    Attributes:
+        module: where it would be.
+        name: what it is called there.
+    """
+
+    module: str
+    name: str
+
+    @property
+    def text(self) -> str:
+        """Both together."""
+        return f"{self.module}.{self.name}"
+
+    def __call__(self, *arguments: Any) -> Bag:
+        """What it would make: a bag of what it was given.
+
+        Raises:
+            UnknownNameError: it would act.
+        """
+        if self.text == "builtins.getattr":  # how some versions of Python keep members of enums
+            if len(arguments) == 2 and isinstance(arguments[0], Name | Bag):
+                return Bag(self.text, arguments)
+            raise UnknownNameError(self.text)
+        if self.module.split(".")[0] in _ACTING_MODULES or self.text in _ACTING:
+            raise UnknownNameError(self.text)
+        if self.text == "copyreg._reconstructor" and arguments:
+            kind, *rest = arguments
+            return Bag(kind.text if isinstance(kind, Name) else "", tuple(rest))
+        return Bag(self.text, arguments)
 
 
 class Inert:
@@ -55,11 +139,11 @@ def read_pickle(
         read_reference: what a persistent id stands for; None where there is to be none.
 
     Returns:
-        Lists, tuples, dictionaries whose keys are strings (or bags), numbers, strings, and what the
-        functions of the table made.
+        Lists, tuples, dictionaries whose keys are strings (or bags), numbers, strings, names, bags,
+        and what the functions of the table made. A set is a list.
 
     Raises:
-        UnknownNameError: the pickle needs a name that is not on the list.
+        UnknownNameError: the pickle calls a function that acts.
         ValueError: it is damaged or too long.
     """
     machine = _Machine(find_name, read_reference)
@@ -172,7 +256,9 @@ class _Machine:
 
     def _extend(self, values: list[Any]) -> None:
         target = self._top()
-        if isinstance(target, list):
+        if isinstance(target, Bag):
+            target.listed.extend(values)
+        elif isinstance(target, list):
             target.extend(values)
         elif not isinstance(target, Inert):
             raise TypeError(f"cannot append to {brief(target)}")
@@ -187,23 +273,24 @@ class _Machine:
     def _set_items(self, values: list[Any]) -> None:
         target = self._top()
         if isinstance(target, dict):
-            target.update(as_dict(zip(values[::2], values[1::2], strict=True)))
+            put(target, zip(values[::2], values[1::2], strict=True))
         elif not isinstance(target, Inert):
             raise TypeError(f"cannot set items of {brief(target)}")
 
-    def set_since_mark(self, _argument: Any) -> None:
-        self._since_mark()
-        self._stack.append(Inert())
-
     def name_of_text(self, text: str) -> None:
         module, _, name = text.partition(" ")
-        self._stack.append(self._find_name(module, name))
+        self._stack.append(self._name(module, name))
+
+    def _name(self, module: str, name: str) -> Any:
+        module = _RENAMED.get(module, module)
+        found = self._find_name(module, name)
+        return Name(module, name) if found is None else found
 
     def name_of_stack(self, _argument: Any) -> None:
         name, module = self.pop(), self.pop()
         if not (isinstance(name, str) and isinstance(module, str)):
             raise TypeError("a name that is no text")
-        self._stack.append(self._find_name(module, name))
+        self._stack.append(self._name(module, name))
 
     def call(self, _argument: Any) -> None:
         arguments, function = self.pop(), self.pop()
@@ -214,18 +301,29 @@ class _Machine:
         self._stack.append(function(*arguments))
 
     def call_with_names(self, _argument: Any) -> None:
-        self.pop()
+        names = self.pop()
+        self.call(None)
+        if isinstance(made := self._top(), Bag) and isinstance(names, dict):
+            made.arguments = (*made.arguments, names)
+
+    def make(self, _argument: Any) -> None:
+        """An object of a class and arguments since the mark: protocols 0 and 1."""
+        function, *arguments = self._since_mark()
+        self._stack += [function, tuple(arguments)]
+        self.call(None)
+
+    def make_of_text(self, text: str) -> None:
+        arguments = tuple(self._since_mark())
+        self.name_of_text(text)
+        self._stack.append(arguments)
         self.call(None)
 
     def build(self, _argument: Any) -> None:
         state, target = self.pop(), self._top()
-        if not isinstance(target, Bag):
-            return  # attributes of a dictionary or a tensor
-        self._spend(state)
-        if isinstance(state, dict):
-            target.update(state)
-        else:
-            target["state"] = state
+        set_state = getattr(target, "set_state", None)
+        if set_state is not None:  # a dictionary or a tensor has none
+            self._spend(state)
+            set_state(state)
 
     def refer(self, _argument: Any) -> None:
         if self._read_reference is None:
@@ -233,19 +331,37 @@ class _Machine:
         self._stack.append(self._read_reference(self.pop()))
 
 
-def as_dict(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
-    """A dictionary whose keys are strings or bags: no key costs more to find than another."""
-    return {_as_key(key): value for key, value in pairs}
+def put(target: dict[Any, Any], pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    """Set items of a dictionary whose keys are strings or bags, none of them slow to find.
+
+    Two keys of one text, such as 1 and "1", stay apart.
+    """
+    for key, value in pairs:
+        if isinstance(key, str | Bag):
+            target[key] = value
+            continue
+        text = key_text(key)
+        target[f"{text} ({len(target)})" if text in target else text] = value
+    return target
 
 
-def _as_key(key: Any) -> Any:
-    if isinstance(key, str | Bag):
-        return key
-    if key is None or isinstance(key, int | float):
-        return str(key)
+def key_text(key: Any, level: int = 0) -> str:
+    """A key as text, the same on every run."""
+    if key is None or isinstance(key, str | int | float):
+        text = str(key) if level == 0 else repr(key)
+        return text if len(text) <= _MOST_KEY else f"{text[:_MOST_KEY]}…"
     if isinstance(key, bytes):
-        return key.decode("utf-8", "backslashreplace")
-    return Inert()
+        return key[:_MOST_KEY].decode("utf-8", "backslashreplace")
+    if isinstance(key, Name):
+        return key.text
+    if isinstance(key, Bag):
+        values = (*key.arguments, *key.values())
+        shown = ", ".join(key_text(one, level + 1) for one in values[:8]) if level < 3 else "…"
+        return f"{key.kind.rsplit('.', 1)[-1]}({shown})"
+    if isinstance(key, tuple) and level < 3 and len(key) <= 8:
+        parts = [key_text(one, level + 1) for one in key]
+        return f"({', '.join(parts)}{',' * (len(parts) == 1)})"
+    return type(key).__name__
 
 
 _TEXTS = (
@@ -263,7 +379,7 @@ _ACTIONS: Mapping[str, Callable[[_Machine, Any], None]] = {
     "EMPTY_LIST": lambda machine, _: machine.push([]),
     "EMPTY_TUPLE": lambda machine, _: machine.push(()),
     "EMPTY_DICT": lambda machine, _: machine.push({}),
-    "EMPTY_SET": lambda machine, _: machine.push(Inert()),
+    "EMPTY_SET": lambda machine, _: machine.push([]),
     "MARK": _Machine.mark,
     "POP": _Machine.drop,
     "POP_MARK": _Machine.drop_to_mark,
@@ -285,13 +401,15 @@ _ACTIONS: Mapping[str, Callable[[_Machine, Any], None]] = {
     "APPENDS": _Machine.append_since_mark,
     "SETITEM": _Machine.set_item,
     "SETITEMS": _Machine.set_items_since_mark,
-    "ADDITEMS": _Machine.drop_to_mark,
-    "FROZENSET": _Machine.set_since_mark,
+    "ADDITEMS": _Machine.append_since_mark,
+    "FROZENSET": _Machine.list_since_mark,
     "GLOBAL": _Machine.name_of_text,
     "STACK_GLOBAL": _Machine.name_of_stack,
     "REDUCE": _Machine.call,
     "NEWOBJ": _Machine.call,
     "NEWOBJ_EX": _Machine.call_with_names,
+    "OBJ": _Machine.make,
+    "INST": _Machine.make_of_text,
     "BUILD": _Machine.build,
     "BINPERSID": _Machine.refer,
 }

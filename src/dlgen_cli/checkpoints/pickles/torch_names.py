@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dlgen_cli.checkpoints.pickles.machine import (
-    Bag,
-    FindName,
-    Inert,
-    UnknownNameError,
-    as_dict,
-    read_pickle,
-)
+from dlgen_cli.checkpoints.pickles.arrays import Array, Latin, find_array_name
+from dlgen_cli.checkpoints.pickles.machine import Bag, Inert, Name, put, read_pickle
 from dlgen_cli.checkpoints.stored import (
     FLOATING,
     OTHERS,
@@ -69,11 +63,12 @@ class TypeName:
         return _PACKED.get(self.name) or itemsize(self.name)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Storage:
     """A run of entries in a file.
 
     Attributes:
+        name: what the file calls it.
         kind: type of its entries.
         size: in bytes.
         file: holds it.
@@ -81,6 +76,7 @@ class Storage:
         swapped: its bytes stand in the other order than on this machine.
     """
 
+    name: str
     kind: TypeName
     size: int
     file: SourceFile
@@ -100,16 +96,32 @@ class StorageView:
     storage: Storage
     start: int = 0
 
+    @property
+    def whole(self) -> TensorView:
+        """All its entries as a vector."""
+        kind = self.storage.kind
+        count = self.storage.size // kind.width - self.start
+        return TensorView(view=self, kind=kind, start=0, shape=(count,), strides=(1,))
+
+    def place(self) -> StoredTensor:
+        """The vector, as one that can be read."""
+        return self.whole.place()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorView:
-    """A tensor as a pickle describes it; `place` turns it into one that can be read."""
+    """A tensor as a pickle describes it; `place` turns it into one that can be read.
+
+    Where it is ``is_negated`` or ``is_conjugated``, the stored entries are not yet its own.
+    """
 
     view: StorageView
     kind: TypeName
     start: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+    is_negated: bool = False
+    is_conjugated: bool = False
 
     def place(self) -> StoredTensor:
         """Where its entries lie.
@@ -134,36 +146,59 @@ class TensorView:
         last = sum((size - 1) * step for size, step in zip(self.shape, self.strides, strict=True))
         if 0 not in self.shape and start + (last + 1) * width > storage.size:
             raise ValueError(f"a tensor of shape {brief(self.shape)} is larger than its storage")
-        return whole
+        return _resolved(whole) if self.is_negated else whole
+
+
+def _resolved(stored: StoredTensor) -> StoredTensor:
+    """The negative of a tensor."""
+    return replace(stored, load=lambda: -stored.load(), place=(stored.place, "negated"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartedTensor:
+    """A tensor that is stored as several, such as a sparse one: it is named but not read.
+
+    Attributes:
+        shape: sizes of its axes.
+        dtype: what it is.
+        reason: why it is not read.
+        parts: what it is stored as.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    reason: str
+    parts: tuple[Any, ...] = ()
+
+    def place(self) -> StoredTensor:
+        """The tensor, which cannot be read."""
+        return unread(self.shape, self.dtype, self.reason)
 
 
 #: What a pickle holds in place of a tensor.
-Leaf = TensorView | StoredTensor
+Leaf = TensorView | PartedTensor | StorageView | Array | StoredTensor
 
 
-def read_tree(
-    stream: io.BytesIO,
-    find_storage: Callable[[str, TypeName, int], Storage],
-    *,
-    find_other: FindName | None = None,
-) -> Any:
+def read_tree(stream: io.BytesIO, find_storage: Callable[[str, TypeName, int], Storage]) -> Any:
     """Read a pickle of torch.
 
     Args:
         stream: in memory; it then stands behind the pickle.
         find_storage: the storage of a key, a type and a number of bytes.
-        find_other: what names mean that are not among torch's own.
 
     Returns:
-        What `read_pickle` returns, with a `TensorView` or `StoredTensor` for each tensor.
+        What `read_pickle` returns, with a `Leaf` for each tensor, storage and array.
 
     Raises:
-        UnknownNameError: it needs a function or class that is not on the list.
+        UnknownNameError: it calls a function that acts.
         ValueError: it is damaged.
     """
 
-    def read_reference(found: Any) -> StorageView:
-        tag, kind, key, _location, count, *rest = found
+    def read_reference(found: Any) -> Any:
+        tag, kind, key, *rest = found
+        if tag == "module":  # a class with its source text, in files before torch 1.6
+            return kind
+        _location, count, *rest = rest
         if tag != "storage" or not isinstance(kind, TypeName) or not isinstance(key, str):
             raise ValueError(f"a reference to {brief(tag)}")
         (count,) = as_counts([count])
@@ -171,23 +206,17 @@ def read_tree(
         view = rest[0] if rest else None
         return StorageView(storage, 0 if view is None else as_counts([view[1]])[0])
 
-    def find_name(module: str, name: str) -> Callable[..., Any]:
-        known: Callable[..., Any] | None = _find_torch(module, name)
-        if known is not None:
-            return known
-        if find_other is None:
-            raise UnknownNameError(f"{module}.{name}")
-        return find_other(module, name)
-
-    return read_pickle(stream, find_name, read_reference)
+    return read_pickle(stream, _find_name, read_reference)
 
 
-def _find_torch(module: str, name: str) -> Any:
+def _find_name(module: str, name: str) -> Any:
     if module in {"torch", "torch.cuda", "torch.storage"} and name in _STORAGES:
         return TypeName(_STORAGES[name], is_untyped=name == "UntypedStorage")
     if module == "torch" and (name in FLOATING or name in OTHERS or name in _PACKED):
         return TypeName(name)
-    return _FUNCTIONS.get((module, name))
+    if module == "torch.jit._pickle":
+        return _first
+    return _FUNCTIONS.get((module, name)) or find_array_name(module, name)
 
 
 def _tensor(
@@ -208,8 +237,20 @@ def _tensor(
     )
 
 
-def _rebuild_tensor(view: Any, start: Any, shape: Any, strides: Any, *_rest: Any) -> TensorView:
-    return _tensor(view, start, shape, strides)
+def _rebuild_tensor(
+    view: Any,
+    start: Any,
+    shape: Any,
+    strides: Any,
+    _grad: Any = None,
+    _hooks: Any = None,
+    bits: Any = None,
+    *_rest: Any,
+) -> TensorView:
+    plain = _tensor(view, start, shape, strides)
+    if not isinstance(bits, dict) or not (bits.get("neg") or bits.get("conj")):
+        return plain
+    return replace(plain, is_negated=bool(bits.get("neg")), is_conjugated=bool(bits.get("conj")))
 
 
 def _rebuild_tensor_v3(
@@ -220,37 +261,63 @@ def _rebuild_tensor_v3(
     return _tensor(view, start, shape, strides, kind)
 
 
-def _rebuild_quantized(view: Any, start: Any, shape: Any, strides: Any, *_rest: Any) -> Leaf:
+def _rebuild_quantized(
+    view: Any, start: Any, shape: Any, strides: Any, quantizer: Any = (), *_rest: Any
+) -> PartedTensor:
     described = _tensor(view, start, shape, strides)
     kind = described.kind.name
-    return unread(described.shape, kind, f"{kind}: quantised entries")
+    scales = quantizer if isinstance(quantizer, tuple) else ()
+    return _parted(described.shape, kind, f"{kind}: quantised entries", described, *scales)
 
 
-def _rebuild_sparse(layout: Any, data: Sequence[Any]) -> StoredTensor:
+def _rebuild_sparse(layout: Any, data: Sequence[Any]) -> PartedTensor:
     where = 3 if layout in {"torch.sparse_csr", "torch.sparse_csc"} else 2
     shape = data[where] if isinstance(data[where], tuple) else ()
-    return unread(shape, "sparse", "sparse: not dense")
+    return _parted(as_shape(shape)[0], "sparse", "sparse: not dense", *data)
+
+
+def _parted(shape: tuple[int, ...], dtype: str, reason: str, *parts: Any) -> PartedTensor:
+    stored = tuple(one for one in parts if isinstance(one, Leaf))
+    return PartedTensor(shape=shape, dtype=dtype, reason=reason, parts=stored)
 
 
 def _rebuild_meta(kind: Any, shape: Any, *_rest: Any) -> StoredTensor:
     return unread(shape, kind.name, "on the meta device: it has no entries")
 
 
-def _rebuild_from_type(function: Any, _kind: Any, arguments: Any, _state: Any) -> Any:
-    if function not in _MAKERS:
+def _rebuild_from_type(function: Any, kind: Any, arguments: Any, state: Any) -> Any:
+    """A tensor of a class of its own: what it is made of, and its attributes."""
+    made = function(*arguments)
+    if not isinstance(made, Leaf | Bag):
         raise TypeError("a tensor of an unknown make")
-    return function(*arguments)
+    return _with_state(made, kind, state)
+
+
+def _with_state(made: Any, kind: Any, state: Any) -> Any:
+    """A tensor with attributes is an object that has the tensor under no name."""
+    if not state:
+        return made
+    whole = Bag(kind.text if isinstance(kind, Name) else "")
+    whole[""] = made
+    whole.set_state(state)
+    return whole
 
 
 def _as_parameter(tensor: Any, *_rest: Any) -> Any:
     return tensor
 
 
+def _as_parameter_with_state(
+    tensor: Any, _grad: Any = None, _hooks: Any = None, state: Any = None
+) -> Any:
+    return _with_state(tensor, None, state)
+
+
 def _ordered(pairs: Any = ()) -> dict[Any, Any]:
-    return as_dict(pairs.items() if isinstance(pairs, dict) else pairs)
+    return put({}, pairs.items() if isinstance(pairs, dict) else pairs)
 
 
-def _first(value: Any = ()) -> Any:
+def _first(value: Any = (), *_rest: Any) -> Any:
     return value
 
 
@@ -258,78 +325,42 @@ def _default_dict(_factory: Any = None, pairs: Any = ()) -> dict[Any, Any]:
     return _ordered(pairs)
 
 
-def inert(*_arguments: Any) -> Inert:
+def _inert(*_arguments: Any) -> Inert:
     """Something that holds no tensor."""
     return Inert()
 
 
-#: Names of values that hold no tensor.
-_OF_NO_INTEREST = (
-    ("torch", "device"),
-    ("torch", "per_tensor_affine"),
-    ("torch", "per_tensor_symmetric"),
-    ("torch", "per_channel_affine"),
-    ("torch", "per_channel_symmetric"),
-    ("torch", "per_channel_affine_float_qparams"),
-    ("torch", "strided"),
-    ("torch", "contiguous_format"),
-    ("torch", "preserve_format"),
-    ("torch", "channels_last"),
-    ("torch", "Tensor"),
-    ("torch.nn.parameter", "Parameter"),
-    ("torch.nn.parameter", "Buffer"),
-    ("torch.torch_version", "TorchVersion"),
-    ("_codecs", "encode"),
-    ("builtins", "set"),
-    ("builtins", "frozenset"),
-    ("builtins", "bytearray"),
-    ("builtins", "complex"),
-    ("builtins", "int"),
-    ("builtins", "float"),
-    ("builtins", "list"),
-    ("__builtin__", "set"),
-    ("numpy", "dtype"),
-    ("numpy", "ndarray"),
-    ("numpy.core.multiarray", "scalar"),
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "scalar"),
-    ("numpy._core.multiarray", "_reconstruct"),
-)
-#: What makes a tensor from a storage or from another tensor.
-_MAKERS = (_rebuild_tensor, _rebuild_tensor_v3, _rebuild_quantized, _rebuild_sparse, _as_parameter)
+def _bytes(value: Any = b"", *encoding: Any) -> Any:
+    """A text of single bytes, where an encoding is given; never a number of bytes."""
+    if isinstance(value, str) and encoding:
+        return Latin(value)
+    return value if isinstance(value, bytes | Latin) else Inert()
+
+
+def _listed(values: Any = ()) -> Any:
+    return list(values) if isinstance(values, list | tuple) else []
+
+
 _FUNCTIONS: Mapping[tuple[str, str], Callable[..., Any]] = {
+    ("builtins", "set"): _listed,
+    ("builtins", "frozenset"): _listed,
+    ("builtins", "list"): _listed,
+    ("builtins", "tuple"): _listed,
+    ("builtins", "dict"): _ordered,
+    ("builtins", "bytearray"): _bytes,
     ("collections", "OrderedDict"): _ordered,
     ("collections", "defaultdict"): _default_dict,
     ("collections", "Counter"): _ordered,
     ("torch", "Size"): _first,
+    ("torch", "device"): _inert,
     ("torch.serialization", "_get_layout"): _first,
     ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v3"): _rebuild_tensor_v3,
     ("torch._utils", "_rebuild_parameter"): _as_parameter,
-    ("torch._utils", "_rebuild_parameter_with_state"): _as_parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _as_parameter_with_state,
     ("torch._utils", "_rebuild_qtensor"): _rebuild_quantized,
     ("torch._utils", "_rebuild_sparse_tensor"): _rebuild_sparse,
     ("torch._utils", "_rebuild_meta_tensor_no_storage"): _rebuild_meta,
     ("torch._tensor", "_rebuild_from_type_v2"): _rebuild_from_type,
-    **dict.fromkeys(_OF_NO_INTEREST, inert),
 }
-
-
-def find_script_class(module: str, name: str) -> Callable[..., Any]:
-    """What names mean in a TorchScript archive: classes are bags, lists are what they hold.
-
-    Raises:
-        UnknownNameError: the name is none of TorchScript's.
-    """
-    if module.startswith("__torch__"):
-        return lambda *_arguments: Bag()
-    if module == "torch.jit._pickle" and name in {
-        "build_intlist",
-        "build_tensorlist",
-        "build_doublelist",
-        "build_boollist",
-        "restore_type_tag",
-    }:
-        return lambda value, *_rest: value
-    raise UnknownNameError(f"{module}.{name}")
