@@ -88,8 +88,10 @@ def read_archive(archive: ZipDirectory, file: SourceFile, entry: str = "data.pkl
     stream = io.BytesIO(archive.read(name, MOST_BYTES))
     tree = read_tree(stream, find_storage)
     for each in archive.entries.values():
-        if each.name.startswith(start) and each.size and each.name not in storages:
-            storages[each.name] = Storage(each.name, TypeName("uint8"), each.size, file, None)
+        if each.filename.startswith(start) and each.file_size and each.filename not in storages:
+            storages[each.filename] = Storage(
+                each.filename, TypeName("uint8"), each.file_size, file, None
+            )
     return Contents(tree=tree, storages=storages)
 
 
