@@ -32,3 +32,12 @@ def test_the_module_runs_and_help_imports_nothing_heavy():
         [sys.executable, "-m", "dlgen_cli", "--version"], check=True, capture_output=True, text=True
     )
     assert shown.stdout.startswith("dlgen ")
+
+
+def test_a_closed_pipe_is_no_failure_of_ours(tmp_path, digits_mlp):
+    report = tmp_path / "report.json"
+    assert run("compress-bound", digits_mlp, "--output", report).exit_code == 0
+    words = [sys.executable, "-m", "dlgen_cli", "verify", str(report)]  # starts without torch
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read()
