@@ -258,15 +258,25 @@ class Coverage:
 
     Attributes:
         matrices: the linear maps that were measured; a gate is one of its own.
-        parameters: entries of the stored tensors that they read.
-        of: entries of all tensors that may hold weights; a tied one counts once.
+        parameters: stored entries that they read.
+        of: stored entries that are, or may be, parameters: ``parameters``, ``counted`` and
+            ``unknown`` together. A tied one counts once.
         left_out: tensors that no measured layer reads; each is among the skipped.
+        counted: entries of other parameters, such as normalizations, which bounds on parameters
+            count and bounds on matrices need.
+        unknown: entries that are not understood: they withhold every bound.
+        aside: entries that are known to be no parameters: buffers, indices, an optimizer's state.
+        entries: all that the file stores: ``of`` and ``aside`` together.
     """
 
     matrices: int
     parameters: int
     of: int
     left_out: int
+    counted: int = 0
+    unknown: int = 0
+    aside: int = 0
+    entries: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

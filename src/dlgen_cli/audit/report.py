@@ -9,6 +9,7 @@ from typing import Any
 from dlgen_cli import __version__
 from dlgen_cli.checkpoints.hub import shown
 from dlgen_cli.evidence.inputs import Inputs
+from dlgen_cli.evidence.ledger.shared import not_understood
 from dlgen_cli.evidence.options import AuditOptions
 from dlgen_cli.networks import coverage_of
 from dlgen_cli.records import Bound, Headline, Provenance, Report, SkippedLayer
@@ -46,9 +47,7 @@ def report_of(
 
 def _unknown(inputs: Inputs) -> list[SkippedLayer]:
     """What is left out of the parameters too, where no layer was measured."""
-    checkpoint = inputs.checkpoint
-    unread = [one.name for one in checkpoint.unreadable]
-    names = {*unread, *(one.name for one in checkpoint.not_understood)}
+    names = {one.name for one in not_understood(inputs.checkpoint, inputs.read)}
     return [one for one in inputs.read.skipped if one.name in names]
 
 

@@ -19,6 +19,7 @@ from dlgen_cli.errors import AnchorError
 
 _MOST_LEVELS = 3  # lists of lists
 _MOST_ANCHORS = 10_000
+_MOST_COMPARED = 8  # tensors of one shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,9 @@ class AnchorTensors:
         return self.source.read(name)
 
 
-def open_anchors(paths: Sequence[Path], checkpoint: Checkpoint) -> list[AnchorTensors]:
+def open_anchors(
+    paths: Sequence[Path], checkpoint: Checkpoint, ties: Mapping[str, str] | None = None
+) -> list[AnchorTensors]:
     """Open every anchor of every file and match it to the checkpoint.
 
     A stacked tensor is cut in the checkpoint's order of tensors: the order of definition for a
@@ -53,6 +56,8 @@ def open_anchors(paths: Sequence[Path], checkpoint: Checkpoint) -> list[AnchorTe
     Args:
         paths: files or directories.
         checkpoint: what the anchors must match.
+        ties: tensors of the checkpoint that are another one under a second name; an anchor may
+            lack either name.
 
     Returns:
         At least one anchor for each path, in order.
@@ -62,9 +67,11 @@ def open_anchors(paths: Sequence[Path], checkpoint: Checkpoint) -> list[AnchorTe
         CheckpointError: a file cannot be read.
     """
     anchors = [anchor for path in paths for anchor in _open(path, checkpoint)]
-    for anchor in anchors:
-        _require_match(anchor, checkpoint)
-    return anchors
+    tied = ties or {}
+    matched = [_with_first_names(anchor, tied) for anchor in anchors]
+    for anchor in matched:
+        _require_match(anchor, checkpoint, tied)
+    return matched
 
 
 def _open(path: Path, checkpoint: Checkpoint) -> list[AnchorTensors]:
@@ -168,11 +175,24 @@ def _held(tensor: torch.Tensor) -> StoredTensor:
     )
 
 
-def _require_match(anchor: AnchorTensors, checkpoint: Checkpoint) -> None:
+def _with_first_names(anchor: AnchorTensors, ties: Mapping[str, str]) -> AnchorTensors:
+    """An anchor that has a tied tensor under its second name alone, under the first one too."""
+    tensors = dict(anchor.source.tensors)
+    for second, first in ties.items():
+        if first not in tensors and second in tensors:
+            tensors[first] = tensors[second]
+    if len(tensors) == len(anchor.source.tensors):
+        return anchor
+    return replace(anchor, source=replace(anchor.source, tensors=tensors))
+
+
+def _require_match(anchor: AnchorTensors, checkpoint: Checkpoint, ties: Mapping[str, str]) -> None:
     wanted = {info.name: info for info in checkpoint.floating}
-    found: dict[str, TensorInfo] = {info.name: info for info in anchor.source.floating}
+    found = {name: info for name, info in anchor.source.tensors.items() if info.is_floating}
     remedy = "Anchors need the tensors of the checkpoint, by name and shape."
     for name, info in wanted.items():
+        if name not in found and (name in ties or info.is_view):
+            continue
         if name not in found:
             raise AnchorError(
                 f"Anchor {anchor.name} has no tensor {name} of shape {info.shape}.", remedy=remedy
@@ -184,9 +204,22 @@ def _require_match(anchor: AnchorTensors, checkpoint: Checkpoint) -> None:
                 remedy=remedy,
             )
     for name, info in found.items():
-        if name not in wanted:
+        if name not in wanted and not _is_second_name(info, anchor, wanted):
             raise AnchorError(
                 f"Anchor {anchor.name} has a tensor {name} of shape {info.shape} that the "
                 "checkpoint lacks.",
                 remedy=remedy,
             )
+
+
+def _is_second_name(
+    info: TensorInfo, anchor: AnchorTensors, wanted: Mapping[str, TensorInfo]
+) -> bool:
+    """Whether a tensor of an anchor is one that the checkpoint has too, under a second name."""
+    if info.is_view:
+        return True
+    alike = [name for name, one in wanted.items() if one.shape == info.shape and info.numel > 1]
+    if not alike or len(alike) > _MOST_COMPARED:
+        return False
+    entries = anchor.read(info.name)
+    return any(torch.equal(entries, anchor.read(name)) for name in alike)

@@ -72,6 +72,11 @@ class TensorInfo:
     is_buffer: bool = False
 
     @property
+    def is_view(self) -> bool:
+        """Whether tensors before it reach all its entries: it is no parameter of its own."""
+        return self.entries == 0 and self.numel > 0
+
+    @property
     def is_statistic(self) -> bool:
         """Whether it is a running statistic of a normalization, by its name."""
         return self.name.rsplit(".", 1)[-1] in _STATISTICS
@@ -120,6 +125,7 @@ class Checkpoint:
         left_aside: what the file holds beside the network and what is known to be no part of it,
             such as an optimizer's state.
         not_understood: what may be a part of the network; no bound can ignore it.
+        adapter_alpha: alpha of the adapters in it, where the file itself records one.
         format: its name in the table of formats; empty for tensors that were not opened by it.
         format_title: the same on pages.
     """
@@ -136,6 +142,7 @@ class Checkpoint:
     notes: tuple[str, ...] = ()
     left_aside: tuple[LeftAside, ...] = ()
     not_understood: tuple[LeftAside, ...] = ()
+    adapter_alpha: float | None = None
     format: str = ""
     format_title: str = ""
 

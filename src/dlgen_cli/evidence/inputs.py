@@ -41,14 +41,20 @@ class Inputs:
         """The parameters that the predictor really has, by name.
 
         A traced network's are its effective ones: batch normalization folded, weight normalization
-        resolved. Otherwise they are all floating-point tensors of the checkpoint, read one by one.
+        resolved. Otherwise they are all floating-point tensors of the checkpoint, tied ones once,
+        read one by one.
 
         Args:
             tensors: the checkpoint's, or those of another that has the same names.
         """
         if self.read.structure == "graph" and self.read.network.unsupported is None:
             return effective_tensors(self.read.network, tensors)
-        return SelectedTensors(tensors, [info.name for info in self.checkpoint.floating])
+        names = [
+            info.name
+            for info in self.checkpoint.floating
+            if info.name not in self.read.tied and not info.is_view
+        ]
+        return SelectedTensors(tensors, names)
 
 
 def read_inputs(

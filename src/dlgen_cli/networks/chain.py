@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from dlgen_cli.checkpoints import Checkpoint
 from dlgen_cli.errors import CheckpointError
 from dlgen_cli.networks.graph import GraphLayer, Network
-from dlgen_cli.networks.layouts.kinds import layers_of, no_chain
-from dlgen_cli.networks.layouts.leftovers import is_weight_shaped, reason_left_out, refusal
+from dlgen_cli.networks.layouts.kinds import joined, layers_of, no_chain
+from dlgen_cli.networks.layouts.leftovers import is_weight_shaped, leftover, refusal
+from dlgen_cli.networks.layouts.stacks import is_undecided
 from dlgen_cli.networks.layouts.ties import find_ties
-from dlgen_cli.networks.layouts.weight import Weight
+from dlgen_cli.networks.layouts.weight import Leftover, Role, Weight
 from dlgen_cli.networks.layouts.weights import find_weights
 from dlgen_cli.networks.read_network import ReadNetwork
 from dlgen_cli.networks.tensors import CheckpointTensors
@@ -20,6 +22,10 @@ from dlgen_cli.records import GraphNode, SkippedLayer
 
 #: What stands between two layers of a chain; its Lipschitz constant is the user's.
 ASSUMED_ACTIVATION = "assumed activation"
+_UNDECIDED = Leftover(
+    reason="three axes that may be a kernel or a stack of matrices: which is not on record",
+    role="unknown",
+)
 
 
 def read_chain(
@@ -44,35 +50,27 @@ def read_chain(
     """
     infos = checkpoint.tensors
     weights = find_weights(checkpoint)
-    shaped = [one for one in weights.found if _is_shaped(one, checkpoint)]
+    leftovers = dict(weights.leftovers)
+    shaped = []
+    for weight in weights.found:
+        if _is_shaped(weight, checkpoint):
+            if is_undecided(weight.name, weight.shape, infos):
+                leftovers |= dict.fromkeys(weight.recipe.names, _UNDECIDED)
+            else:
+                shaped.append(weight)
     ties = find_ties(shaped, checkpoint)
     shapes = {weight.name: weight.shape for weight in shaped}
     layers: list[GraphLayer] = []
-    reasons = dict(weights.reasons)
     for weight in shaped:
         for layer in layers_of(weight, infos, shapes) if weight.name not in ties else ():
             reason = left_out_by(layer.name, include, exclude)
             if reason is None:
-                layers.append(layer)
+                layers.append(_after(layers[-1:], layer))
             else:
-                reasons |= dict.fromkeys(_stored_names(layer), reason)
-    read = {name for layer in layers for name in _stored_names(layer)}
-    skipped, counters = [], []
-    for name, info in infos.items():
-        if not info.is_floating and not info.shape:
-            counters.append(SkippedLayer(name=name, reason="a counter, no weight"))
-        elif name in ties:
-            reason = f"tied: the same entries as {ties[name]}, counted there"
-            counters.append(SkippedLayer(name=name, reason=reason))
-        elif name not in read:
-            reason = reasons.get(name) or reason_left_out(info, infos)
-            skipped.append(SkippedLayer(name=name, reason=reason))
+                leftovers |= dict.fromkeys(_stored_names(layer), Leftover(reason=reason))
+    skipped, counters, roles = _unread(checkpoint, layers, ties, leftovers)
     if not layers:
-        raise CheckpointError(
-            f"{checkpoint.path} holds no matrix to audit among {len(infos)} tensors"
-            + (f" (the first: {skipped[0].name}, {skipped[0].reason})." if skipped else "."),
-            remedy="Check --include and --exclude, or pass a checkpoint with weights.",
-        )
+        raise _no_matrix(checkpoint, skipped)
     return ReadNetwork(
         network=Network(
             nodes=_nodes(layers),
@@ -85,14 +83,64 @@ def read_chain(
         tensors=CheckpointTensors(checkpoint),
         skipped=skipped,
         counters=counters,
-        tied=frozenset(ties),
+        tied=ties,
+        roles=roles,
         obstacle=no_chain(layers) or _tied(ties) or _misfit(layers) or _unknown_maps(layers),
     )
 
 
+def _unread(
+    checkpoint: Checkpoint,
+    layers: Sequence[GraphLayer],
+    ties: Mapping[str, str],
+    leftovers: Mapping[str, Leftover],
+) -> tuple[list[SkippedLayer], list[SkippedLayer], dict[str, Role]]:
+    """What no layer reads: what a bound needs, what it does not, and the role of each."""
+    infos = checkpoint.tensors
+    read = {name for layer in layers for name in _stored_names(layer)}
+    skipped: list[SkippedLayer] = []
+    counters: list[SkippedLayer] = []
+    roles: dict[str, Role] = {}
+    for name, info in infos.items():
+        if name in ties and name not in read:
+            reason = f"tied: the same entries as {ties[name]}, counted there"
+            counters.append(SkippedLayer(name=name, reason=reason))
+        elif name not in read:
+            found = leftovers.get(name) or leftover(info, infos)
+            roles[name] = found.role
+            counts = found.role == "aside" and not info.is_floating
+            (counters if counts else skipped).append(SkippedLayer(name=name, reason=found.reason))
+    return skipped, counters, roles
+
+
+def _no_matrix(checkpoint: Checkpoint, skipped: Sequence[SkippedLayer]) -> CheckpointError:
+    """A refusal that names the largest tensor: it is the likeliest to hold a weight."""
+    infos = checkpoint.tensors
+    named = [one for one in skipped if one.name in infos]
+    largest = max(named, key=lambda one: infos[one.name].numel, default=None)
+    return CheckpointError(
+        f"{checkpoint.path} holds no matrix to audit among {len(infos)} tensors"
+        + (f" (the largest: {largest.name}, {largest.reason})." if largest else "."),
+        remedy="Check --include and --exclude, or pass a checkpoint with weights.",
+    )
+
+
+def _after(before: Sequence[GraphLayer], layer: GraphLayer) -> GraphLayer:
+    """A kernel of one input channel after as many channels as it has outputs is depthwise."""
+    channels = layer.weight_shape[0]
+    if not before or not layer.stride or layer.transposed or channels == 1:
+        return layer
+    is_inside = before[0].name.partition(".")[0] == layer.name.partition(".")[0]
+    gives = before[0].output_shape[0]
+    if layer.weight_shape[1] != 1 or gives != channels or not is_inside:
+        return layer
+    note = f"depthwise, as it stands after the {channels} channels of {before[0].name}"
+    return replace(layer, groups=channels, input_shape=(channels,), note=joined(layer.note, note))
+
+
 def _is_shaped(weight: Weight, checkpoint: Checkpoint) -> bool:
     info = checkpoint.tensors.get(weight.name)
-    if info is None or weight.recipe.form != "plain":  # made of tensors with other names
+    if info is None or weight.recipe.form != "plain" or weight.note:  # made of several tensors
         return 2 <= len(weight.shape) <= 5
     return is_weight_shaped(info) and refusal(info, checkpoint.tensors) is None
 

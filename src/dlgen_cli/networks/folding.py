@@ -36,10 +36,13 @@ class EffectiveLayer:
         weight: of shape ``layer.weight_shape``; in its stored type, not copied, where it is applied
             as it is stored, else float64; without entries where there are ``factors``.
         bias: float64, ``layer.channels`` entries; None without one.
-        rounding_upper: every entry of ``weight`` is within this relative error of the exact one;
-            an entry of a folded ``bias`` is within it of ``|c - mean| |scale| + |b|``.
+        rounding_upper: the error of ``weight`` is at most this share of its Frobenius norm, in the
+            same norm; but for multiplied factors every entry is within this relative error. An
+            entry of a folded ``bias`` is within it of ``|c - mean| |scale| + |b|``.
         factors: ``(B, A)`` of a weight ``B A`` that is never formed; None elsewhere. The relative
             error is then that of the entries of B.
+        stored_entries: of the factors that the weight is made of, where they are fewer than its
+            own entries; None elsewhere.
     """
 
     layer: GraphLayer
@@ -47,6 +50,7 @@ class EffectiveLayer:
     bias: Tensor | None
     rounding_upper: float
     factors: tuple[Tensor, Tensor] | None = None
+    stored_entries: int | None = None
 
 
 def effective_layer(layer: GraphLayer, tensors: Mapping[str, Tensor]) -> EffectiveLayer:
@@ -100,6 +104,7 @@ def _made_layer(layer: GraphLayer, recipe: Recipe, tensors: Mapping[str, Tensor]
         bias=made.bias,
         rounding_upper=made.rounding_upper,
         factors=made.factors,
+        stored_entries=made.stored_entries,
     )
 
 

@@ -45,7 +45,7 @@ class GraphLayer:
         module: path of the module.
         kind: ``linear``, ``conv1d`` to ``conv3d``, ``conv_transpose1d`` to
             ``conv_transpose3d``, or ``diagonal``; of a bare state dict also ``embedding``,
-            ``recurrent``, ``attention`` and ``lora``; see
+            ``recurrent``, ``attention``, ``lora`` and ``stacked``; see
             `dlgen_cli.networks.layer_kinds.LAYER_KINDS`.
         weight_shape: of the effective weight; ``(channels,)`` where diagonal.
         has_own_bias: whether the module itself has a bias.

@@ -215,7 +215,7 @@ class Diagonal(LayerKind):
 
 #: By the name that a `GraphLayer` and the reports bear.
 LAYER_KINDS: Mapping[str, type[LayerKind]] = {
-    **dict.fromkeys(("linear", "recurrent", "attention", "lora"), Matrix),
+    **dict.fromkeys(("linear", "recurrent", "attention", "lora", "stacked"), Matrix),
     "embedding": Table,
     **{f"conv{axes}d": Convolution for axes in (1, 2, 3)},
     **{f"conv_transpose{axes}d": Convolution for axes in (1, 2, 3)},

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from dlgen_cli.networks.graph import Network
+from dlgen_cli.networks.layouts.weight import Role
 from dlgen_cli.records import SkippedLayer
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ class ReadNetwork:
         skipped: what no layer accounts for, with reasons: a bound of the network needs it.
         counters: what the network's evaluation does not read, with reasons.
         obstacle: why no bound can speak of the network as it was read; None where one can.
-        tied: stored tensors that are another one under a second name.
+        tied: stored tensors that are another one under a second name, with the first one.
+        roles: what each stored tensor is that no layer reads: a parameter that bounds count, known
+            to be none, or not understood. Those of a traced network are not read in evaluation.
     """
 
     network: Network
@@ -36,4 +39,10 @@ class ReadNetwork:
     skipped: Sequence[SkippedLayer]
     counters: Sequence[SkippedLayer]
     obstacle: str | None
-    tied: frozenset[str] = frozenset()
+    tied: Mapping[str, str] = field(default_factory=dict)
+    roles: Mapping[str, Role] = field(default_factory=dict)
+
+    @property
+    def not_understood(self) -> list[SkippedLayer]:
+        """Stored tensors that may be weights in a form that is not known, with reasons."""
+        return [one for one in self.skipped if self.roles.get(one.name) == "unknown"]

@@ -13,16 +13,26 @@ if TYPE_CHECKING:
 
 
 class CheckpointTensors(Mapping[str, "Tensor"]):
-    """Tensors by name, never more than one in memory on its account."""
+    """Tensors by name, never more than one in memory on its account.
+
+    That one is a tensor of three axes or more: each matrix of a stack asks for the whole.
+    """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
+        self._last: tuple[str, Tensor] | None = None  # replaced as a whole, by any thread
 
     def __getitem__(self, name: str) -> Tensor:
         """Read one tensor; NaN and infinity are refused by name."""
         if name not in self._checkpoint.tensors:
             raise KeyError(name)
-        return self._checkpoint.read(name)
+        last = self._last
+        if last is not None and last[0] == name:
+            return last[1]
+        tensor = self._checkpoint.read(name)
+        if tensor.ndim >= 3:
+            self._last = (name, tensor)
+        return tensor
 
     def __iter__(self) -> Iterator[str]:
         """The names, in the checkpoint's order."""

@@ -122,9 +122,15 @@ def _coverage(coverage: Coverage | None) -> list[Fact]:
     covered = f"{numbers.integer(coverage.parameters)} of {numbers.integer(coverage.of)}"
     matrices = "matrix" if coverage.matrices == 1 else "matrices"
     tensors = "tensor" if coverage.left_out == 1 else "tensors"
+    others = (
+        (coverage.counted, "in other parameters"),
+        (coverage.unknown, "not understood"),
+        (coverage.aside, "entries kept aside"),
+    )
     parts = (
         f"{numbers.integer(coverage.matrices)} {matrices}",
         f"{covered} parameters ({share})",
+        *(f"{numbers.integer(count)} {what}" for count, what in others if count),
         f"{numbers.integer(coverage.left_out) if coverage.left_out else 'no'} {tensors} left out",
     )
     return [Fact(label="coverage", value=", ".join(unbroken(part) for part in parts))]

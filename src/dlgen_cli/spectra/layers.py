@@ -39,7 +39,7 @@ def measure_layer(
     Args:
         effective: the layer with the tensors that it really applies.
         geometry: whether stride, padding and groups of a convolution are known. Where they are
-            assumed, the norm is that of the largest map.
+            assumed, the norm is that of the largest map, and has no lower end but 0.
         rank: report the truncation error at this rank too.
         norms_only: leave out singular values and truncation errors, which cost several times as
             much for a large matrix; ``rank`` must be None then.
@@ -89,7 +89,7 @@ def measure_layer(
         name=layer.name,
         kind=layer.kind,
         shape=layer.weight_shape,
-        parameters=weight.numel(),
+        parameters=effective.stored_entries or weight.numel(),
         spectral_norm=norm,
         frobenius_norm=frobenius,
         stable_rank=_stable_rank(frobenius, values[0] if values else norm),

@@ -223,14 +223,17 @@ def check_parameters(report: Fields) -> Iterator[Mismatch]:
         return
     provenance = report.fields("provenance")
     weights = sum(row.count("parameters") for row in report.rows("layers"))
-    if provenance.count("parameters") < weights:
-        yield _odd(provenance, "parameters", f"at least {weights}, those of the layers")
     count = len(list(report.rows("layers")))
+    stored = provenance.count("parameters")
     if provenance.get("coverage") is not None and count:
         coverage = provenance.fields("coverage")
         yield from _equal(coverage, "matrices", count)
-        if coverage.count("parameters") > coverage.count("of"):
-            yield _odd(coverage, "parameters", "at most those of all tensors")
+        parts = sum(coverage.count(name) for name in ("parameters", "counted", "unknown"))
+        yield from _equal(coverage, "of", parts)
+        yield from _equal(coverage, "entries", parts + coverage.count("aside"))
+        stored = max(stored, parts)  # quantised entries are parameters of a layer alone
+    if stored < weights:
+        yield _odd(provenance, "parameters", f"at least {weights}, those of the layers")
 
 
 def check_certificates(report: Fields) -> Iterator[Mismatch]:

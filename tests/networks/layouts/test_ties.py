@@ -14,7 +14,7 @@ def test_shared_memory_is_one_weight(read):
     )
     assert list(found.layers) == ["model.embed_tokens.weight", "x.weight"]
     assert "model.embed_tokens.weight" in found.counters["any.weight"]
-    assert found.network.tied == {"any.weight"}
+    assert found.network.tied == {"any.weight": "model.embed_tokens.weight"}
 
 
 def test_two_weights_with_the_same_entries_are_two(read):

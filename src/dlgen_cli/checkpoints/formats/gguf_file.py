@@ -7,7 +7,9 @@ in float32: the matrix that a runtime multiplies by.
 from __future__ import annotations
 
 import functools
+import math
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,7 +150,16 @@ def open_gguf(path: Path) -> Checkpoint:
         tensors=index_tensors(tensors, path),
         reader=lambda name: tensors[name].load(),
         notes=(f"dequantised: {', '.join(quantised)}",) if quantised else (),
+        adapter_alpha=_adapter_alpha(facts),
     )
+
+
+def _adapter_alpha(facts: Mapping[str, Any]) -> float | None:
+    """What llama.cpp records of an adapter's scale."""
+    alpha = facts.get("adapter.lora.alpha")
+    if not isinstance(alpha, int | float) or not math.isfinite(alpha) or alpha <= 0:
+        return None
+    return float(alpha)
 
 
 def _package() -> Any:

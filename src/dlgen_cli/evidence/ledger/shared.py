@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dlgen_cli.bounds.assumptions import assumed, declared, verified, violated
 from dlgen_cli.bounds.pac_bayes_kl import KL
-from dlgen_cli.records import Assumption
+from dlgen_cli.records import Assumption, SkippedLayer
 
 if TYPE_CHECKING:
     from dlgen_cli.checkpoints import Checkpoint
@@ -177,20 +177,25 @@ def width_line(bits: int) -> Assumption:
     return violated("Parameters are stored in 1 to 32 bits.", f"b is {bits}.")
 
 
+def not_understood(checkpoint: Checkpoint, read: ReadNetwork) -> list[SkippedLayer]:
+    """What may be a part of the network in a form that is not known, with reasons."""
+    parts = [SkippedLayer(name=one.name, reason=one.reason) for one in checkpoint.not_understood]
+    return [*parts, *read.not_understood]
+
+
 def parameter_lines(checkpoint: Checkpoint, read: ReadNetwork) -> list[Assumption]:
     """Whether every tensor that may be a weight is among the parameters of the hypothesis."""
-    statement = "Every weight is a floating-point parameter of the hypothesis."
-    if checkpoint.not_understood:
-        first, *others = checkpoint.not_understood
-        more = f" and {len(others)} more" if others else ""
-        return [violated(statement, f"Left out: {first.name} ({first.reason}){more}.")]
-    if read.structure == "graph" or not checkpoint.unreadable:
+    unknown = not_understood(checkpoint, read)
+    if not unknown:
         return []
-    first_name = checkpoint.unreadable[0].name
-    evidence = (
-        f"{len(checkpoint.unreadable)} tensors are not dense floating point, first {first_name}."
-    )
-    return [violated(statement, evidence)]
+    first = unknown[0]
+    more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+    return [
+        violated(
+            "Every weight is a floating-point parameter of the hypothesis.",
+            f"Not understood: {first.name} ({first.reason}){more}.",
+        )
+    ]
 
 
 def bounded_loss_line() -> Assumption:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from dlgen_cli.checkpoints import TensorInfo
 from dlgen_cli.networks.graph import GraphLayer
+from dlgen_cli.networks.layouts.stacks import members, stacked_axes
 from dlgen_cli.networks.layouts.weight import Weight
 
 _RECURRENT = re.compile(r"weight_(ih|hh|hr)(?P<layer>(_l\d+)?(_reverse)?)")
@@ -18,9 +19,14 @@ _EMBEDDING = re.compile(
     r"|shared|embed_(tokens|positions|in)|tok_embeddings|positional_embedding"
 )
 #: Attention projections stored as one matrix with q, k and v one after another.
-_FUSED = re.compile(r"in_proj_weight|(qkv|Wqkv|c_attn)\.weight")
+_FUSED = re.compile(r"in_proj_weight|(qkv|Wqkv)\.weight")
+#: The same where they are stored as ``(inputs, outputs)``, as in GPT-2.
+_FUSED_COLUMNS = re.compile(r"(qkv|Wqkv|c_attn)\.weight")
 #: Fused projections in an order that depends on numbers of heads that no tensor tells.
-_INTERLEAVED = re.compile(r"(query_key_value|qkv_proj|wqkv|qkv|Wqkv|c_attn)\.weight")
+_INTERLEAVED = re.compile(
+    r"(.*_)?(query_key_value|qkv_proj|wqkv|qkv|Wqkv|c_attn|W_pack|to_qkv|c_qkv|qkv_linear|in_qkv"
+    r"|to_kv|kv_proj|qkvz?|qkv_mats?)\.weight"
+)
 _ATTENTION = re.compile(
     r"attn|attention|qkv|query_key_value|(^|[._])(q|k|v|query|key|value|to_q|to_k|to_v)(_proj)?[._]weight"
 )
@@ -44,6 +50,9 @@ def layers_of(
     """
     if weight.kind is not None:
         return [_layer(weight, kind=weight.kind)]
+    leading = stacked_axes(weight.name, weight.shape, infos) if len(weight.shape) > 2 else 0
+    if leading:
+        return [_member(weight, place) for place in members(weight.shape, leading)]
     weight, flip = _with_bias(weight, infos)
     if len(weight.shape) > 2:
         axes = len(weight.shape) - 2
@@ -53,17 +62,32 @@ def layers_of(
         weight = replace(weight, shape=weight.shape[::-1], recipe=recipe)
     if _RECURRENT.fullmatch(_ending(weight.name, 1)):
         return _recurrent(weight, shapes)
-    return _dense(weight)
+    return _dense(weight, is_flipped=flip)
 
 
-def _dense(weight: Weight) -> list[GraphLayer]:
+def _member(weight: Weight, place: tuple[int, ...]) -> GraphLayer:
+    """One matrix of a stack; which of its axes is the outputs' does not matter to its norms."""
+    recipe = replace(weight.recipe, member=place)
+    where = ",".join(map(str, place))
+    one = replace(
+        weight,
+        name=f"{weight.name}[{where}]",
+        shape=weight.shape[len(place) :],
+        recipe=recipe,
+        note=joined(weight.note, "one matrix of a stack"),
+    )
+    return _layer(one, kind="stacked")
+
+
+def _dense(weight: Weight, *, is_flipped: bool) -> list[GraphLayer]:
     last, tail = _ending(weight.name, 1), _ending(weight.name, 2)
     rows, columns = weight.shape
-    if (_FUSED.fullmatch(tail) or _FUSED.fullmatch(last)) and rows == 3 * columns:
+    fused = _FUSED_COLUMNS if is_flipped else _FUSED
+    if (fused.fullmatch(tail) or fused.fullmatch(last)) and rows == 3 * columns:
         return _parts(weight, "qkv", kind="attention")
     if _INTERLEAVED.fullmatch(tail):
         note = "a fused projection whose order of q, k and v is not on record: taken whole"
-        weight = replace(weight, note=_joined(weight.note, note))
+        weight = replace(weight, note=joined(weight.note, note))
     if weight.recipe.bias is None and is_table(weight.name):
         return [_layer(weight, kind="embedding")]
     return [_layer(weight, kind="attention" if _ATTENTION.search(weight.name) else "linear")]
@@ -128,7 +152,7 @@ def _recurrent(weight: Weight, shapes: Mapping[str, tuple[int, ...]]) -> list[Gr
         return _parts(weight, _GATES[gates], kind="recurrent")
     if rest or gates != 1:
         note = "a recurrent matrix whose gates are not known: taken whole"
-        weight = replace(weight, note=_joined(weight.note, note))
+        weight = replace(weight, note=joined(weight.note, note))
     return [_layer(weight, kind="recurrent")]
 
 
@@ -149,7 +173,7 @@ def _parts(weight: Weight, names: str, *, kind: str) -> list[GraphLayer]:
 def _layer(weight: Weight, *, kind: str) -> GraphLayer:
     module = weight.name.removesuffix(".weight")
     recipe = weight.recipe
-    is_plain = recipe.form == "plain" and recipe.rows is None and not recipe.is_transposed
+    is_plain = recipe.form == "plain" and not (recipe.rows or recipe.member or recipe.is_transposed)
     is_usual = is_plain and recipe.bias in {None, f"{module}.bias"}
     axes = len(weight.shape) - 2
     transposed = kind.startswith("conv_transpose")
@@ -172,7 +196,8 @@ def _layer(weight: Weight, *, kind: str) -> GraphLayer:
     )
 
 
-def _joined(one: str, two: str) -> str:
+def joined(one: str, two: str) -> str:
+    """Two notes in one."""
     return "; ".join(part for part in (one, two) if part)
 
 
@@ -182,6 +207,7 @@ _NO_CHAIN = {
     "recurrent": "belongs to a recurrent layer, which applies it once for each step",
     "attention": "belongs to an attention, whose matrices do not follow one another",
     "lora": "is added to a weight of another checkpoint",
+    "stacked": "is one of several matrices in a tensor, which do not follow one another",
 }
 
 

@@ -6,77 +6,72 @@ import re
 from collections.abc import Mapping
 
 from dlgen_cli.checkpoints import TensorInfo
+from dlgen_cli.networks.layouts.buffers import fixed_table, is_bias, is_indices, normalization
+from dlgen_cli.networks.layouts.stacks import may_be_stack
+from dlgen_cli.networks.layouts.weight import Leftover
+from dlgen_cli.networks.layouts.words import last_part
 
-_POSITIONS = ("position_ids", "token_type_ids", "relative_position_index", "cache_position")
 #: Kernels: weights, and the fixed ones of transforms.
 _KERNEL = re.compile(r".*weight|(.*_)?basis(_buffer)?")
-_SCALES = re.compile(r"(.*_)?(scales?|scale_inv|zeros|absmax|SCB|zero_point|quant_map)")
-
-
-def is_positions(info: TensorInfo) -> bool:
-    """Whether integers are indices by their name, and no weight."""
-    return not info.is_floating and info.name.rsplit(".", 1)[-1] in _POSITIONS
+_FLAT = 64  # entries from which on a vector may be a matrix
+_FLAT_NAMES = re.compile(r"(.*_)?(weights?|params?|flat_param)")
 
 
 def is_weight_shaped(info: TensorInfo) -> bool:
-    """Whether a tensor may be a matrix or, by its name, a kernel."""
-    last = info.name.rsplit(".", 1)[-1]
-    return info.numel > 0 and (
-        len(info.shape) == 2 or (3 <= len(info.shape) <= 5 and _KERNEL.fullmatch(last) is not None)
-    )
+    """Whether a tensor may be a matrix or, by its name, a kernel or a stack of matrices."""
+    if info.numel == 0 or not 2 <= len(info.shape) <= 5:
+        return False
+    is_kernel = _KERNEL.fullmatch(last_part(info.name)) is not None
+    return len(info.shape) == 2 or is_kernel or may_be_stack(info)
 
 
-def refusal(info: TensorInfo, infos: Mapping[str, TensorInfo]) -> str | None:
+def refusal(info: TensorInfo, infos: Mapping[str, TensorInfo]) -> Leftover | None:
     """Why a floating-point tensor of the shape of a weight is none; None where it may be one.
 
     Args:
         info: the tensor.
         infos: all tensors.
     """
-    last = info.name.rsplit(".", 1)[-1]
-    if "mask" in last:
-        return "a mask: no weight"
-    if _SCALES.fullmatch(last) and any(
-        not other.is_floating and other.numel > 1 for other in _beside(info, infos)
-    ):
-        return "scales of quantised entries: no weight"
-    return None
+    found = fixed_table(info) or normalization(info, infos)
+    if found is None and is_bias(info):
+        return Leftover(reason="a bias: not a matrix")
+    return found
 
 
-def reason_left_out(info: TensorInfo, infos: Mapping[str, TensorInfo]) -> str:
-    """Why no layer reads a tensor.
+def leftover(info: TensorInfo, infos: Mapping[str, TensorInfo]) -> Leftover:
+    """Why no layer reads a tensor, and what it is.
 
     Args:
         info: the tensor.
         infos: all tensors.
     """
     if info.numel == 0:
-        return f"has no entries, shape {info.shape}"
+        return Leftover(reason=f"has no entries, shape {info.shape}", role="aside")
     if not info.is_floating:
-        if is_positions(info):
-            return "indices of positions: no weight"
-        return "not dense floating point, and no known scale: it may be a weight"
-    last = info.name.rsplit(".", 1)[-1]
-    if last in {"running_mean", "running_var"}:
-        return "normalization statistics: not a matrix"
-    if len(info.shape) == 1 and last in {"weight", "bias", "gamma", "beta"}:
-        other = {"weight": "bias", "bias": "weight", "gamma": "beta", "beta": "gamma"}[last]
-        partner = infos.get(info.name.removesuffix(last) + other)
-        if partner is not None and partner.shape == info.shape:
-            what = "scale" if last in {"weight", "gamma"} else "shift"
-            return f"normalization {what} ({info.numel}): not a matrix"
+        return _not_floating(info)
     return refusal(info, infos) or _description(info)
 
 
-def _description(info: TensorInfo) -> str:
+def _not_floating(info: TensorInfo) -> Leftover:
+    if not info.shape:
+        return Leftover(reason="a counter, no weight", role="aside")
+    if last_part(info.name) == "_extra_state":
+        return Leftover(reason="what a module keeps beside its weights, serialised", role="aside")
+    if is_indices(info):
+        return Leftover(reason="indices by their name: no weight", role="aside")
+    if info.dtype in {"int64", "uint64"}:
+        return Leftover(reason=f"{info.dtype}: indices or counts, no weight", role="aside")
+    if info.dtype == "bool":
+        return Leftover(reason="bool: a mask, no weight", role="aside")
+    reason = "not dense floating point, and no known scale: it may be a weight"
+    return Leftover(reason=reason, role="unknown")
+
+
+def _description(info: TensorInfo) -> Leftover:
     kind = ("a single number", "vector", "matrix", "tensor")[min(len(info.shape), 3)]
     sizes = "×".join(map(str, info.shape))
-    return f"{kind} {sizes}".strip() + ": no layer's weight"
-
-
-def _beside(info: TensorInfo, infos: Mapping[str, TensorInfo]) -> list[TensorInfo]:
-    """The usual integer tensors of the same module."""
-    head = info.name.rpartition(".")[0]
-    prefix = f"{head}." if head else ""
-    names = ("weight", "qweight", "weight_packed", "qzeros", "g_idx", "_packed_params")
-    return [infos[prefix + name] for name in names if prefix + name in infos]
+    what = f"{kind} {sizes}".strip()
+    last = last_part(info.name)
+    if len(info.shape) == 1 and info.numel >= _FLAT and _FLAT_NAMES.fullmatch(last):
+        return Leftover(reason=f"{what}: it may hold a weight that is stored flat")
+    return Leftover(reason=f"{what}: no layer's weight")

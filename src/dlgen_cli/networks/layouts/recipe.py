@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Form = Literal["plain", "weight_norm", "spectral_norm", "scaled", "product"]
+Form = Literal[
+    "plain",
+    "weight_norm",
+    "spectral_norm",
+    "scaled",
+    "masked",
+    "product",
+    "hadamard",
+    "kronecker",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,12 +28,17 @@ class Recipe:
     - ``spectral_norm``: ``W / (u^T W v)`` of ``(W, u, v)``, as in evaluation mode.
     - ``scaled``: ``(q - z) s`` of ``(q, s)`` or ``(q, s, z)``: quantised entries, their scale for
       the whole weight, for each row or for each block, and their zero point.
-    - ``product``: ``B A`` of ``(B, A)``; it is never formed.
+    - ``masked``: ``W * M`` of ``(W, M)``, entry by entry.
+    - ``product``: ``B A`` of ``(B, A)``, or ``B diag(e) A`` of ``(B, A, e)``; it is never formed.
+    - ``hadamard``: ``(A B) * (C D)`` of ``(A, B, C, D)``, entry by entry.
+    - ``kronecker``: the Kronecker product of two factors, each of one source or the product of two.
 
     Attributes:
         form: see above.
         sources: names of stored tensors.
         factor: multiplies the weight.
+        split: sources of the first factor of a Kronecker product.
+        member: the matrix that is taken of a stack, by its place on the leading axes.
         is_transposed: the weight is stored as ``(inputs, outputs)``.
         rows: the outputs that are taken, from first to before last; None for all.
         bias: name of the stored bias; None without one.
@@ -34,6 +48,8 @@ class Recipe:
     form: Form = "plain"
     sources: tuple[str, ...]
     factor: float = 1.0
+    split: int = 1
+    member: tuple[int, ...] = ()
     is_transposed: bool = False
     rows: tuple[int, int] | None = None
     bias: str | None = None

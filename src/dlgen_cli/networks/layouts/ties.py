@@ -28,32 +28,29 @@ def find_ties(weights: Sequence[Weight], checkpoint: Checkpoint) -> dict[str, st
     Returns:
         The first name by every further one.
     """
+    tied = _sharing_entries(checkpoint)
     groups = defaultdict(list)
     for weight in weights:
         if weight.recipe.form == "plain":
             groups[weight.shape].append(weight.name)
-    tied: dict[str, str] = {}
     for names in groups.values():
         if len(names) < 2:
             continue
-        tied |= _sharing_entries(names, checkpoint)
         usual = [name for name in names if is_table(name) or _HEAD.fullmatch(name)]
         if any(map(is_table, usual)):
             tied |= _equal([name for name in usual if name not in tied], checkpoint)
     return tied
 
 
-def _sharing_entries(names: Sequence[str], checkpoint: Checkpoint) -> dict[str, str]:
+def _sharing_entries(checkpoint: Checkpoint) -> dict[str, str]:
+    """Floating-point tensors whose entries lie where those of an earlier one of the shape lie."""
     first: dict[object, str] = {}
     tied = {}
-    for name in names:
-        place = checkpoint.tensors[name].place
-        if place is None:
-            continue
-        if place in first:
-            tied[name] = first[place]
-        else:
-            first[place] = name
+    for info in checkpoint.floating:
+        if info.place is not None and info.numel:
+            before = first.setdefault((info.place, info.shape), info.name)
+            if before != info.name:
+                tied[info.name] = before
     return tied
 
 

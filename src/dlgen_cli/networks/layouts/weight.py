@@ -1,4 +1,4 @@
-"""One weight of a bare state dict, before its kind is known."""
+"""One weight of a bare state dict, before its kind is known, and what is no weight."""
 
 from __future__ import annotations
 
@@ -7,6 +7,23 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dlgen_cli.networks.layouts.recipe import Recipe
+
+#: What a tensor that no layer reads is: a parameter that bounds count, known to be no parameter,
+#: or not understood, which withholds every bound.
+Role = Literal["parameter", "aside", "unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """A tensor that no layer reads.
+
+    Attributes:
+        reason: why, with the evidence.
+        role: what it is.
+    """
+
+    reason: str
+    role: Role = "parameter"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +52,14 @@ class Match:
     Attributes:
         weight: what they make; None where that is not known.
         names: the tensors.
-        reasons: why some of them are left out, by name.
+        leftovers: those of them that no layer reads, by name.
     """
 
     weight: Weight | None
     names: tuple[str, ...]
-    reasons: Mapping[str, str] = field(default_factory=dict)
+    leftovers: Mapping[str, Leftover] = field(default_factory=dict)
+
+    @classmethod
+    def without_weight(cls, names: tuple[str, ...], leftover: Leftover) -> Match:
+        """Tensors of which no weight can be made, all for one reason."""
+        return cls(weight=None, names=names, leftovers=dict.fromkeys(names, leftover))
