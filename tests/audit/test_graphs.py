@@ -213,27 +213,3 @@ def test_a_bare_chain_of_convolutions_is_assumed_and_said(tmp_path):
     assert [layer.geometry for layer in report.layers] == ["assumed", "assumed"]
     lines = bound_of(report, "compression.stored").assumptions
     assert any("Convolutions pad with zeros" in line.statement for line in lines)
-
-
-def test_the_choice_of_bits_is_paid(digits_mlp):
-    fixed = {
-        bits: bound_of(
-            audit(
-                AuditOptions(checkpoint=digits_mlp, b=bits), command="x", families=("compression",)
-            ),
-            "compression.stored",
-        )
-        for bits in (8, 12, 16)
-    }
-    chosen = bound_of(compression_of(digits_mlp, b=None), "compression.stored")
-    bits = chosen.terms["bits_per_parameter"]
-    assert chosen.value > fixed[bits].value
-    assert chosen.value <= min(one.value for one in fixed.values()) * 1.001
-
-
-def test_the_stored_network_of_more_than_32_bits_does_not_apply(digits_mlp):
-    report = audit(
-        AuditOptions(checkpoint=digits_mlp, b=64), command="x", families=("compression",)
-    )
-    assert bound_of(report, "compression.stored").status == "not_applicable"
-    assert report.headline.theorem == "compression.layer_ranks"

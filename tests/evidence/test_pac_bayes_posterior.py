@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from dlgen_cli import training
 from dlgen_cli.checkpoints.runs import posterior_file as posterior
 from dlgen_cli.checkpoints.runs.posterior_file import (
     StoredPosterior,
@@ -69,12 +68,8 @@ def write(directory, *, model, init, stored, anchor_hashes=None, **facts):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    path = tmp_path_factory.mktemp("runs") / "digits"
-    training.run(
-        training.make_recipe({"source": "digits", "holdout": 200, "seed": 2, "epochs": 40}), path
-    )
-    return path
+def trained(digits_run):
+    return digits_run
 
 
 def weights(trained):

@@ -1,0 +1,61 @@
+"""The certificate of the holdout: what is counted, and what withholds it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import scipy.stats
+import torch
+from safetensors.torch import load_file, save_file
+
+from dlgen_cli.datasets import load_source
+
+HOLDOUT = "holdout.clopper_pearson"
+
+
+@pytest.fixture
+def copy(digits_run, tmp_path):
+    return Path(shutil.copytree(digits_run, tmp_path / "copy"))
+
+
+@pytest.fixture
+def report(digits_report):
+    return digits_report
+
+
+def outputs(directory: Path, images: torch.Tensor) -> torch.Tensor:
+    weights = load_file(directory / "model.safetensors")
+    x = images.flatten(1) / 8
+    for index in range(3):
+        x = x @ weights[f"layers.{index}.weight"].T
+        x = x.relu() if index < 2 else x
+    return x[:, :10]
+
+
+def test_the_holdout_is_the_one_that_the_run_set_aside(digits_run, report, bound_of, line_of):
+    source = load_source("digits")
+    held = load_file(digits_run / "labels.safetensors")["holdout_indices"]
+    rows = torch.isin(source.indices, held)
+    guesses = outputs(digits_run, source.train.images[rows]).argmax(1)
+    wrong = int((guesses != source.train.labels[rows]).sum())
+    bound = bound_of(report, HOLDOUT)
+    assert (bound["terms"]["errors"], bound["terms"]["examples"]) == (wrong, 200)
+    exact = scipy.stats.beta.ppf(1 - bound["terms"]["delta"], wrong + 1, 200 - wrong)
+    assert bound["value"] >= exact - 1e-12
+    assert bound["value"] == pytest.approx(exact, rel=1e-9)
+    assert line_of(bound, "No example of the holdout")["status"] == "verified"
+
+
+def test_a_training_example_in_the_holdout_withholds_the_certificate(
+    copy, certify, bound_of, line_of
+):
+    labels = load_file(copy / "labels.safetensors")
+    labels["holdout_hashes"][3] = labels["image_hashes"][11]
+    save_file(labels, copy / "labels.safetensors")
+    report = certify(copy)
+    bound = bound_of(report, HOLDOUT)
+    assert (bound["status"], bound["value"]) == ("not_applicable", None)
+    line = line_of(bound, "No example of the holdout")
+    assert line["status"] == "violated"
+    assert "1 images of it are among the run's training images" in line["evidence"]
+    assert report["headline"]["theorem"] != HOLDOUT

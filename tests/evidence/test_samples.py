@@ -1,0 +1,135 @@
+"""The examples behind a certificate: found by their hashes, or refused."""
+
+import itertools
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from dlgen_cli import training
+from dlgen_cli.checkpoints import open_checkpoint
+from dlgen_cli.datasets import load_source
+from dlgen_cli.evidence.samples import find_samples
+
+OCCAM, GIBBS = "compression.occam", "pac_bayes.kl"
+
+
+@pytest.fixture
+def copy(digits_run, tmp_path):
+    return Path(shutil.copytree(digits_run, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="module")
+def trained_anchor(tmp_path_factory):
+    path = tmp_path_factory.mktemp("anchors") / "run"
+    training.run(training.make_recipe({"source": "digits", "seed": 5, "epochs": 1}), path)
+    return path
+
+
+@pytest.fixture
+def report(digits_report):
+    return digits_report
+
+
+def outputs(directory: Path, images: torch.Tensor) -> torch.Tensor:
+    weights = load_file(directory / "model.safetensors")
+    x = images.flatten(1) / 8
+    for index in range(3):
+        x = x @ weights[f"layers.{index}.weight"].T
+        x = x.relu() if index < 2 else x
+    return x[:, :10]
+
+
+def test_the_sample_is_what_the_run_was_trained_on(digits_run, report, bound_of):
+    recorded = load_file(digits_run / "labels.safetensors")
+    m = len(recorded["labels"])
+    source = load_source("digits")
+    rows = {index: row for row, index in enumerate(source.indices.tolist())}
+    images = source.train.images[[rows[index] for index in recorded["indices"].tolist()]]
+    wrong = int((outputs(digits_run, images).argmax(1) != recorded["labels"]).sum())
+    assert report["results"]["sample_examples"] == m
+    assert report["results"]["sample_error"] == wrong / m
+    for theorem in (OCCAM, GIBBS):
+        assert bound_of(report, theorem)["terms"]["examples"] == m
+
+
+def test_m_below_the_sample_is_refused(digits_run, invoke):
+    result = invoke("certify", digits_run, "--data", "digits", "--m", "1000")
+    assert result.exit_code == 2
+    assert "the sample in digits has 1242 examples" in result.stderr
+
+
+def test_other_data_than_the_runs_are_refused(digits_run, tmp_path, invoke):
+    from PIL import Image
+
+    for split in ("train", "test"):
+        for name in map(str, range(10)):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("L", (8, 8), int(name)).save(tmp_path / split / name / "0.png")
+    result = invoke("certify", digits_run, "--data", tmp_path)
+    assert result.exit_code == 2
+    assert "are not among the training images" in result.stderr
+
+
+def test_a_run_on_random_images_has_no_sample_in_the_data(tmp_path, invoke):
+    recipe = training.make_recipe({"source": "digits", "dataset": "random", "epochs": 0, "m": 50})
+    training.run(recipe, tmp_path / "run")
+    result = invoke("certify", tmp_path / "run", "--data", "digits")
+    assert result.exit_code == 2
+    assert "50 of the 50 examples that trained this run were drawn at random" in result.stderr
+
+
+def test_altered_labels_are_on_the_ledger(tmp_path, certify, bound_of, line_of):
+    recipe = training.make_recipe(
+        {"source": "digits", "dataset": "mixed-adversarial", "epochs": 5, "m": 300}
+    )
+    training.run(recipe, tmp_path / "run")
+    bound = bound_of(certify(tmp_path / "run", "--sigma", "0.3"), OCCAM)
+    line = line_of(bound, "drawn independently")
+    assert line["status"] == "assumed"
+    assert "150 of 300 are" in line["evidence"]
+
+
+def test_weights_of_another_run_are_refused(copy, trained_anchor, invoke):
+    shutil.copy(trained_anchor / "model.safetensors", copy / "model.safetensors")
+    result = invoke("certify", copy, "--data", "digits")
+    assert result.exit_code == 2
+    assert "records another run than the config.json beside it" in result.stderr
+
+
+def test_examples_that_the_weights_do_not_record_are_refused(copy, invoke):
+    labels = load_file(copy / "labels.safetensors")
+    swapped = labels["image_hashes"][0].clone()
+    labels["image_hashes"][0] = labels["holdout_hashes"][0]
+    labels["holdout_hashes"][0] = swapped
+    save_file(labels, copy / "labels.safetensors")
+    result = invoke("certify", copy, "--data", "digits")
+    assert result.exit_code == 2
+    assert "are not those that its weights record" in result.stderr
+
+
+def test_a_file_outside_its_run_keeps_its_scale(digits_run, tmp_path):
+    path = tmp_path / "lone.safetensors"
+    shutil.copy(digits_run / "model.safetensors", path)
+    samples = find_samples(open_checkpoint(path), "digits", None)
+    assert samples.scale == find_samples(open_checkpoint(digits_run), "digits", None).scale == 0.125
+
+
+def test_equal_images_in_the_holdout_keep_their_own_labels(tmp_path):
+    from PIL import Image
+
+    for split, name in itertools.product(("train", "test"), "ab"):
+        (tmp_path / "data" / split / name).mkdir(parents=True)
+        for level in range(10):
+            path = tmp_path / "data" / split / name / f"{level}.png"
+            Image.new("L", (8, 8), level).save(path)
+    source = str(tmp_path / "data")
+    recipe = training.make_recipe(
+        {"source": source, "architecture": "mlp", "epochs": 0, "holdout": 14, "m": 2}
+    )
+    training.run(recipe, tmp_path / "run")
+    held = load_file(tmp_path / "run" / "labels.safetensors")["holdout_indices"]
+    samples = find_samples(open_checkpoint(tmp_path / "run"), source, None)
+    assert samples.holdout.labels.tolist() == (held // 10).tolist()
