@@ -68,6 +68,8 @@ def _provenance(inputs: Inputs) -> Provenance:
 
 def _selection(options: AuditOptions) -> dict[str, Any]:
     return {
+        "part": options.part,
+        "prefix": options.prefix,
         "arch": options.arch,
         "input_shape": list(options.input_shape) if options.input_shape else None,
         "device": options.device,

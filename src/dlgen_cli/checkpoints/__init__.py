@@ -1,6 +1,19 @@
 """Bytes to named tensors, told by content, one tensor at a time."""
 
-from dlgen_cli.checkpoints.checkpoint import Checkpoint, LeftAside, TensorInfo
+from dlgen_cli.checkpoints.checkpoint import (
+    Checkpoint,
+    LeftAside,
+    TensorInfo,
+    prefix_remedy,
+    with_prefix,
+)
 from dlgen_cli.checkpoints.reader import open_checkpoint
 
-__all__ = ["Checkpoint", "LeftAside", "TensorInfo", "open_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "LeftAside",
+    "TensorInfo",
+    "open_checkpoint",
+    "prefix_remedy",
+    "with_prefix",
+]

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import torch
 
-from dlgen_cli.checkpoints.checkpoint import Checkpoint, TensorInfo, index_tensors
+from dlgen_cli.checkpoints.checkpoint import (
+    Checkpoint,
+    TensorInfo,
+    index_tensors,
+    prefix_remedy,
+    with_prefix,
+)
 from dlgen_cli.checkpoints.formats.torch_file import is_torch, load_tree
 from dlgen_cli.checkpoints.pickles.archive import Contents, guarded
 from dlgen_cli.checkpoints.reader import open_checkpoint
@@ -46,7 +52,11 @@ class AnchorTensors:
 
 
 def open_anchors(
-    paths: Sequence[Path], checkpoint: Checkpoint, ties: Mapping[str, str] | None = None
+    paths: Sequence[Path],
+    checkpoint: Checkpoint,
+    ties: Mapping[str, str] | None = None,
+    *,
+    prefix: str = "",
 ) -> list[AnchorTensors]:
     """Open every anchor of every file and match it to the checkpoint.
 
@@ -58,6 +68,7 @@ def open_anchors(
         checkpoint: what the anchors must match.
         ties: tensors of the checkpoint that are another one under a second name; an anchor may
             lack either name.
+        prefix: taken off the names of an anchor that has it.
 
     Returns:
         At least one anchor for each path, in order.
@@ -67,6 +78,13 @@ def open_anchors(
         CheckpointError: a file cannot be read.
     """
     anchors = [anchor for path in paths for anchor in _open(path, checkpoint)]
+    if prefix:
+        anchors = [
+            replace(one, source=with_prefix(one.source, prefix))
+            if any(name.startswith(prefix) for name in one.source.tensors)
+            else one
+            for one in anchors
+        ]
     tied = ties or {}
     matched = [_with_first_names(anchor, tied) for anchor in anchors]
     for anchor in matched:
@@ -189,7 +207,10 @@ def _with_first_names(anchor: AnchorTensors, ties: Mapping[str, str]) -> AnchorT
 def _require_match(anchor: AnchorTensors, checkpoint: Checkpoint, ties: Mapping[str, str]) -> None:
     wanted = {info.name: info for info in checkpoint.floating}
     found = {name: info for name, info in anchor.source.tensors.items() if info.is_floating}
-    remedy = "Anchors need the tensors of the checkpoint, by name and shape."
+    remedy = (
+        prefix_remedy(found, wanted)
+        or "Anchors need the tensors of the checkpoint, by name and shape."
+    )
     for name, info in wanted.items():
         if name not in found and (name in ties or info.is_view):
             continue

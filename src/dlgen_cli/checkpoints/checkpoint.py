@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,10 +16,13 @@ from dlgen_cli.checkpoints.runs.run_config import RunConfig
 from dlgen_cli.checkpoints.stored import MOST_TENSORS, OTHERS, StoredTensor, brief, is_text
 from dlgen_cli.errors import CheckpointError, TensorError
 
-#: Wrappers (data parallel, compiled modules) put these before every name.
-_WRAPPERS = ("module.", "_orig_mod.")
+#: Parts that wrappers (compiled modules, FSDP, activation checkpoints) put into names, anywhere.
+_WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_fpw_module"}
+#: What data-parallel wrappers put before every name, and what torch's AveragedModel adds.
+_PARALLEL, _AVERAGES = "module.", "n_averaged"
 _MOST_NUMBERS = 16  # in a name, for its place in the order
 _PART = 1 << 22  # entries
+_MOST_TRIED = 8  # names that a prefix is looked for with
 
 
 #: Buffers that normalization layers keep: statistics of examples, no parameters.
@@ -179,7 +183,8 @@ class Checkpoint:
                 raise TensorError(
                     f"Tensor {shown} in {self.path} holds {bad} NaN or infinite "
                     f"{'entry' if bad == 1 else 'entries'}; finite numbers were expected.",
-                    remedy="Take a checkpoint from before the training diverged.",
+                    remedy="Take a checkpoint from before the training diverged, or leave it out: "
+                    f"--exclude {shown}",
                 )
         return tensor
 
@@ -239,13 +244,7 @@ def index_tensors(tensors: Mapping[str, StoredTensor], path: Path) -> dict[str, 
             f"{path} has tensors whose names are no Unicode text.",
             remedy="Take the checkpoint from a source that you trust.",
         )
-    stripped = True
-    while stripped:
-        stripped = False
-        for wrapper in _WRAPPERS:
-            if all(name.startswith(wrapper) for name in names):
-                names = [name.removeprefix(wrapper) for name in names]
-                stripped = True
+    names = _unwrapped(names)
     places: set[Hashable] = set()
     found = {}
     for name, (stored, one) in zip(names, tensors.items(), strict=True):
@@ -266,6 +265,72 @@ def index_tensors(tensors: Mapping[str, StoredTensor], path: Path) -> dict[str, 
             is_buffer=one.is_buffer,
         )
     return found
+
+
+def _unwrapped(names: Sequence[str]) -> list[str]:
+    """Names without the parts of wrappers; as they were where two would be the same."""
+    found = [
+        ".".join(part for part in name.split(".") if part not in _WRAPPERS) or name
+        for name in names
+    ]
+    while all(name.startswith(_PARALLEL) or name == _AVERAGES for name in found) and any(
+        name.startswith(_PARALLEL) for name in found
+    ):
+        found = [name.removeprefix(_PARALLEL) for name in found]
+    return found if len(set(found)) == len(found) else list(names)
+
+
+def with_prefix(checkpoint: Checkpoint, prefix: str) -> Checkpoint:
+    """The tensors whose names start with a prefix, without it; the others are left aside.
+
+    Args:
+        checkpoint: opened.
+        prefix: such as ``model.``; the dot may be missing.
+
+    Raises:
+        CheckpointError: no name starts with it.
+    """
+    if prefix and not prefix.endswith("."):
+        prefix += "."
+    kept, left = {}, []
+    for name, info in checkpoint.tensors.items():
+        if name.startswith(prefix) and name != prefix:
+            short = name.removeprefix(prefix)
+            kept[short] = replace(info, name=short)
+        else:
+            reason = f"its name does not start with {prefix}, the prefix given"
+            left.append(LeftAside(name=name, reason=reason, entries=info.entries))
+    if not kept:
+        raise CheckpointError(
+            f"No tensor of {checkpoint.path} has a name that starts with {brief(prefix)}; the "
+            f"first is {brief(next(iter(checkpoint.tensors)))}.",
+            remedy="Give --prefix as the names start.",
+        )
+    return replace(checkpoint, tensors=kept, left_aside=(*left, *checkpoint.left_aside))
+
+
+def fitting_prefix(names: Iterable[str], wanted: Iterable[str]) -> str | None:
+    """The prefix without which names are those that were wanted; None where none fits.
+
+    Args:
+        names: as they are.
+        wanted: as they should be; nine in ten of them must be there under the prefix.
+    """
+    there, expected = set(names), list(wanted)
+    counts: Counter[str] = Counter()
+    for one in expected[:_MOST_TRIED]:
+        counts.update(name.removesuffix(one) for name in there if name.endswith(f".{one}"))
+    for prefix, _ in counts.most_common(3):
+        if sum(f"{prefix}{one}" in there for one in expected) >= 0.9 * len(expected):
+            return prefix
+    return None
+
+
+def prefix_remedy(one: Iterable[str], two: Iterable[str]) -> str:
+    """What to do where one set of names is another but for a prefix; empty where it is not."""
+    first, second = list(one), list(two)
+    prefix = fitting_prefix(first, second) or fitting_prefix(second, first)
+    return "" if prefix is None else f"The names fit without a prefix: give --prefix {prefix}"
 
 
 def _not_finite(tensor: torch.Tensor) -> int:

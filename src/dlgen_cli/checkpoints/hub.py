@@ -24,7 +24,9 @@ USUAL_FILES = (
     "pytorch_model.bin.index.json",
 )
 #: Files beside a network that hold the state of its training.
-BESIDE = re.compile(r"(optimizer|scheduler|scaler|training_args|rng_state.*)\.(pt|pth|bin)")
+BESIDE = re.compile(
+    r"((optimizer|scheduler|scaler|training_args|rng_state.*)\.(pt|pth|bin)|.*optim_states\.pt)"
+)
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 _PART = re.compile(r"[\w.-]{1,200}", re.ASCII)
 

@@ -318,9 +318,9 @@ class _Sorting:
         average = next((key for key in reasons if "averaged copy" in reasons[key]), None)
         if average is not None:
             del reasons[average]
-            self._notes.append(
-                f"read from '{average}', an averaged copy (EMA): the file holds no other network"
-            )
+            reason = "an averaged copy (EMA): it is the network, as the file holds no other"
+            self._notes.append(f"read from '{average}', {reason}")
+            self._aside.append((".".join((*at, average)), reason, ()))
             self.sort(nodes[average], groups[average], (*at, average))
         elif reasons:
             key, reason = next(iter(reasons.items()))

@@ -62,6 +62,23 @@ class CheckpointOptions(ReportOptions):
     delta: Annotated[float, typer.Option("--delta", help="Failure probability.")] = (
         AUDIT_DEFAULTS.delta
     )
+    part: Annotated[
+        str | None,
+        typer.Option(
+            "--part",
+            metavar="NAME",
+            help="The part of a file that holds several networks: its key, or keys with dots.",
+        ),
+    ] = None
+    prefix: Annotated[
+        str,
+        typer.Option(
+            "--prefix",
+            metavar="P",
+            help="Take P off the names of tensors; those without it are left aside.",
+            show_default=False,
+        ),
+    ] = ""
     arch: Annotated[
         str | None,
         typer.Option(

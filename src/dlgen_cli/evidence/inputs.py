@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from dlgen_cli.checkpoints import Checkpoint, open_checkpoint
 from dlgen_cli.errors import StrictError
-from dlgen_cli.evidence.layers import Measured, Progress, measure
+from dlgen_cli.evidence.layers import Measured, Progress, Unmeasured, measure
 from dlgen_cli.evidence.ledger import shared as ledger
 from dlgen_cli.evidence.options import AuditOptions
 from dlgen_cli.networks import ReadNetwork, SelectedTensors, effective_tensors, read_network
 from dlgen_cli.processes import exchange
-from dlgen_cli.records import Assumption
+from dlgen_cli.records import Assumption, SkippedLayer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,25 +76,40 @@ def read_inputs(
     exchange(lambda: opened.append(_open(options)))  # where one process fails, all do
     checkpoint, read = opened[0]
     m, sample = ledger.sample_lines(checkpoint, options.m)
+    layers: list[Measured] = []
+    if with_layers:
+        layers, failed = measure(options, read, progress, for_bounds=for_bounds)
+        if failed:
+            read = _without(failed, checkpoint, options, read)
     return Inputs(
         options=options,
         checkpoint=checkpoint,
         read=read,
-        layers=measure(options, read, progress, for_bounds=for_bounds) if with_layers else [],
+        layers=layers,
         m=m,
         sample=sample,
     )
 
 
+def _without(
+    failed: Sequence[Unmeasured], checkpoint: Checkpoint, options: AuditOptions, read: ReadNetwork
+) -> ReadNetwork:
+    """The network without the layers that could not be measured; each is skipped with its reason.
+
+    Nothing that needs the whole network holds without them.
+    """
+    names = [glob.escape(one.name) for one in failed]
+    again = _read(checkpoint, options, [*options.exclude, *names])
+    reasons = {one.name: one.error.message for one in failed}
+    known = {one.name for one in (*read.skipped, *read.counters)}
+    lost = [SkippedLayer(name=name, reason=reason) for name, reason in reasons.items()]
+    rest = [one for one in again.skipped if one.name in known]
+    return replace(again, skipped=[*lost, *rest])
+
+
 def _open(options: AuditOptions) -> tuple[Checkpoint, ReadNetwork]:
-    checkpoint = open_checkpoint(options.checkpoint)
-    read = read_network(
-        checkpoint,
-        arch=options.arch,
-        input_shape=options.input_shape,
-        include=options.include,
-        exclude=options.exclude,
-    )
+    checkpoint = open_checkpoint(options.checkpoint, part=options.part, prefix=options.prefix)
+    read = _read(checkpoint, options, options.exclude)
     if options.strict and read.skipped:
         listed = "; ".join(f"{one.name}: {one.reason}" for one in read.skipped[:3])
         raise StrictError(
@@ -101,3 +117,13 @@ def _open(options: AuditOptions) -> tuple[Checkpoint, ReadNetwork]:
             remedy="Exclude nothing, or drop --strict to see them in the report.",
         )
     return checkpoint, read
+
+
+def _read(checkpoint: Checkpoint, options: AuditOptions, exclude: Sequence[str]) -> ReadNetwork:
+    return read_network(
+        checkpoint,
+        arch=options.arch,
+        input_shape=options.input_shape,
+        include=options.include,
+        exclude=exclude,
+    )

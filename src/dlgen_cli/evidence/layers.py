@@ -11,6 +11,7 @@ import torch
 
 from dlgen_cli.bounds.ranges import require_count
 from dlgen_cli.devices import one_thread, resolve_float64_device
+from dlgen_cli.errors import TensorError
 from dlgen_cli.evidence.layer_cache import MeasurementCache, cache_directory, measurement_key
 from dlgen_cli.evidence.options import AuditOptions
 from dlgen_cli.evidence.workers import run_within
@@ -39,9 +40,22 @@ class Measured:
     applied: LayerSpectrum
 
 
+@dataclass(frozen=True, slots=True)
+class Unmeasured:
+    """A layer that cannot be measured, such as one with a NaN.
+
+    Attributes:
+        name: of the layer.
+        error: why.
+    """
+
+    name: str
+    error: TensorError
+
+
 def measure(
     options: AuditOptions, read: ReadNetwork, progress: Progress, *, for_bounds: bool
-) -> list[Measured]:
+) -> tuple[list[Measured], list[Unmeasured]]:
     """Measure every layer that was not left out.
 
     Layers are read, measured and let go one by one, several at once where there are threads and
@@ -55,9 +69,13 @@ def measure(
         for_bounds: measure the tails of all layers, of folded ones too; otherwise of a folded one
             only the norm, and ``applied`` is ``stored``.
 
+    Returns:
+        The layers that were measured, and those that could not be: a tensor is not finite, or its
+        norm leaves the floats.
+
     Raises:
         UsageError: r is below 1, or there is no such device.
-        TensorError: a tensor is not finite or its norm leaves the floats; it is named.
+        TensorError: no layer could be measured; the first is named.
     """
     if options.r is not None:
         require_count("r", options.r)
@@ -71,24 +89,31 @@ def measure(
     parts = exchange(lambda: _measure_share(meter, [kept[index] for index in mine], progress))
     if cache is not None:
         cache.trim()
-    found = {layer.stored.name: layer for part in parts for layer in part}
-    return [found[layer.name] for layer in kept]
+    found = [one for part in parts for one in part]
+    measured = {one.stored.name: one for one in found if isinstance(one, Measured)}
+    failed = {one.name: one for one in found if isinstance(one, Unmeasured)}
+    if failed and not measured:
+        raise next(iter(failed.values())).error
+    return (
+        [measured[layer.name] for layer in kept if layer.name in measured],
+        [failed[layer.name] for layer in kept if layer.name in failed],
+    )
 
 
 def _measure_share(
     meter: _Meter, layers: Sequence[GraphLayer], progress: Progress
-) -> list[Measured]:
+) -> list[Measured | Unmeasured]:
     sizes = [math.prod(layer.weight_shape) for layer in layers]
     total, done = sum(sizes), 0
     budget = max(3 * 8 * max(sizes, default=0), _LEAST_BUDGET)
     workers = torch.get_num_threads() if meter.device.type == "cpu" else 1
-    found: dict[int, Measured] = {}
+    found: dict[int, Measured | Unmeasured] = {}
     progress(layers[0].name if layers else "", done, total)
     with one_thread():
         for index, measured in run_within(
             budget,
             [_needed_bytes(layer) for layer in layers],
-            lambda index: meter.measure(layers[index]),
+            lambda index: meter.measure_or_name(layers[index]),
             workers=workers,
         ):
             found[index] = measured
@@ -128,6 +153,13 @@ class _Meter:
     @property
     def geometry(self) -> Literal["known", "assumed"]:
         return "known" if self.read.structure == "graph" else "assumed"
+
+    def measure_or_name(self, layer: GraphLayer) -> Measured | Unmeasured:
+        """Measure one layer; name it where that fails for its entries."""
+        try:
+            return self.measure(layer)
+        except TensorError as error:
+            return Unmeasured(layer.name, error)
 
     def measure(self, layer: GraphLayer) -> Measured:
         """Read and measure one layer, or recall its measurement."""

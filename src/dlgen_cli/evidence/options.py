@@ -31,6 +31,8 @@ class AuditOptions:
         epsilon: width of a Rademacher shell.
         include: glob patterns of matrices.
         exclude: glob patterns of matrices.
+        part: dotted keys of the part of a file that is audited; None for the one that is found.
+        prefix: taken off the names of tensors; those without it are left aside.
         arch: the architecture that the user declares.
         input_shape: of one example, where the checkpoint does not record it.
         device: where matrices are measured.
@@ -53,6 +55,8 @@ class AuditOptions:
     epsilon: float = 1e-9
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
+    part: str | None = None
+    prefix: str = ""
     arch: str | None = None
     input_shape: tuple[int, ...] | None = None
     device: str = "auto"

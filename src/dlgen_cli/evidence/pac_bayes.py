@@ -28,7 +28,7 @@ def plan_pac_bayes(inputs: Inputs) -> Plan:
     """
     options = inputs.options
     paths, from_run = anchor_paths(options)
-    opened = open_anchors(paths, inputs.checkpoint, inputs.read.tied)
+    opened = open_anchors(paths, inputs.checkpoint, inputs.read.tied, prefix=options.prefix)
     anchors = [_measure_anchor(anchor, inputs) for anchor in opened]
     assumptions = [
         *inputs.sample,

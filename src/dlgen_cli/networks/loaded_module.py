@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dlgen_cli.architectures import build, split_size
-from dlgen_cli.checkpoints import Checkpoint
+from dlgen_cli.checkpoints import Checkpoint, prefix_remedy
 from dlgen_cli.errors import CheckpointError, UsageError
 from dlgen_cli.networks.reparametrization import (
     normalized_weight,
@@ -161,7 +161,10 @@ def _require_fit(
 
     A counter of batches (an integer that evaluation does not read) may be missing.
     """
-    remedy = f"Check --arch: {name} was expected."
+    floating = [key for key, wanted in expected.items() if wanted.is_floating_point()]
+    fits = all(key in found for key in floating)
+    remedy = "" if fits else prefix_remedy(found, floating)
+    remedy = remedy or f"Check --arch: {name} was expected."
     for key, wanted in expected.items():
         if key not in found and not wanted.is_floating_point():
             found[key] = wanted

@@ -9,6 +9,7 @@ from pathlib import Path
 from dlgen_cli.checkpoints.checkpoint import Checkpoint
 from dlgen_cli.checkpoints.formats.distributed import is_distributed, open_distributed
 from dlgen_cli.checkpoints.formats.gguf_file import is_gguf, open_gguf
+from dlgen_cli.checkpoints.formats.numpy_file import is_numpy, open_numpy
 from dlgen_cli.checkpoints.formats.safetensors_file import (
     is_safetensors,
     open_run,
@@ -20,6 +21,7 @@ from dlgen_cli.checkpoints.formats.torch_file import is_torch, open_torch
 from dlgen_cli.checkpoints.formats.torchscript import is_torchscript, open_torchscript
 from dlgen_cli.checkpoints.runs.run_directory import is_run_directory
 from dlgen_cli.checkpoints.stored import SourceFile
+from dlgen_cli.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,23 +34,36 @@ class Format:
         expected: what a message calls it that lists what could have been there; empty where
             another row says it.
         matches: whether a path holds this format, by its content.
-        open: the reader.
+        open: the reader; of a format with parts, it takes the one that the user chose.
+        has_parts: whether its files may hold several networks under keys.
     """
 
     name: str
     title: str = ""
     expected: str = ""
     matches: Callable[[Path], bool]
-    open: Callable[[Path], Checkpoint]
+    open: Callable[..., Checkpoint]
+    has_parts: bool = False
 
-    def read(self, path: Path) -> Checkpoint:
+    def read(self, path: Path, part: str | None = None) -> Checkpoint:
         """Open a path as this format.
+
+        Args:
+            path: a file or a directory.
+            part: dotted keys of the part to read; None for the network that is found.
 
         Raises:
             CheckpointError: it is damaged.
             DependencyError: the format needs a package that is not installed.
+            UsageError: there is no such part.
         """
-        return replace(self.open(path), format=self.name, format_title=self.title or self.name)
+        if part is not None and not self.has_parts:
+            raise UsageError(
+                f"{path} is of the format {self.title or self.name}, which has no parts.",
+                remedy="Give --prefix P to read the tensors whose names start with P.",
+            )
+        opened = self.open(path, part) if self.has_parts else self.open(path)
+        return replace(opened, format=self.name, format_title=self.title or self.name)
 
 
 #: A shard of several names its index; an index is one file of a directory among others.
@@ -65,15 +80,18 @@ FILES = (
     Format(
         name="safetensors", expected="safetensors", matches=is_safetensors, open=open_safetensors
     ),
+    Format(name="numpy", title="NumPy archive", matches=is_numpy, open=open_numpy),
     Format(name="torchscript", matches=is_torchscript, open=open_torchscript),
-    Format(name="torch", expected="a torch file", matches=is_torch, open=open_torch),
+    Format(
+        name="torch", expected="a torch file", matches=is_torch, open=open_torch, has_parts=True
+    ),
     Format(name="gguf", expected="GGUF", matches=is_gguf, open=open_gguf),
     INDEX,
 )
 #: Directories that are a format of their own; others hold a file.
 DIRECTORIES = (
     Format(name="run", title="run directory", matches=is_run_directory, open=open_run),
-    Format(name="distributed", matches=is_distributed, open=open_distributed),
+    Format(name="distributed", matches=is_distributed, open=open_distributed, has_parts=True),
 )
 
 

@@ -75,6 +75,10 @@ def open_run(directory: Path) -> Checkpoint:
     return open_safetensors(directory / MODEL_FILE, directory=directory, config=config)
 
 
+class AgainstFormatError(ValueError):
+    """A whole file that the format does not allow."""
+
+
 def open_safetensors(
     path: Path, *, directory: Path | None = None, config: RunConfig | None = None
 ) -> Checkpoint:
@@ -139,6 +143,11 @@ def read_header(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
         )
     try:
         return _parse_header(file, size)
+    except AgainstFormatError as error:
+        raise CheckpointError(
+            f"{path} is against the format of safetensors: {error}.",
+            remedy="Write it again with a library that keeps to the format.",
+        ) from error
     except (ValueError, TypeError) as error:
         raise CheckpointError(
             f"{path} is not a whole safetensors file ({brief(' '.join(str(error).split()))}).",
@@ -156,7 +165,7 @@ def _parse_header(file: SourceFile, size: int) -> tuple[dict[str, StoredTensor],
     header = parse_object(text)
     metadata = header.pop(_METADATA, {})
     if not isinstance(metadata, dict) or not all(map(is_text, metadata.values())):
-        raise ValueError("its metadata are no texts by name")
+        raise AgainstFormatError("its metadata are no texts by name, such as numbers or objects")
     ranges = []
     tensors = {}
     for name, entry in header.items():
@@ -170,6 +179,8 @@ def _parse_header(file: SourceFile, size: int) -> tuple[dict[str, StoredTensor],
         if begin != at:
             raise ValueError(f"tensors overlap or leave a hole at byte {min(begin, at):,}")
         at = end
+    if start + at < file.size:
+        raise AgainstFormatError(f"tensors end at byte {start + at:,} of {file.size:,}")
     if start + at != file.size:
         raise ValueError(f"tensors end at byte {start + at:,} of {file.size:,}")
     return tensors, metadata

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors
-from dlgen_cli.checkpoints.formats.signatures import first_bytes
+from dlgen_cli.checkpoints.formats.signatures import first_bytes, other_zip
 from dlgen_cli.checkpoints.pickles.archive import Contents, archive_of, guarded, read_archive
 from dlgen_cli.checkpoints.pickles.machine import MOST_BYTES
 from dlgen_cli.checkpoints.pickles.torch_names import (
@@ -18,6 +18,8 @@ from dlgen_cli.checkpoints.pickles.torch_names import (
 )
 from dlgen_cli.checkpoints.state_dicts import NetworkParts, find_network
 from dlgen_cli.checkpoints.stored import SourceFile, as_counts, brief, sha256_of
+from dlgen_cli.checkpoints.tree import collect
+from dlgen_cli.errors import CheckpointError
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -43,7 +45,12 @@ def load_tree(path: Path) -> Contents:
 
     def read() -> Contents:
         archive = archive_of(file)
-        return _read_legacy(file) if archive is None else read_archive(archive, file)
+        if archive is None:
+            return _read_legacy(file)
+        if not any(name.split("/")[-1] == "data.pkl" for name in archive.entries):
+            what, remedy = other_zip(list(archive.entries))
+            raise CheckpointError(f"{path} {what}; a torch file was expected.", remedy=remedy)
+        return read_archive(archive, file)
 
     contents: Contents = guarded(path, read)
     return contents
@@ -84,8 +91,9 @@ def _read_legacy(file: SourceFile) -> Contents:
         return storages.setdefault(key, storage)
 
     swapped = False
-    if _read_plain(stream) != _MAGIC:
-        raise ValueError("a pickle, but none of torch.save")
+    first = _read_plain(stream)
+    if first != _MAGIC:
+        return _plain_pickle(file, first)
     if _read_plain(stream) != _PROTOCOL:
         raise ValueError("an unknown version of the legacy format")
     system = _read_plain(stream)
@@ -95,6 +103,17 @@ def _read_legacy(file: SourceFile) -> Contents:
     if at > file.size:
         raise ValueError(f"{at:,} bytes of storages in a file of {file.size:,}")
     return Contents(tree=tree, storages={one.name: one for one in storages.values()})
+
+
+def _plain_pickle(file: SourceFile, tree: Any) -> Contents:
+    """A pickle of arrays, as model zoos keep them."""
+    if not collect(tree):
+        raise CheckpointError(
+            f"{file.path} cannot be read as a torch file: it is a pickle that holds {brief(tree)} "
+            "without tensors or arrays.",
+            remedy="Save the weights with torch.save(model.state_dict(), ...).",
+        )
+    return Contents(tree=tree, storages={})
 
 
 def _read_plain(stream: io.BytesIO) -> Any:

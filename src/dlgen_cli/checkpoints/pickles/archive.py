@@ -36,7 +36,7 @@ def guarded(path: Path, read: Callable[[], Any]) -> Any:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CheckpointError(
             f"{path} cannot be read as a torch file ({brief(reason)}).",
-            remedy="Check that it was copied in full.",
+            remedy="Check that it was copied in full, or save it again with torch.save.",
         ) from error
 
 

@@ -246,7 +246,10 @@ def _rebuild_tensor(
     _hooks: Any = None,
     bits: Any = None,
     *_rest: Any,
-) -> TensorView:
+) -> TensorView | PartedTensor:
+    if isinstance(view, Bag):  # torch.storage._load_from_bytes, of pickle.dump
+        reason = "bytes inside a pickle, as pickle.dump writes: save it with torch.save"
+        return PartedTensor(shape=as_shape(shape)[0], dtype="bytes", reason=reason)
     plain = _tensor(view, start, shape, strides)
     if not isinstance(bits, dict) or not (bits.get("neg") or bits.get("conj")):
         return plain
