@@ -16,7 +16,7 @@ import torchvision
 from dlgen_cli.records import Interval
 from dlgen_cli.spectra.convolution import ConvolutionGeometry, convolution_norm
 
-SVD_SAMPLE = 8  # frequencies whose plain SVD is timed
+SVD_SAMPLE = 4  # frequencies whose plain SVD is timed
 ROUNDS = 1
 
 Clock = Callable[[], float]

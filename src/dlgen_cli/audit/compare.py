@@ -105,7 +105,7 @@ def _compare_layers(inputs: Inputs, other: ReadNetwork, progress: Progress) -> d
             )
             continue
         with threads_for(math.prod(layer.weight_shape)):
-            rows.append(_compare_layer(layer, inputs.read, theirs[name], other, device))
+            rows.append(_compare_layer(layer, inputs, theirs[name], other, device))
     progress("", len(own), len(own))
     rows.sort(key=_by_distance)
     return {
@@ -130,16 +130,19 @@ def _by_distance(row: Mapping[str, Any]) -> float:
 
 def _compare_layer(
     layer: GraphLayer,
-    read: ReadNetwork,
+    inputs: Inputs,
     reference: GraphLayer,
     other: ReadNetwork,
     device: torch.device,
 ) -> dict[str, Any]:
+    read, tolerance = inputs.read, inputs.options.tolerance
     geometry: Literal["known", "assumed"] = "known" if read.structure == "graph" else "assumed"
     one = effective_layer(layer.unfolded, read.tensors)
     two = effective_layer(reference.unfolded, other.tensors)
-    apart = distance(one, two, geometry=geometry, device=device)
-    base = norms(replace(two, layer=one.layer), geometry=geometry, device=device)
+    apart = distance(one, two, geometry=geometry, device=device, tolerance=tolerance)
+    base = norms(
+        replace(two, layer=one.layer), geometry=geometry, device=device, tolerance=tolerance
+    )
     if not all(map(math.isfinite, (apart.spectral.upper, apart.frobenius.upper))):
         raise TensorError(
             f"The distance of {layer.name} exceeds the range of float64.",

@@ -73,6 +73,7 @@ def _selection(options: AuditOptions) -> dict[str, Any]:
         "arch": options.arch,
         "input_shape": list(options.input_shape) if options.input_shape else None,
         "device": options.device,
+        "tolerance": options.tolerance,
         "include": list(options.include),
         "exclude": list(options.exclude),
         "strict": options.strict,

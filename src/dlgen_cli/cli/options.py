@@ -98,6 +98,10 @@ class CheckpointOptions(ReportOptions):
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = (
         AUDIT_DEFAULTS.device
     )
+    tolerance: Annotated[
+        float,
+        typer.Option("--tolerance", help="Relative width of the bracket of a convolution's norm."),
+    ] = AUDIT_DEFAULTS.tolerance
     include: Annotated[
         list[str], typer.Option("--include", help="Glob of matrices to audit; repeatable.")
     ] = field(default_factory=list)

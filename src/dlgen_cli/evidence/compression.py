@@ -66,7 +66,9 @@ class CompressionAudit:
         largest = {map_.name: map_.largest_rank for map_ in network.maps}
         return StoredAt(
             bits=bits,
-            layers=store_network(self.inputs.read, self.inputs.layers, ranks, bits),
+            layers=store_network(
+                self.inputs.read, self.inputs.layers, ranks, bits, self.inputs.options.tolerance
+            ),
             ranks={name: largest[name] if rank is None else rank for name, rank in ranks.items()},
             whole=[name for name, rank in ranks.items() if rank is None],
         )

@@ -11,12 +11,18 @@ from torch import Tensor
 
 from dlgen_cli.bounds import LayerNorms
 from dlgen_cli.checkpoints.runs.low_rank import Factors, Whole, store_factors, store_whole
-from dlgen_cli.devices import threads_for
+from dlgen_cli.devices import one_thread
 from dlgen_cli.evidence.layers import Measured
+from dlgen_cli.evidence.workers import run_within
 from dlgen_cli.networks import EffectiveLayer, GraphLayer, ReadNetwork, effective_layer
 from dlgen_cli.networks.layer_kinds import kind_of
 from dlgen_cli.records import LayerSpectrum
 from dlgen_cli.spectra import residual_norm_upper, squared_distance_upper, sum_of_squares
+
+_BUDGET = 400 << 20  # bytes that layers stored at once may need
+_BYTES_EACH = 80  # for each of their entries
+_WIDE_ENTRIES = 1 << 19  # with more, complexity outweighs the error: a wider bracket will do
+_WIDE_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +52,7 @@ def store_network(
     layers: Sequence[Measured],
     ranks: Mapping[str, int | None],
     bits: int,
+    tolerance: float,
 ) -> list[StoredLayer]:
     """Store every layer and measure how far the stored one is from the applied one.
 
@@ -54,22 +61,34 @@ def store_network(
         layers: what was measured of it.
         ranks: by layer; None stores the weight whole.
         bits: b, from 1 to 32.
+        tolerance: relative width of a convolution's bracket.
 
     Returns:
         One for each measured layer, in order.
     """
-    stored = []
-    for measured in layers:
-        spectrum = measured.applied
-        layer, rank = read.network.layers[spectrum.name], ranks[spectrum.name]
-        with threads_for(spectrum.parameters):
-            effective = effective_layer(layer, read.tensors)
-            stored.append(_store_layer(effective, spectrum, rank, bits, read.structure))
-    return stored
+    spectra = [measured.applied for measured in layers]
+    order = sorted(range(len(spectra)), key=lambda index: -spectra[index].parameters)
+
+    def store(place: int) -> StoredLayer:
+        spectrum = spectra[order[place]]
+        effective = effective_layer(read.network.layers[spectrum.name], read.tensors)
+        rank = ranks[spectrum.name]
+        return _store_layer(effective, spectrum, rank, bits, read.structure, tolerance)
+
+    needs = [_BYTES_EACH * spectra[index].parameters for index in order]
+    workers = torch.get_num_threads()
+    with one_thread():
+        found = dict(run_within(_BUDGET, needs, store, workers=workers))
+    return [found[place] for place in sorted(found, key=order.__getitem__)]
 
 
 def _store_layer(
-    effective: EffectiveLayer, spectrum: LayerSpectrum, rank: int | None, bits: int, structure: str
+    effective: EffectiveLayer,
+    spectrum: LayerSpectrum,
+    rank: int | None,
+    bits: int,
+    structure: str,
+    tolerance: float,
 ) -> StoredLayer:
     weight, bias = encode(effective, rank, bits)
     error = residual_norm_upper(
@@ -78,6 +97,9 @@ def _store_layer(
         weight.rounding_magnitude(),
         products=weight.rank,
         geometry="known" if structure == "graph" else "assumed",
+        tolerance=max(tolerance, _WIDE_TOLERANCE)
+        if spectrum.parameters > _WIDE_ENTRIES
+        else tolerance,
     )
     bias_error = _bias_error(effective, bias)
     norm = spectrum.spectral_norm.upper

@@ -27,7 +27,7 @@ from dlgen_cli.records import Interval, LayerSpectrum, Truncation
 Spectra = tuple[LayerSpectrum, LayerSpectrum]
 
 #: Changed whenever the same tensors may give other numbers.
-_EDITION = 1
+_EDITION = 2
 _MOST_BYTES = 256 * 2**20
 _HASHED_AT_ONCE = 1 << 24  # entries
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from dlgen_cli.bounds.ranges import require_count
+from dlgen_cli.bounds.ranges import require_count, require_positive
 from dlgen_cli.devices import one_thread, resolve_float64_device
 from dlgen_cli.errors import TensorError
 from dlgen_cli.evidence.layer_cache import MeasurementCache, cache_directory, measurement_key
@@ -23,7 +23,8 @@ from dlgen_cli.spectra import measure_layer, operator_norm
 #: Called as work gets done: what was measured last, weights done, weights in all.
 Progress = Callable[[str, int, int], None]
 
-_LEAST_BUDGET = 1 << 28  # bytes that layers measured at once may need in any case
+_WIDE_ORDER = 64  # the smaller side of a kernel whose Gram polynomial is large
+_LEAST_BUDGET = 400 << 20  # bytes that layers measured at once may need in any case
 _WORTH_KEEPING = 1e7  # products; less is measured faster than found
 
 
@@ -58,8 +59,8 @@ def measure(
 ) -> tuple[list[Measured], list[Unmeasured]]:
     """Measure every layer that was not left out.
 
-    Layers are read, measured and let go one by one, several at once where there are threads and
-    their matrices fit into three times the largest one in float64. Under ``torchrun`` each
+    Layers are read, measured and let go one by one, those that take longest first, several at once
+    where there are threads and memory allows. Under ``torchrun`` each
     process measures its share. The numbers depend on neither.
 
     Args:
@@ -79,10 +80,10 @@ def measure(
     """
     if options.r is not None:
         require_count("r", options.r)
-    norms_only = not (for_bounds or options.singular_values or options.r is not None)
+    require_positive("tolerance", options.tolerance)
     device = resolve_float64_device(options.device)
     cache = MeasurementCache(cache_directory()) if options.cache else None
-    meter = _Meter(read, options.r, norms_only, for_bounds, device, cache)
+    meter = _Meter(read, options, for_bounds, device, cache)
     left_out = {one.name for one in read.skipped}
     kept = [layer for layer in read.network.layers.values() if layer.name not in left_out]
     mine = shares([_work(layer) for layer in kept], process_count())[process_rank()]
@@ -103,11 +104,12 @@ def measure(
 def _measure_share(
     meter: _Meter, layers: Sequence[GraphLayer], progress: Progress
 ) -> list[Measured | Unmeasured]:
+    layers = sorted(layers, key=_work, reverse=True)
     sizes = [math.prod(layer.weight_shape) for layer in layers]
     total, done = sum(sizes), 0
     budget = max(3 * 8 * max(sizes, default=0), _LEAST_BUDGET)
     workers = torch.get_num_threads() if meter.device.type == "cpu" else 1
-    found: dict[int, Measured | Unmeasured] = {}
+    found: list[Measured | Unmeasured] = []
     progress(layers[0].name if layers else "", done, total)
     with one_thread():
         for index, measured in run_within(
@@ -116,10 +118,10 @@ def _measure_share(
             lambda index: meter.measure_or_name(layers[index]),
             workers=workers,
         ):
-            found[index] = measured
+            found.append(measured)
             done += sizes[index]
             progress(layers[index].name, done, total)
-    return [found[index] for index in range(len(layers))]
+    return found
 
 
 def _order(layer: GraphLayer) -> int:
@@ -129,8 +131,14 @@ def _order(layer: GraphLayer) -> int:
 
 
 def _needed_bytes(layer: GraphLayer) -> int:
-    """What measuring needs, roughly: the stored weight and three Gram matrices."""
-    return 4 * math.prod(layer.weight_shape) + 3 * 8 * _order(layer) ** 2
+    """What measuring needs, roughly.
+
+    A few copies of the weight, three Gram matrices, and of a wide kernel the Gram polynomial.
+    """
+    entries, order = math.prod(layer.weight_shape), _order(layer)
+    taps = math.prod(layer.weight_shape[2:])
+    polynomial = 32 * taps * order**2 if taps > 1 and order > _WIDE_ORDER else 0
+    return 24 * entries + 3 * 8 * order**2 + polynomial
 
 
 def _work(layer: GraphLayer) -> float:
@@ -144,8 +152,7 @@ class _Meter:
     """How each layer is measured."""
 
     read: ReadNetwork
-    rank: int | None
-    norms_only: bool
+    options: AuditOptions
     for_bounds: bool
     device: torch.device
     cache: MeasurementCache | None
@@ -153,6 +160,11 @@ class _Meter:
     @property
     def geometry(self) -> Literal["known", "assumed"]:
         return "known" if self.read.structure == "graph" else "assumed"
+
+    @property
+    def with_values(self) -> bool:
+        """Whether the report needs singular values or a truncation."""
+        return self.options.singular_values or self.options.r is not None
 
     def measure_or_name(self, layer: GraphLayer) -> Measured | Unmeasured:
         """Measure one layer; name it where that fails for its entries."""
@@ -170,21 +182,26 @@ class _Meter:
         key = measurement_key(
             maps,
             geometry=self.geometry,
-            rank=self.rank,
-            norms_only=self.norms_only,
+            rank=self.options.r,
+            tolerance=self.options.tolerance,
+            with_values=self.with_values,
             for_bounds=self.for_bounds,
             device=self.device.type,
         )
         return Measured(*self.cache.recall(key, layer.name, lambda: self._measure(maps)))
 
     def _measure(self, maps: Sequence[EffectiveLayer]) -> tuple[LayerSpectrum, LayerSpectrum]:
-        """Measure a layer as stored and, where it is another map, as applied."""
+        """Measure a layer as stored and, where it is another map, as applied.
+
+        Of one that only the table shows the norms are enough.
+        """
         spectra = [
             measure_layer(
                 one,
                 geometry=self.geometry,
-                rank=self.rank,
-                norms_only=self.norms_only,
+                rank=self.options.r,
+                norms_only=not (self.with_values or (self.for_bounds and one is maps[-1])),
+                tolerance=self.options.tolerance,
                 device=self.device,
             )
             for one in (maps if self.for_bounds else maps[:1])
@@ -194,5 +211,6 @@ class _Meter:
             return stored, stored
         if self.for_bounds:
             return replace(stored, folded_norm=applied.spectral_norm), applied
-        shown = replace(stored, folded_norm=operator_norm(maps[1], geometry=self.geometry))
+        folded = operator_norm(maps[1], geometry=self.geometry, tolerance=self.options.tolerance)
+        shown = replace(stored, folded_norm=folded)
         return shown, shown

@@ -36,6 +36,7 @@ class AuditOptions:
         arch: the architecture that the user declares.
         input_shape: of one example, where the checkpoint does not record it.
         device: where matrices are measured.
+        tolerance: relative width of the bracket of a convolution's norm, between 0 and 1.
         strict: a skipped tensor is an error.
         singular_values: report all of them.
         cache: keep measurements of large layers on disk, and take them from there.
@@ -60,6 +61,7 @@ class AuditOptions:
     arch: str | None = None
     input_shape: tuple[int, ...] | None = None
     device: str = "auto"
+    tolerance: float = 0.02
     strict: bool = False
     singular_values: bool = False
     cache: bool = False

@@ -6,15 +6,21 @@ polyphase form (`geometry.transfer_taps`), and the largest over groups (`supremu
 growing maps tend to it, so it is also the supremum over all map sizes. A transposed convolution
 is the adjoint of the convolution with the same stored weight. Circular padding has the
 frequencies of its own grid. Reflect and replicate padding multiply by the norm of the padding map
-(`geometry.padding_factor_squared`). Where the map is known and small, the explicit matrix decides.
+(`geometry.padding_factor_squared`).
 
-Everything is computed on the CPU in float64, after scaling by a power of two.
+On a known map the zero-padded convolution is also a submatrix of the periodic one on a torus that
+is a little larger (`geometry.enclosing_torus`). Its norm is the largest ``||K(w)||`` over the
+frequencies of that torus alone, so a small map needs few of them, and no correction between them:
+34 for a map of 7 x 7. Where the map is smaller still, the explicit matrix decides.
+
+Everything is computed on the CPU, after scaling by a power of two.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -30,14 +36,15 @@ from dlgen_cli.spectra.geometry import (
     ConvolutionGeometry,
     check_geometry,
     circular_repeats,
+    enclosing_torus,
     frequency_step,
     output_size,
     padding_factor_squared,
     transfer_taps,
 )
 from dlgen_cli.spectra.rounding import SLACK, gamma
-from dlgen_cli.spectra.supremum import largest_of_all, lattice_supremum
-from dlgen_cli.spectra.transfer import Frequencies, TransferFamily, transfer_family
+from dlgen_cli.spectra.supremum import flat_cells, largest_of_all, lattice_supremum
+from dlgen_cli.spectra.transfer import Frequencies, TransferFamily
 
 __all__ = [
     "ConvolutionGeometry",
@@ -48,14 +55,19 @@ __all__ = [
     "truncation_errors_upper",
 ]
 
-_SMALL_ORDER = 64
-_TOLERANCE = {"matrix": 1e-12, "small": 2e-4, "wide": 9e-4}
+#: Relative width of a bracket where no other is asked for.
+TOLERANCE = 0.02
+_EXACT = 1e-12  # relative width where finitely many matrices decide
+_NARROW_ORDER = 16  # kernels with at most so many channels on a side are measured better
+_NARROW_TOLERANCE = 2e-4
 _DENSE_ENTRIES = 1 << 22  # of all blocks together: 32 MB
 _DENSE_WORK = 3e9  # entries times the shorter side
 _GRID_WORK = 6e10  # frequencies of a circular map times order cubed
 
 
-def convolution_norm(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> Interval:
+def convolution_norm(
+    kernel: torch.Tensor, geometry: ConvolutionGeometry, tolerance: float = TOLERANCE
+) -> Interval:
     """Enclose the operator norm of a convolution.
 
     Args:
@@ -63,11 +75,14 @@ def convolution_norm(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> Int
             ``(in, out/groups, *k)``. Floating point, finite.
         geometry: how it is applied. With ``input_size`` the operator is the one on that map;
             without, the norm is the supremum over all map sizes.
+        tolerance: relative width of the bracket that is aimed at, above 0. Kernels with few
+            channels are measured better.
 
     Returns:
-        ``lower <= ||A|| <= upper``. On the lattice the ends are within 0.1 % of each other, or
-        wider where a very wide kernel with a flat spectrum exhausts the work budget. On a known
-        map that is too large for its explicit matrix, upper is that of the lattice.
+        ``lower <= ||A|| <= upper``. On the lattice the ends are within the tolerance of each
+        other, or wider where a very wide kernel with a flat spectrum exhausts the work budget. On
+        a known map that is too large for its explicit matrix, upper is that of the lattice or of
+        a torus, within the tolerance of either.
 
     Raises:
         TensorError: the kernel or the geometry is refused; the message says why.
@@ -76,7 +91,7 @@ def convolution_norm(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> Int
     scaled, exponent = _scaled(kernel)
     if exponent is None:
         return Interval(lower=0.0, upper=0.0)
-    found = _scaled_norm(scaled, geometry)
+    found = _scaled_norm(scaled, geometry, tolerance)
     return Interval(
         lower=_ldexp(found.lower, exponent, toward=0.0),
         upper=_ldexp(found.upper, exponent, toward=math.inf),
@@ -102,21 +117,19 @@ def _ldexp(value: float, exponent: int, *, toward: float) -> float:
     return scaled if math.ldexp(scaled, -exponent) == value else math.nextafter(scaled, toward)
 
 
-def _scaled_norm(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> Interval:
+def _scaled_norm(kernel: torch.Tensor, geometry: ConvolutionGeometry, tolerance: float) -> Interval:
     """`convolution_norm` of a kernel with entries below 1, one of them at least 1/2."""
-    lattice = _lattice_norm(kernel, geometry)
     if geometry.input_size is None or _is_one_patch(kernel, geometry):
-        return lattice
+        return _lattice_norm(kernel, geometry, tolerance)
     if _dense_is_small(kernel, geometry):
-        exact = _dense_norm(kernel, geometry)
-        return Interval(lower=exact.lower, upper=max(exact.lower, min(exact.upper, lattice.upper)))
-    upper = lattice.upper
-    if geometry.padding_mode == "circular":
-        periodic = _circular_norm(kernel, geometry)
-        if periodic is not None:
-            upper = min(upper, periodic.upper)
-            if _is_circulant(kernel, geometry):
-                return Interval(lower=periodic.lower, upper=upper)
+        return _dense_norm(kernel, geometry)
+    periodic = _periodic_norm(kernel, geometry, tolerance)
+    if periodic is None:
+        upper = _lattice_norm(kernel, geometry, tolerance).upper
+    elif _is_circulant(kernel, geometry):
+        return periodic
+    else:
+        upper = periodic.upper
     return Interval(lower=min(upper, finite_map_lower(kernel, geometry)), upper=upper)
 
 
@@ -127,70 +140,95 @@ def _is_one_patch(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> bool:
     return apart and not any(geometry.padding)
 
 
-def _tolerance(family: TransferFamily) -> float:
-    if not family.degrees:
-        return _TOLERANCE["matrix"]
-    return _TOLERANCE["small" if family.order <= _SMALL_ORDER else "wide"]
+def _tolerance_of(order: int, tolerance: float) -> float:
+    """Kernels with few channels cost little, so they are measured better."""
+    return min(tolerance, _NARROW_TOLERANCE) if order <= _NARROW_ORDER else tolerance
+
+
+def _supremum(kernel: torch.Tensor, geometry: ConvolutionGeometry, tolerance: float) -> Interval:
+    taps = transfer_taps(kernel, geometry.stride, geometry.dilation, geometry.groups)
+    family = _family(taps)
+    asked = _tolerance_of(family.order, tolerance) if family.degrees else _EXACT
+    return lattice_supremum(family, asked)
 
 
 def _family(taps: torch.Tensor) -> TransferFamily:
     kept = [size for size in taps.shape[3:] if size > 1]
-    return transfer_family(taps.reshape(*taps.shape[:3], *kept))
+    return TransferFamily(taps.reshape(*taps.shape[:3], *kept))
 
 
-def _lattice_norm(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> Interval:
+def _lattice_norm(
+    kernel: torch.Tensor, geometry: ConvolutionGeometry, tolerance: float
+) -> Interval:
     """The supremum over all map sizes; its upper end bounds every size.
 
     A circular convolution with a stride that does not divide the map reads rows of the circulant
     matrix at stride 1, which then bounds it.
     """
-    stride, dilation = geometry.stride, geometry.dilation
-    family = _family(transfer_taps(kernel, stride, dilation, geometry.groups))
-    found = lattice_supremum(family, _tolerance(family))
+    stride = geometry.stride
+    found = _supremum(kernel, geometry, tolerance)
     factor = padding_factor_squared(kernel, geometry)
     upper = found.upper
     if geometry.padding_mode == "circular":
         factor *= math.prod(circular_repeats(kernel, geometry, j) for j in range(len(stride)))
         if max(stride) > 1:
-            ones = (1,) * len(stride)
-            whole = _family(transfer_taps(kernel, ones, dilation, geometry.groups))
-            upper = lattice_supremum(whole, _tolerance(whole)).upper
+            whole = replace(geometry, stride=(1,) * len(stride))
+            upper = _supremum(kernel, whole, tolerance).upper
     return Interval(lower=found.lower, upper=upper * math.sqrt(factor) * SLACK)
 
 
 def _is_circulant(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> bool:
-    """Whether every row of the periodic operator occurs, and once."""
+    """Whether the operator is a periodic one, of which every row occurs, and once."""
     size = geometry.input_size or ()
     rows = output_size(kernel, geometry)
-    return all(
+    return geometry.padding_mode == "circular" and all(
         n % s == 0 and r == n // s for n, s, r in zip(size, geometry.stride, rows, strict=True)
     )
 
 
-def _circular_norm(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> Interval | None:
-    """The periodic convolution on the known map; None where its grid is too large.
+def _periodic_norm(
+    kernel: torch.Tensor, geometry: ConvolutionGeometry, tolerance: float
+) -> Interval | None:
+    """The periodic convolution that the known map's is a part of; None where others are cheaper.
 
-    An axis whose stride divides the map is in polyphase form with n/s frequencies; any other axis
-    takes stride 1, of which the operator keeps some rows.
+    With circular padding it is on the map itself, else on `enclosing_torus`. An axis whose stride
+    divides the torus is in polyphase form with n/s frequencies; any other axis takes stride 1, of
+    which the operator keeps some rows. Upper bounds the operator on the map.
     """
-    size = geometry.input_size or ()
+    circular = geometry.padding_mode == "circular"
+    size = (geometry.input_size or ()) if circular else enclosing_torus(kernel, geometry)
     stride = tuple(s if n % s == 0 else 1 for n, s in zip(size, geometry.stride, strict=True))
     taps = transfer_taps(kernel, stride, geometry.dilation, geometry.groups)
-    family = _family(taps)
     axes = [j for j, q in enumerate(taps.shape[3:]) if q > 1]
     grid = [size[j] // stride[j] for j in axes]
-    groups = taps.shape[0]
-    if math.prod(grid) * groups * (family.order**3 + 1e4) > _GRID_WORK:
+    degrees = tuple(taps.shape[3 + j] - 1 for j in axes)
+    order, groups = taps.shape[2], taps.shape[0]
+    others = flat_cells(degrees, _tolerance_of(order, tolerance))
+    if not circular and math.prod(grid) > others:
+        return None
+    if circular and math.prod(grid) * groups * (order**3 + 1e4) > _GRID_WORK:
         return None
     steps = [frequency_step(stride[j], geometry.dilation[j]) for j in axes]
-    ranges = [torch.arange(n) * t % n for n, t in zip(grid, steps, strict=True)]
-    places = torch.cartesian_prod(*ranges).reshape(-1, len(grid)) if grid else torch.zeros(1, 0)
-    places = places.to(torch.int64)
+    at = _grid_frequencies(grid, steps, groups)
+    found = largest_of_all(_family(taps), at, _EXACT if order <= _NARROW_ORDER else tolerance)
+    factor = padding_factor_squared(kernel, geometry)
+    if circular:
+        factor *= math.prod(circular_repeats(kernel, geometry, j) for j in range(len(size)))
+    return Interval(lower=found.lower, upper=found.upper * math.sqrt(factor) * SLACK)
+
+
+def _grid_frequencies(grid: Sequence[int], steps: Sequence[int], groups: int) -> Frequencies:
+    """The frequencies ``2 pi step j / n`` on every axis, one of each pair ``w, -w``."""
+    sizes = torch.tensor(list(grid), dtype=torch.int64)
+    weights = torch.tensor([math.prod(grid[:j]) for j in range(len(grid))], dtype=torch.int64)
+    places = torch.zeros(1, 0, dtype=torch.int64)
+    if grid:
+        places = torch.cartesian_prod(*map(torch.arange, grid)).reshape(-1, len(grid))
+        mirrored = (-places).remainder(sizes)
+        places = places[(places @ weights) <= (mirrored @ weights)]
+        places = (places * torch.tensor(list(steps))).remainder(sizes)
     group = torch.arange(groups).repeat_interleave(len(places))
-    at = Frequencies(group, places.repeat(groups, 1), tuple(grid))
-    found = largest_of_all(family, at, _TOLERANCE["matrix"])
-    repeats = math.prod(circular_repeats(kernel, geometry, j) for j in range(len(size)))
-    return Interval(lower=found.lower, upper=found.upper * math.sqrt(repeats) * SLACK)
+    return Frequencies(group, places.repeat(groups, 1), tuple(grid))
 
 
 def _dense_is_small(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> bool:
@@ -209,7 +247,7 @@ def _dense_norm(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> Interval
     if exponent is None:
         return Interval(lower=0.0, upper=rounding)
     tall = blocks.mT if blocks.shape[2] > blocks.shape[1] else blocks
-    found = lattice_supremum(transfer_family(tall.contiguous()), _TOLERANCE["matrix"])
+    found = lattice_supremum(TransferFamily(tall.contiguous()), _EXACT)
     return Interval(
         lower=max(0.0, (_ldexp(found.lower, exponent, toward=0.0) - rounding) / SLACK),
         upper=(_ldexp(found.upper, exponent, toward=math.inf) + rounding) * SLACK,
@@ -233,6 +271,7 @@ def truncation_errors_upper(
     ranks: Sequence[int],
     *,
     sharp: Sequence[int] = (),
+    tolerance: float = TOLERANCE,
 ) -> list[float]:
     """Upper bounds on the operator norm of what a rank-r truncation of the kernel cuts off.
 
@@ -259,6 +298,7 @@ def truncation_errors_upper(
         geometry: how it is applied.
         ranks: r for each group, 0 or more.
         sharp: those of the ranks to bound sharply; each costs as much as a norm.
+        tolerance: of those norms, as for `convolution_norm`.
 
     Returns:
         One bound for every entry of ``ranks``.
@@ -274,7 +314,7 @@ def truncation_errors_upper(
     for rank in ranks:
         error = max(found[rank].upper if rank < len(found) else 0.0 for found in values) * factor
         if rank in sharp and error:
-            error = min(error * SLACK, _residual_norm(matrices, scaled, geometry, rank))
+            error = min(error * SLACK, _residual_norm(matrices, scaled, geometry, rank, tolerance))
         errors.append(_ldexp(error * SLACK, exponent, toward=math.inf) if error else 0.0)
     return errors
 
@@ -298,7 +338,11 @@ def patch_factor_upper(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> f
 
 
 def _residual_norm(
-    matrices: torch.Tensor, kernel: torch.Tensor, geometry: ConvolutionGeometry, rank: int
+    matrices: torch.Tensor,
+    kernel: torch.Tensor,
+    geometry: ConvolutionGeometry,
+    rank: int,
+    tolerance: float,
 ) -> float:
     """Operator norm, upper, of the kernel minus the product of its leading singular factors."""
     left, values, right = torch.linalg.svd(matrices, full_matrices=False)
@@ -306,5 +350,5 @@ def _residual_norm(
     residual = matrices - left @ right[:, :rank]
     magnitude = left.abs() @ right[:, :rank].abs() + residual.abs()
     rounding = gamma(rank + 8) * float(magnitude.norm()) * (1 + gamma(magnitude.numel()))
-    found = convolution_norm(residual.reshape(kernel.shape), geometry).upper
+    found = convolution_norm(residual.reshape(kernel.shape), geometry, tolerance).upper
     return (found + rounding * patch_factor_upper(kernel, geometry)) * SLACK

@@ -10,6 +10,7 @@ import torch
 
 from dlgen_cli.networks import EffectiveLayer
 from dlgen_cli.records import Interval
+from dlgen_cli.spectra.convolution import TOLERANCE
 from dlgen_cli.spectra.dense import singular_value_bounds
 from dlgen_cli.spectra.layers import widened
 from dlgen_cli.spectra.operator_norms import Geometry, error_factor, norm_of_weight
@@ -34,13 +35,20 @@ class Norms:
     frobenius: Interval
 
 
-def norms(effective: EffectiveLayer, *, geometry: Geometry, device: torch.device) -> Norms:
+def norms(
+    effective: EffectiveLayer,
+    *,
+    geometry: Geometry,
+    device: torch.device,
+    tolerance: float = TOLERANCE,
+) -> Norms:
     """Enclose the two norms of a layer's weight.
 
     Args:
         effective: the layer with the tensors that it really applies.
         geometry: whether stride, padding and groups of a convolution are known.
         device: where singular values are computed.
+        tolerance: relative width of a convolution's bracket.
     """
     if effective.factors is not None:
         left, right = effective.factors
@@ -48,11 +56,16 @@ def norms(effective: EffectiveLayer, *, geometry: Geometry, device: torch.device
         return _product(left, right, error)
     weight = effective.weight
     error = effective.rounding_upper and effective.rounding_upper * _size(weight)
-    return _weight(weight, effective.layer, error, geometry, device)
+    return _weight(weight, effective.layer, error, geometry, tolerance, device)
 
 
 def distance(
-    one: EffectiveLayer, two: EffectiveLayer, *, geometry: Geometry, device: torch.device
+    one: EffectiveLayer,
+    two: EffectiveLayer,
+    *,
+    geometry: Geometry,
+    device: torch.device,
+    tolerance: float = TOLERANCE,
 ) -> Norms:
     """Enclose the two norms of ``W_1 - W_2``; of two products it is never formed.
 
@@ -61,6 +74,7 @@ def distance(
         two: the same layer with W_2, of the same shape and also a product if W_1 is one.
         geometry: as for `norms`.
         device: as for `norms`.
+        tolerance: as for `norms`.
 
     Returns:
         Exactly 0 where plain weights are equal.
@@ -79,17 +93,23 @@ def distance(
     error += sum(
         each.rounding_upper * _size(each.weight) for each in (one, two) if each.rounding_upper
     )
-    return _weight(difference, one.layer, error, geometry, device)
+    return _weight(difference, one.layer, error, geometry, tolerance, device)
 
 
 def _weight(
-    weight: torch.Tensor, layer: GraphLayer, error: float, geometry: Geometry, device: torch.device
+    weight: torch.Tensor,
+    layer: GraphLayer,
+    error: float,
+    geometry: Geometry,
+    tolerance: float,
+    device: torch.device,
 ) -> Norms:
     """The norms of a matrix or kernel whose Frobenius norm is off by up to ``error``."""
     spectral = norm_of_weight(
         layer,
         weight,
         geometry=geometry,
+        tolerance=tolerance,
         matrix_norm=lambda matrix: singular_value_bounds(matrix.to(device))[0],
     )
     return Norms(

@@ -103,6 +103,30 @@ def output_size(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> tuple[in
     return tuple((n + 2 * p - r - 1) // s + 1 for n, s, p, r in axes)
 
 
+def enclosing_torus(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> tuple[int, ...]:
+    """Sizes N of a periodic map whose convolution the one on the known map is a part of.
+
+    On one axis let the map have n cells, p of padding on each side, and r outputs. Output x reads
+    the cells ``s x + t a - p``, from -p to at most ``n - 1 + p``. Let N be a multiple of s, at
+    least ``n + p`` and at least ``s r``. No two of these cells, of which one is in the map, are
+    equal mod N: a cell c outside the map would have to be N away from one in it, but ``c + N >=
+    n`` for ``c >= -p``, and ``c - N < 0`` for ``c < n + p``. So where a row of the periodic
+    operator meets a cell of the map, its entry is the one of the zero-padded operator; and as
+    ``s r <= N`` the outputs are different rows of it. Hence the operator is a submatrix of the
+    periodic one, and its norm is no larger.
+
+    Reflect and replicate padding are a map that is padded first (`padding_factor_squared`) and
+    then convolved without padding. A transposed convolution is taken as its adjoint, whose map is
+    the output.
+    """
+    cells, rows = geometry.input_size or (), output_size(kernel, geometry)
+    if geometry.transposed:
+        cells, rows = rows, cells
+    sides = 1 if geometry.padding_mode == "zeros" else 2
+    axes = zip(cells, geometry.padding, geometry.stride, rows, strict=True)
+    return tuple(s * max(-(-(n + sides * p) // s), r) for n, p, s, r in axes)
+
+
 def padding_factor_squared(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> int:
     """Bound on ``||P||^2`` of the padding map P, so that ``||conv P|| <= ||conv|| ||P||``.
 

@@ -11,7 +11,7 @@ from dlgen_cli.errors import TensorError
 from dlgen_cli.networks import EffectiveLayer, GraphLayer
 from dlgen_cli.networks.layer_kinds import kind_of
 from dlgen_cli.records import Interval, LayerSpectrum, Truncation
-from dlgen_cli.spectra.convolution import ConvolutionGeometry, convolution_norm
+from dlgen_cli.spectra.convolution import TOLERANCE, ConvolutionGeometry, convolution_norm
 from dlgen_cli.spectra.dense import singular_value_bounds, spectral_norm_bounds
 from dlgen_cli.spectra.operator_norms import Geometry, error_factor, norm_of_weight
 from dlgen_cli.spectra.products import product_norms
@@ -25,6 +25,7 @@ def measure_layer(
     geometry: Geometry,
     rank: int | None = None,
     norms_only: bool = False,
+    tolerance: float = TOLERANCE,
     device: torch.device | None = None,
 ) -> LayerSpectrum:
     """Measure one layer ``x -> W x + c``: dense, a convolution, a product, or diagonal.
@@ -43,6 +44,7 @@ def measure_layer(
         rank: report the truncation error at this rank too.
         norms_only: leave out singular values and truncation errors, which cost several times as
             much for a large matrix; ``rank`` must be None then.
+        tolerance: relative width of a convolution's bracket.
         device: where singular values are computed; convolutions stay on the CPU.
 
     Returns:
@@ -72,7 +74,13 @@ def measure_layer(
     norm = (
         values[0]
         if _is_matrix_at_each_place(layer)
-        else norm_of_weight(layer, weight, geometry=geometry, matrix_norm=known_norm)
+        else norm_of_weight(
+            layer,
+            weight,
+            geometry=geometry,
+            tolerance=tolerance,
+            matrix_norm=known_norm,
+        )
     )
     norm = widened(norm, folding)
     frobenius = widened(frobenius, effective.rounding_upper * frobenius.upper)
@@ -83,7 +91,7 @@ def measure_layer(
     _require_finite(layer.name, norm.upper, frobenius.upper, bias_norm)
     tails = () if norms_only else _tails(values, norm, factor, folding)
     if rank is not None and rank < len(values) and layer.stride:
-        sharp = _sharp_tail(effective, rank, geometry)
+        sharp = _sharp_tail(effective, rank, geometry, tolerance)
         tails = (*tails[:rank], min(tails[rank], sharp), *tails[rank + 1 :])
     return LayerSpectrum(
         name=layer.name,
@@ -166,12 +174,15 @@ def widened(norm: Interval, error: float) -> Interval:
     )
 
 
-def operator_norm(effective: EffectiveLayer, *, geometry: Geometry) -> Interval:
+def operator_norm(
+    effective: EffectiveLayer, *, geometry: Geometry, tolerance: float = TOLERANCE
+) -> Interval:
     """Enclose the operator norm of a layer alone: cheaper than `measure_layer`.
 
     Args:
         effective: the layer with the tensors that it really applies.
         geometry: as for `measure_layer`.
+        tolerance: as for `measure_layer`.
 
     Returns:
         With the rounding of folding in the upper end.
@@ -181,7 +192,9 @@ def operator_norm(effective: EffectiveLayer, *, geometry: Geometry) -> Interval:
         norm, factor = _norm_by_one_tap(weight), 1.0
     else:
         factor = error_factor(layer, weight)
-        norm = norm_of_weight(layer, weight, geometry=geometry, matrix_norm=_norm_by_one_tap)
+        norm = norm_of_weight(
+            layer, weight, geometry=geometry, tolerance=tolerance, matrix_norm=_norm_by_one_tap
+        )
     return widened(norm, effective.rounding_upper * _root(sum_of_squares(weight)).upper * factor)
 
 
@@ -223,7 +236,9 @@ def _stable_rank(frobenius: Interval, norm: Interval) -> float | None:
     return ratio * ratio
 
 
-def _sharp_tail(effective: EffectiveLayer, rank: int, geometry: Geometry) -> float:
+def _sharp_tail(
+    effective: EffectiveLayer, rank: int, geometry: Geometry, tolerance: float
+) -> float:
     """Operator norm, upper, of a kernel minus a kernel of rank r: the computed truncation."""
     weight = effective.weight.to(torch.float64)
     left, values, right_t = torch.linalg.svd(weight.flatten(start_dim=1), full_matrices=False)
@@ -234,6 +249,7 @@ def _sharp_tail(effective: EffectiveLayer, rank: int, geometry: Geometry) -> flo
         (scaled.abs() @ rows.abs()).reshape(weight.shape),
         products=rank,
         geometry=geometry,
+        tolerance=tolerance,
     )
 
 
@@ -258,6 +274,7 @@ def residual_norm_upper(
     *,
     products: int,
     geometry: Geometry,
+    tolerance: float = TOLERANCE,
 ) -> float:
     """Upper bound on the operator norm of ``W - W'`` for a W' that was computed in float64.
 
@@ -267,6 +284,7 @@ def residual_norm_upper(
         magnitude: ``|U| |V|^T`` where W' is ``U V^T``, else ``|W'|``.
         products: how many products each entry of W' sums.
         geometry: as for `measure_layer`.
+        tolerance: as for `measure_layer`.
 
     Returns:
         Includes the rounding of W', of folding, and of the difference.
@@ -275,5 +293,11 @@ def residual_norm_upper(
     difference = weight - moved
     rounding = gamma(products + 8) * _root(sum_of_squares(magnitude)).upper
     rounding += (effective.rounding_upper + gamma(8)) * _root(sum_of_squares(weight)).upper
-    norm = norm_of_weight(layer, difference, geometry=geometry, matrix_norm=spectral_norm_bounds)
+    norm = norm_of_weight(
+        layer,
+        difference,
+        geometry=geometry,
+        tolerance=tolerance,
+        matrix_norm=spectral_norm_bounds,
+    )
     return (norm.upper + rounding * error_factor(layer, weight)) * SLACK

@@ -26,6 +26,7 @@ def norm_of_weight(
     weight: Tensor,
     *,
     geometry: Geometry,
+    tolerance: float,
     matrix_norm: Callable[[Tensor], Interval],
 ) -> Interval:
     """Enclose the operator norm of a weight that is applied as a layer applies its own.
@@ -35,6 +36,7 @@ def norm_of_weight(
         weight: of the layer's shape, any floating type.
         geometry: whether stride, padding and groups of a convolution are known. Where they are
             assumed, the norm is that of the largest map.
+        tolerance: relative width of a convolution's bracket.
         matrix_norm: encloses the largest singular value of a matrix.
     """
     match kind_of(layer).operator:
@@ -42,7 +44,7 @@ def norm_of_weight(
             largest = largest_magnitude(weight)
             return Interval(lower=largest, upper=largest)
         case "kernel":
-            return convolution_norm(weight, _placed(layer, geometry))
+            return convolution_norm(weight, _placed(layer, geometry), tolerance)
         case "matrix":
             return matrix_norm(weight)
 

@@ -41,7 +41,8 @@ from itertools import product
 import torch
 
 from dlgen_cli.records import Interval
-from dlgen_cli.spectra.rounding import SLACK, gamma
+from dlgen_cli.spectra.definite import SINGLE_LOSS
+from dlgen_cli.spectra.rounding import SLACK
 from dlgen_cli.spectra.transfer import (
     Frequencies,
     TransferFamily,
@@ -54,6 +55,8 @@ from dlgen_cli.spectra.transfer import (
 _FINE = 1 << 16  # refinement of a cell's unit in the search for a lower bound
 _BUDGET = 15.0  # seconds of tests, roughly, before the tolerance grows
 _COARSE = 1.3  # radius of the largest cells
+_SPARED = 2.0  # times what a test in float32 gives away must be at hand
+_SHOWN = 12  # frequencies of a wide kernel whose norms are estimated at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,15 @@ class _Shape:
         return shape, Frequencies(group, centres, shape.denominator)
 
 
+def flat_cells(degrees: tuple[int, ...], tolerance: float) -> float:
+    """About how many cells cover half of the torus where the norm is the same everywhere."""
+    radius = 2 * math.acos(1 / (1 + tolerance))
+    shape = _Shape.of_radius(degrees, radius)
+    each = [2 if shape.diamond and axis < 2 else 1 for axis in range(len(degrees))]
+    cells = math.prod(d * e / 2 for d, e in zip(shape.denominator, each, strict=True))
+    return cells / (4 if shape.diamond else 2)
+
+
 class _LowerBound:
     """The best proved lower bound so far, climbed from the frequencies shown to it."""
 
@@ -156,11 +168,12 @@ class _LowerBound:
         """Maximise ``|K(w) v|^2`` over w near a frequency, v fixed."""
         family, group = self.family, int(at.group[0])
         parts = torch.stack([vector.real, vector.imag]) if vector.is_complex() else vector[None]
-        parts = parts.to(torch.float64)
-        weights = ((parts @ family.even[:, group]) * parts).sum(dim=(1, 2))
+        even, odd = family.parts(family.single, group)
+        parts = parts.to(even.dtype)
+        weights = ((parts @ even) * parts).sum(dim=(1, 2)).to(torch.float64)
         slopes = torch.zeros_like(weights)
         if not family.is_real:
-            slopes[1:] = -2 * ((parts[:1] @ family.odd[:, group]) * parts[1:]).sum(dim=(1, 2))
+            slopes[1:] = -2 * ((parts[:1] @ odd) * parts[1:]).sum(dim=(1, 2))
         fine = tuple(_FINE * d for d in at.denominator)
         scale = torch.tensor([2 * math.pi / d for d in fine], dtype=torch.float64)
         offsets = torch.tensor(list(product(range(-4, 5), repeat=len(fine))))
@@ -192,7 +205,7 @@ def lattice_supremum(family: TransferFamily, tolerance: float) -> Interval:
     exclusion = _Exclusion(family)
     bound = _LowerBound(family)
     shape = _Shape.of_radius(family.degrees, _COARSE)
-    sample = shape.tile(torch.arange(family.taps.shape[0]))
+    sample = _thinned(family, shape.tile(torch.arange(family.taps.shape[0])))
     squares = estimated_squares(family, sample)
     bound.show(sample, squares)
     while True:
@@ -205,15 +218,14 @@ def lattice_supremum(family: TransferFamily, tolerance: float) -> Interval:
     spent = 0.0
     while len(cells):
         threshold = exclusion.threshold(shape, bound.square(tolerance))
+        single = _is_spared(threshold, bound.square(tolerance))
         spent += exclusion.cost * len(cells)
-        cells = cells.select(~proved_below(family, cells, threshold))
-        squares = estimated_squares(family, cells)
-        bound.show(cells, squares)
+        cells = cells.select(~proved_below(family, cells, threshold, single=single))
+        failed = _thinned(family, cells)
+        bound.show(failed, estimated_squares(family, failed))
         raised = exclusion.threshold(shape, bound.square(tolerance))
         if raised > threshold * (1 + 1e-4):
-            again = squares <= raised
-            again[again.clone()] = proved_below(family, cells.select(again), raised)
-            cells = cells.select(~again)
+            cells = cells.select(~proved_below(family, cells, raised, single=single))
         planned = exclusion.cost * len(cells) * 2 ** len(family.degrees)
         if spent + planned > _BUDGET:
             tolerance, spent = 2 * tolerance, 0.0
@@ -231,13 +243,30 @@ def largest_of_all(family: TransferFamily, at: Frequencies, tolerance: float) ->
         tolerance: relative width aimed at.
     """
     bound = _LowerBound(family)
-    cells = at
-    while len(cells):
-        squares = estimated_squares(family, cells)
-        bound.show(cells, squares, climb=False)
-        cells = cells.select(~proved_below(family, cells, bound.square(tolerance)))
-        tolerance *= 4
-    return bound.bracket(tolerance / 4)
+    single = _is_spared(1.0, (1 + tolerance) ** 2)
+    shown = _thinned(family, at)
+    while len(at):
+        before = bound.norm
+        bound.show(shown, estimated_squares(family, shown), climb=False)
+        if bound.norm == before and single:
+            single = False
+        elif bound.norm == before:
+            tolerance *= 4
+        at = at.select(~proved_below(family, at, bound.square(tolerance), single=single))
+        shown = _thinned(family, at)
+    return bound.bracket(tolerance)
+
+
+def _thinned(family: TransferFamily, at: Frequencies) -> Frequencies:
+    """Some of the frequencies, evenly spread, where an estimate costs as much as a test."""
+    if not family.is_wide or len(at) <= _SHOWN:
+        return at
+    return at.select(torch.linspace(0, len(at) - 1, _SHOWN).round().to(torch.int64))
+
+
+def _is_spared(threshold: float, square: float) -> bool:
+    """Whether a threshold is so far below a square that a test may give some of that away."""
+    return threshold * (1 + _SPARED * SINGLE_LOSS) <= square
 
 
 class _Exclusion:
@@ -245,40 +274,32 @@ class _Exclusion:
 
     def __init__(self, family: TransferFamily) -> None:
         self.family = family
-        self.norms = _coefficient_norms(family)
-        rows, _, entries = family.terms.shape
-        self.cost = 4e-11 * family.order**3 + 1e-10 * rows * entries + 5e-6  # seconds, roughly
+        rows, _, entries = family.single.rows.shape
+        cube = (2.5e-11 if family.is_wide else 4e-11) * family.order**3
+        self.cost = cube + 1e-10 * rows * entries + 5e-6  # seconds, roughly
 
     def threshold(self, shape: _Shape, square: float) -> float:
         """What the squared norm at the centres must not exceed for ``M^2 <= square``."""
         radius = shape.radius(self.family.degrees)
         by_cosine = square * math.cos(radius / 2) ** 2 * (1 - 1e-14)
-        by_bending = square - shape.bending(self.family.lags, self.norms)
+        by_bending = square - shape.bending(self.family.lags, self.family.single.norms)
         return max(by_cosine, by_bending / SLACK)
 
     def first_shape(self, squares: torch.Tensor, square: float) -> _Shape:
-        """The largest cells of which most will pass, judged by a sample of squared norms."""
-        typical = min(float(squares.quantile(0.85)), square / SLACK**4)
+        """Cells that cost least with the next ones, judged by a sample of squared norms."""
+        typical = squares.clamp(max=square / SLACK**4)
+        shapes: list[_Shape] = []
+        failing: list[float] = []
         radius = _COARSE
-        shape = _Shape.of_radius(self.family.degrees, radius)
-        while typical > self.threshold(shape, square):
-            radius *= 0.85
-            shape = _Shape.of_radius(self.family.degrees, radius)
-        return shape
-
-
-def _coefficient_norms(family: TransferFamily) -> torch.Tensor:
-    """Upper bounds on ``||C_k||``, the largest over the groups, shape ``(L,)``.
-
-    The error of the computed ``C_k`` is below `TransferFamily.gram_error`.
-    """
-    order = family.order
-    matrices = family.even.abs()
-    if not family.is_real:
-        matrices[1:] = (family.even[1:] + family.odd).abs() / 2
-    elif len(matrices) > 1:
-        matrices[1:] /= 2
-    sums = matrices.sum(dim=2).amax(dim=2) * matrices.sum(dim=3).amax(dim=2)
-    squares = matrices.square().sum(dim=(2, 3))
-    least = torch.minimum(sums, squares).amax(dim=1).sqrt()
-    return least * (1 + gamma(order * order + 16)) + family.gram_error
+        while not failing or failing[-1]:
+            shapes.append(_Shape.of_radius(self.family.degrees, radius))
+            above = typical > self.threshold(shapes[-1], square)
+            failing.append(float(above.to(torch.float64).mean()))
+            radius *= 0.97
+        counts = [math.prod(shape.denominator) for shape in shapes]
+        halved = 2 ** len(self.family.degrees)
+        costs = [
+            count + share * max(halved * count, counts[-1])
+            for count, share in zip(counts, failing, strict=True)
+        ]
+        return shapes[costs.index(min(costs))]

@@ -5,19 +5,20 @@ Their Gram matrices are written as one trigonometric polynomial with real coeffi
     G(w) = K(w)^H K(w) = sum_k C_k e^{i<k,w>},    C_k = sum_a K_a^T K_{a+k},   C_{-k} = C_k^T,
 
 so that a Gram matrix costs one small sum and no product. That ``||K(w)||^2 <= t`` is proved by a
-Cholesky factorisation of ``t I - G(w)`` in float64 with its rounding taken off t beforehand; a
+Cholesky factorisation of ``t I - G(w)`` with its rounding paid (`dlgen_cli.spectra.definite`); a
 norm is bounded from below by ``||K(w) v|| / ||v||``. Eigenvalues steer the search and prove
 nothing.
 
 Rounding. Let ``S = sum_a |K_a|`` entrywise, so that ``sum_k |C_k| <= S^T S``. Every entry of the
 computed G(w) is within ``e (S^T S)`` of the exact one in its real and imaginary part, where e
 adds gamma of the products that make C_k, gamma of the sum over k and the error of the cosines;
-hence ``||fl(G) - G|| <= sqrt(2) e ||S||^2``. If Cholesky runs to its end on a Hermitian A, then
-``A + D = R^H R`` with ``|D| <= c |R|^H |R|`` entrywise, so ``||D|| <= c ||R||_F^2 <= c' trace(A)``
-(Higham 2002, "Accuracy and Stability of Numerical Algorithms", Theorem 10.3, for any order of the
-sums; Rump 2006, "Verification of positive definiteness", BIT 46,
-https://doi.org/10.1007/s10543-006-0056-1). A complex sum of n products is two real ones of 2n,
-hence ``c = sqrt(2) gamma(2n + 8)``.
+hence ``||fl(G) - G|| <= sqrt(2) e ||S||^2``.
+
+Wide Gram matrices are also summed in float32, for tests that can spare a little. The terms
+``E_k = C_k + C_k^T`` of the real part and ``O_k = C_k - C_k^T`` of the imaginary one are computed
+in float64, then rounded, as the cosines are, and each entry sums at most L products that are not
+zero: its error is at most ``gamma(L + 8) sum_k |E_k|`` (or ``|O_k|``) in float32's unit, in norm at
+most that gamma times ``sum_k ||E_k||_F + sum_k ||O_k||_F``, on top of the error above.
 """
 
 from __future__ import annotations
@@ -25,19 +26,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import torch
 
-from dlgen_cli.spectra.rounding import SLACK, gamma
+from dlgen_cli.spectra.definite import proved_definite
+from dlgen_cli.spectra.rounding import SLACK, UNIT_ROUNDOFF_SINGLE, gamma
 
 #: Error of a computed cosine or sine of an angle in [-pi, pi] that was formed in float64: three
 #: roundings of the angle, at most 1.1e-15, and one ulp of the function.
 TRIGONOMETRIC_ERROR = 2.0**-48
 _SMALL = 64  # orders up to this take all eigenvalues, larger ones a few steps of Lanczos
 _SMALL_REAL = 1024  # the same for real matrices, of which there are few
+_LARGEST_SINGLE = 1024  # orders up to this are tested in float32 where that proves enough
 _CHUNK = 1 << 23  # floats of the Gram matrices that are held at once
-_FACTORED = 1 << 19  # entries of those factored by one call: fresh memory is slow
+_UNDERFLOW_SINGLE = 2.0**-100  # covers what underflows in one row of a sum in float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,102 +68,130 @@ class Frequencies:
 
 
 @dataclass(frozen=True, slots=True)
+class GramTerms:
+    """The Gram polynomial in one precision.
+
+    Attributes:
+        rows: what the cosines of all lags and then the sines of all but the zero lag are
+            multiplied with: ``C_0``, ``C_k + C_k^T`` and ``i (C_k - C_k^T)``. Shape
+            ``(2L - 1, groups, 2 m m)`` with real and imaginary parts in turn; where all is real
+            (one lag or one row) ``(L, groups, m m)``.
+        norms: upper bounds on ``||C_k||``, the largest over the groups, shape ``(L,)``.
+        error: upper bound on the norm of the error of a Gram matrix that is summed from them.
+    """
+
+    rows: torch.Tensor
+    norms: torch.Tensor
+    error: float
+
+
 class TransferFamily:
     """Transfer matrices of all groups with their Gram polynomial.
 
     Attributes:
         taps: shape ``(groups, p, m, *q)``, float64, ``m <= p``, entries at most 1.
         lags: shape ``(L, d)``: the zero lag first, then one of every pair ``k, -k``.
-        terms: what the cosines of all lags and then the sines of all but the zero lag are
-            multiplied with: ``C_0``, ``C_k + C_k^T`` and ``i (C_k - C_k^T)``. Shape
-            ``(2L - 1, groups, 2 m m)`` with real and imaginary parts in turn; where all is real
-            (one lag or one row) ``(L, groups, m m)``.
         ceiling: shape ``(groups,)``: upper bounds on ``||S||^2``, hence on every ``||K(w)||^2``.
-        gram_error: upper bound on the error of a computed Gram matrix.
+        order: m, rows of a Gram matrix.
+        degrees: ``q - 1`` on every axis.
+        is_real: whether every Gram matrix is real: one lag only, or one row.
     """
 
-    taps: torch.Tensor
-    lags: torch.Tensor
-    terms: torch.Tensor
-    ceiling: torch.Tensor
-    gram_error: float
+    def __init__(self, taps: torch.Tensor) -> None:
+        """Prepare the family; see the attributes for ``taps``."""
+        sizes = taps.shape[3:]
+        span = list(product(*(range(1 - size, size) for size in sizes)))
+        lags = span[len(span) // 2 :]  # the middle is the zero lag; k and -k mirror each other
+        moduli = taps.abs().reshape(*taps.shape[:3], -1).sum(dim=3)  # S
+        products = taps.shape[1] * math.prod(sizes)
+        rounding = gamma(products + 2 * len(lags) + math.prod(sizes) + 16)
+        ceiling = moduli.sum(dim=1).amax(dim=1) * moduli.sum(dim=2).amax(dim=1) * (1 + rounding)
+        squares = moduli.square().sum(dim=(1, 2)) * (1 + gamma(moduli[0].numel() + 16))
+        relative = math.sqrt(2) * (2 * rounding + 2 * TRIGONOMETRIC_ERROR) * SLACK
+        self.taps = taps
+        self.lags = torch.tensor(lags, dtype=torch.int64).reshape(len(lags), len(sizes))
+        self.ceiling = torch.minimum(ceiling, squares * (1 + rounding))
+        self.order = int(taps.shape[2])
+        self.degrees = tuple(size - 1 for size in sizes)
+        self.is_real = len(lags) == 1 or self.order == 1
+        self._error = relative * float(self.ceiling.max())
 
     @property
-    def order(self) -> int:
-        """Rows of a Gram matrix."""
-        return int(self.taps.shape[2])
+    def is_wide(self) -> bool:
+        """Whether Gram matrices are worth summing in float32."""
+        return not self.is_real and _SMALL < self.order <= _LARGEST_SINGLE
 
-    @property
-    def even(self) -> torch.Tensor:
-        """``C_0`` and ``C_k + C_k^T``, shape ``(L, groups, m, m)``."""
-        return self._square_terms(self.terms[: len(self.lags)])[..., 0]
+    @cached_property
+    def double(self) -> GramTerms:
+        """The Gram polynomial in float64."""
+        return self._terms(torch.float64)
 
-    @property
-    def odd(self) -> torch.Tensor:
-        """``C_k - C_k^T`` without the zero lag, shape ``(L - 1, groups, m, m)``."""
-        return self._square_terms(self.terms[len(self.lags) :])[..., 1]
+    @cached_property
+    def single(self) -> GramTerms:
+        """In float32; of a family that is not wide the same as `double`."""
+        return self._terms(torch.float32) if self.is_wide else self.double
 
-    def _square_terms(self, rows: torch.Tensor) -> torch.Tensor:
-        """Some of the terms as matrices, shape ``(rows, groups, m, m, 1 or 2)``."""
-        return rows.reshape(len(rows), rows.shape[1], self.order, self.order, -1)
+    def _terms(self, dtype: torch.dtype) -> GramTerms:
+        groups, order, count = self.taps.shape[0], self.order, len(self.lags)
+        shape = (groups, order, order, 1 if self.is_real else 2)
+        rows = torch.zeros(count if self.is_real else 2 * count - 1, *shape, dtype=dtype)
+        stacked = self.taps if self.degrees else self.taps[..., None]
+        axes = range(3, stacked.ndim - 1)  # all but the last are looped over
+        stacked = stacked.permute(*axes, 0, stacked.ndim - 1, 1, 2).contiguous()
+        norms, frobenius = torch.zeros(count, dtype=torch.float64), 0.0
+        for row, lag in enumerate(self.lags.tolist()):
+            coefficient = _correlation(stacked, lag or [0])
+            norms[row] = _norm_upper(coefficient) + self._error
+            even = coefficient + coefficient.mT if row else coefficient
+            rows[row, ..., 0] = even
+            parts = [even]
+            if row and not self.is_real:
+                parts.append(coefficient - coefficient.mT)
+                rows[count + row - 1, ..., 1] = parts[1]
+            frobenius += sum(float(part.flatten(1).norm(dim=1).max()) for part in parts)
+        error = self._error
+        if dtype == torch.float32:
+            relative = gamma(count + 8, UNIT_ROUNDOFF_SINGLE) * (1 + gamma(order * order + 16))
+            error = (error + relative * frobenius + order * _UNDERFLOW_SINGLE) * SLACK
+        return GramTerms(rows.flatten(2), norms, error)
 
-    @property
-    def is_real(self) -> bool:
-        """Whether every Gram matrix is real: one lag only, or one row."""
-        return len(self.lags) == 1 or self.order == 1
-
-    @property
-    def degrees(self) -> tuple[int, ...]:
-        """``q - 1`` on every axis."""
-        return tuple(size - 1 for size in self.taps.shape[3:])
+    def parts(self, terms: GramTerms, group: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """``C_k + C_k^T`` with ``C_0`` first, and ``C_k - C_k^T`` without, of one group."""
+        count = len(self.lags)
+        square = (self.order, self.order, 1 if self.is_real else 2)
+        rows = terms.rows[:, group].reshape(len(terms.rows), *square)
+        return rows[:count, ..., 0], rows[count:, ..., -1]
 
 
-def transfer_family(taps: torch.Tensor) -> TransferFamily:
-    """Compute the Gram polynomial.
+def _norm_upper(matrices: torch.Tensor) -> float:
+    """Upper bound on the largest spectral norm."""
+    moduli = matrices.abs()
+    sums = moduli.sum(dim=1).amax(dim=1) * moduli.sum(dim=2).amax(dim=1)
+    squares = moduli.square_().sum(dim=(1, 2))
+    rounding = 1 + gamma(matrices[0].numel() + 16)
+    return float(torch.minimum(sums, squares).max().sqrt()) * rounding
+
+
+def _correlation(stacked: torch.Tensor, lag: list[int]) -> torch.Tensor:
+    """``C_k = sum_a K_a^T K_{a+k}``, shape ``(groups, m, m)``.
 
     Args:
-        taps: shape ``(groups, p, m, *q)``, float64, entries at most 1 in magnitude.
+        stacked: the taps, contiguous, shape ``(*q[:-1], groups, q[-1], p, m)``.
+        lag: k.
     """
-    sizes = taps.shape[3:]
-    span = list(product(*(range(1 - size, size) for size in sizes)))
-    lags = span[len(span) // 2 :]  # the middle is the zero lag; k and -k are mirrored about it
-    moduli = taps.abs().reshape(*taps.shape[:3], -1).sum(dim=3)  # S
-    products = taps.shape[1] * math.prod(sizes)
-    rounding = gamma(products + 2 * len(lags) + math.prod(sizes) + 16)
-    ceiling = moduli.sum(dim=1).amax(dim=1) * moduli.sum(dim=2).amax(dim=1) * (1 + rounding)
-    squares = moduli.square().sum(dim=(1, 2)) * (1 + gamma(moduli[0].numel() + 16))
-    ceiling = torch.minimum(ceiling, squares * (1 + rounding))
-    error = math.sqrt(2) * (2 * rounding + 2 * TRIGONOMETRIC_ERROR) * float(ceiling.max()) * SLACK
-    indices = torch.tensor(lags, dtype=torch.int64).reshape(len(lags), len(sizes))
-    return TransferFamily(taps, indices, _terms(taps, lags), ceiling, error)
-
-
-def _terms(taps: torch.Tensor, lags: list[tuple[int, ...]]) -> torch.Tensor:
-    """`TransferFamily.terms`."""
-    groups, _, order = taps.shape[:3]
-    real = len(lags) == 1 or order == 1
-    rows = len(lags) if real else 2 * len(lags) - 1
-    terms = taps.new_zeros(rows, groups, order * order, 1 if real else 2)
-    for row, lag in enumerate(lags):
-        coefficient = _correlation(taps, lag)
-        turned = coefficient.mT if row else torch.zeros_like(coefficient)
-        terms[row, ..., 0] = (coefficient + turned).flatten(1)
-        if row and not real:
-            terms[len(lags) + row - 1, ..., 1] = (coefficient - turned).flatten(1)
-    return terms.flatten(2)
-
-
-def _correlation(taps: torch.Tensor, lag: tuple[int, ...]) -> torch.Tensor:
-    """``C_k = sum_a K_a^T K_{a+k}``, shape ``(groups, m, m)``."""
-    left = right = taps
-    for axis, (shift, size) in enumerate(zip(lag, taps.shape[3:], strict=True), start=3):
-        length = size - abs(shift)
-        left = left.narrow(axis, max(0, -shift), length)
-        right = right.narrow(axis, max(0, shift), length)
-    rows, columns = (
-        part.reshape(*part.shape[:3], -1).transpose(2, 3).flatten(1, 2) for part in (left, right)
-    )
-    return rows.mT @ columns
+    order = stacked.shape[-1]
+    total = stacked.new_zeros(stacked.shape[-4], order, order)
+    *outer, last = lag
+    starts = [
+        range(max(0, -k), size - max(0, k)) for k, size in zip(outer, stacked.shape, strict=False)
+    ]
+    first, length = max(0, -last), stacked.shape[-3] - abs(last)
+    for place in product(*starts):
+        moved = tuple(a + k for a, k in zip(place, outer, strict=True))
+        left = stacked[place][:, first : first + length].flatten(1, 2)
+        right = stacked[moved][:, first + last : first + last + length].flatten(1, 2)
+        torch.baddbmm(total, left.mT, right, out=total)
+    return total
 
 
 def _waves(lags: torch.Tensor, at: Frequencies) -> tuple[torch.Tensor, torch.Tensor]:
@@ -174,95 +206,95 @@ def _waves(lags: torch.Tensor, at: Frequencies) -> tuple[torch.Tensor, torch.Ten
 
 
 def gram_matrices(
-    family: TransferFamily, at: Frequencies, out: torch.Tensor | None = None
+    family: TransferFamily,
+    at: Frequencies,
+    terms: GramTerms,
+    *,
+    sign: float = 1.0,
+    out: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Gram matrices, shape ``(B, m, m)``; `TransferFamily.is_real` says of which type.
 
     Args:
         family: the transfer matrices.
         at: where.
+        terms: the family's, in one precision.
+        sign: 1, or -1 for the negative ones.
         out: room for the result where there is one group, shape ``(B or more, entries)``.
     """
     cosines, sines = _waves(family.lags, at)
-    weights = cosines if family.is_real else torch.cat([cosines, sines[:, 1:]], dim=1)
-    terms = family.terms
-    if terms.shape[1] == 1:
-        target = weights.new_empty(len(at), terms.shape[2]) if out is None else out[: len(at)]
-        total = torch.mm(weights, terms[:, 0], out=target)
+    weights = sign * (cosines if family.is_real else torch.cat([cosines, sines[:, 1:]], dim=1))
+    rows = terms.rows
+    weights = weights.to(rows.dtype)
+    if rows.shape[1] == 1:
+        target = rows.new_empty(len(at), rows.shape[2]) if out is None else out[: len(at)]
+        total = torch.mm(weights, rows[:, 0], out=target)
     elif family.order**2 <= _SMALL:
-        total = (weights.unsqueeze(2) * terms[:, at.group].transpose(0, 1)).sum(dim=1)
+        total = (weights.unsqueeze(2) * rows[:, at.group].transpose(0, 1)).sum(dim=1)
     else:
-        total = weights.new_empty(len(at), terms.shape[2])
+        total = rows.new_empty(len(at), rows.shape[2])
         for index in sorted(set(at.group.tolist())):
             chosen = at.group == index
-            total[chosen] = weights[chosen] @ terms[:, index]
+            total[chosen] = weights[chosen] @ rows[:, index]
     square = (len(at), family.order, family.order)
     if family.is_real:
         return total.reshape(square)
     return torch.view_as_complex(total.reshape(*square, 2))
 
 
-def _chunks(family: TransferFamily, at: Frequencies) -> Iterator[Frequencies]:
-    count = _chunk_size(family)
-    for start in range(0, len(at), count):
-        yield at.select(torch.arange(start, min(start + count, len(at))))
-
-
-def _chunk_size(family: TransferFamily) -> int:
-    rows, groups, entries = family.terms.shape
+def _chunks(
+    family: TransferFamily, at: Frequencies, terms: GramTerms
+) -> Iterator[tuple[Frequencies, torch.Tensor]]:
+    """Frequencies a few at a time, with room for their Gram matrices."""
+    rows, groups, entries = terms.rows.shape
     gathered = rows if groups > 1 and family.order**2 <= _SMALL else 1
-    return max(1, _CHUNK // (entries * gathered))
+    count = min(max(1, _CHUNK // (entries * gathered)), len(at))
+    room = terms.rows.new_empty(count, entries)  # one allocation: fresh memory is slow
+    for start in range(0, len(at), count or 1):
+        yield at.select(torch.arange(start, min(start + count, len(at)))), room
 
 
-def proved_below(family: TransferFamily, at: Frequencies, threshold: float) -> torch.Tensor:
+def proved_below(
+    family: TransferFamily, at: Frequencies, threshold: float, *, single: bool = False
+) -> torch.Tensor:
     """Where ``||K(w)||^2 <= threshold`` is proved; shape ``(B,)``, bool.
 
     Args:
         family: the transfer matrices.
         at: where.
         threshold: of the squared norm.
+        single: test a wide family in float32.
     """
-    order = family.order
-    loss = math.sqrt(2) * gamma(2 * order + 8) * (order + 2) * threshold * SLACK
-    shift = (threshold - (family.gram_error + loss + gamma(2) * threshold)) / SLACK
-    rows = min(len(at), _chunk_size(family))
-    room = family.terms.new_empty(rows, family.terms.shape[2])  # one allocation for all chunks
+    terms = family.single if single else family.double
     passed = [torch.zeros(0, dtype=torch.bool)]
-    for part in _chunks(family, at):
-        gram = gram_matrices(family, part, out=room)
-        few = max(1, _FACTORED // (order * order))
-        passed += [_definite(gram[k : k + few], shift) for k in range(0, len(part), few)]
+    for part, room in _chunks(family, at, terms):
+        negative = gram_matrices(family, part, terms, sign=-1.0, out=room)
+        passed.append(proved_definite(negative, threshold, terms.error))
     return torch.cat(passed)
-
-
-def _definite(gram: torch.Tensor, shift: float) -> torch.Tensor:
-    """Whether Cholesky of ``shift I - G`` runs to its end."""
-    diagonal = gram.diagonal(dim1=1, dim2=2)
-    if gram.shape[1] == 1:
-        return diagonal.flatten() <= shift
-    gram.neg_()
-    diagonal += shift
-    _, info = torch.linalg.cholesky_ex(gram)
-    finite = torch.isfinite(diagonal.real).all(dim=1)
-    return torch.logical_and(info == 0, finite)
 
 
 def estimated_squares(family: TransferFamily, at: Frequencies) -> torch.Tensor:
     """Approximate ``||K(w)||^2``, shape ``(B,)``; nothing is proved."""
     if len(at) == 0:
         return torch.zeros(0, dtype=torch.float64)
-    return torch.cat([_largest(gram_matrices(family, part))[0] for part in _chunks(family, at)])
+    terms = family.single
+    found = [
+        _largest(gram_matrices(family, part, terms, out=room))[0]
+        for part, room in _chunks(family, at, terms)
+    ]
+    return torch.cat(found)
 
 
 def leading_vector(family: TransferFamily, at: Frequencies) -> torch.Tensor:
     """Approximate top right singular vector at the first frequency, shape ``(m,)``."""
-    return _largest(gram_matrices(family, at.select(torch.arange(1))), vectors=True)[1][0]
+    gram = gram_matrices(family, at.select(torch.arange(1)), family.single)
+    return _largest(gram, vectors=True)[1][0]
 
 
 def _largest(gram: torch.Tensor, *, vectors: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
     """Largest eigenvalues ``(B,)`` and, where asked for or free, their vectors ``(B, m)``."""
     if gram.shape[1] == 1:
-        return gram.real.flatten(), torch.ones_like(gram[:, 0])
+        return gram.flatten(), torch.ones_like(gram[:, 0])
     if gram.shape[1] > (_SMALL if gram.is_complex() else _SMALL_REAL):
         return _lanczos(gram, steps=48 if vectors else 16)
     if not vectors:
@@ -273,6 +305,7 @@ def _largest(gram: torch.Tensor, *, vectors: bool = False) -> tuple[torch.Tensor
 
 def _lanczos(gram: torch.Tensor, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Ritz values and vectors of Hermitian matrices; single precision, for guidance only."""
+    steps = min(steps, gram.shape[1])
     gram = gram.to(torch.complex64 if gram.is_complex() else torch.float32)
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(gram.shape[1], generator=generator).to(gram.dtype).expand(gram.shape[:2])
