@@ -22,6 +22,7 @@ from dlgen_cli.verification import read_report, verify
 #: Numbers that no bound and no other number of a report is made of: how many parameters the
 #: checkpoint has beside those of its layers, and the sizes of the files of `dlgen compress`.
 INFORMATIONAL = {
+    ("settings", "tolerance"),
     ("provenance", "parameters"),
     ("provenance", "coverage", "parameters"),
     ("provenance", "coverage", "of"),
