@@ -468,6 +468,8 @@ def test_no_upper_end_below_the_explicit_operator_at_the_default_tolerance(singl
     rng = random.Random(17 + single)
     for _ in range(500):
         kernel, geometry = random_case(rng)
+        while kernel.numel() > 100 or kernel.ndim > 4:
+            kernel, geometry = random_case(rng)
         known = on_a_map(kernel, geometry)
         exact = norm_of(unit_vector_operator(kernel, known))
         for bracket in (convolution_norm(kernel, known), convolution_norm(kernel, geometry)):

@@ -60,8 +60,7 @@ def measure(
     """Measure every layer that was not left out.
 
     Layers are read, measured and let go one by one, those that take longest first, several at once
-    where there are threads and memory allows. Under ``torchrun`` each
-    process measures its share. The numbers depend on neither.
+    where there are threads and memory allows. Under ``torchrun`` each process measures its share. The numbers depend on neither.
 
     Args:
         options: rank, device, and whether measurements are kept on disk.
@@ -75,7 +74,7 @@ def measure(
         norm leaves the floats.
 
     Raises:
-        UsageError: r is below 1, or there is no such device.
+        UsageError: r is below 1, the tolerance not above 0, or there is no such device.
         TensorError: no layer could be measured; the first is named.
     """
     if options.r is not None:
@@ -94,7 +93,7 @@ def measure(
     measured = {one.stored.name: one for one in found if isinstance(one, Measured)}
     failed = {one.name: one for one in found if isinstance(one, Unmeasured)}
     if failed and not measured:
-        raise next(iter(failed.values())).error
+        raise next(failed[layer.name] for layer in kept if layer.name in failed).error
     return (
         [measured[layer.name] for layer in kept if layer.name in measured],
         [failed[layer.name] for layer in kept if layer.name in failed],

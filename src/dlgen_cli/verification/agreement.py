@@ -65,7 +65,7 @@ def check_anchors(bound: Fields) -> Iterator[Mismatch]:
         parts = [part.number("squared_distance") for part in row.rows("layers")]
         total = row.number("squared_distance_upper")
         least = math.fsum(parts)
-        if parts and (min(parts) < 0 or not least <= total <= least * (1 + _ESTIMATE)):
+        if min(parts, default=0) < 0 or not least <= total <= least * (1 + _ESTIMATE):
             yield Mismatch(where=row.path("layers"), recorded=least, recomputed=total)
 
 
