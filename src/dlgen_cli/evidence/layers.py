@@ -60,7 +60,8 @@ def measure(
     """Measure every layer that was not left out.
 
     Layers are read, measured and let go one by one, those that take longest first, several at once
-    where there are threads and memory allows. Under ``torchrun`` each process measures its share. The numbers depend on neither.
+    where there are threads and memory allows. Under ``torchrun`` each process measures its share.
+    The numbers depend on neither.
 
     Args:
         options: rank, device, and whether measurements are kept on disk.
