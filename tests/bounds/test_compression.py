@@ -88,8 +88,8 @@ def exact_distance(maps, setting, ranks, gamma=1.0):
     return mpmath.mpf(setting.radius) * gamma ** (len(maps) - 1) * total
 
 
-def exact_complexity(setting, parameters, choices):
-    nats = (setting.bits_per_parameter * parameters + 1) * mpmath.log(2)
+def exact_complexity(setting, parameters, choices, sides=2):
+    nats = setting.bits_per_parameter * parameters * mpmath.log(2) + mpmath.log(sides)
     nats += mpmath.log(mpmath.mpf(choices) / mpmath.mpf(setting.delta))
     return mpmath.sqrt(nats / (2 * setting.examples))
 
@@ -181,7 +181,7 @@ def test_layer_ranks_is_the_best_of_all_vectors(numbers):
             whole = rank * (one.rows + one.columns) >= one.rows * one.columns
             kept.append(top if whole else rank)
             parameters += min(rank * (one.rows + one.columns), one.rows * one.columns)
-        value = exact_complexity(setting, parameters, math.prod(tops))
+        value = exact_complexity(setting, parameters, math.prod(tops), sides=1)
         value += 2 * mpmath.mpf(setting.loss_lipschitz) * exact_distance(maps, setting, kept, gamma)
         best = min(best, value)
     bound = layer_ranks(chain_of(maps, gamma), setting)

@@ -21,6 +21,7 @@ from scipy import stats
 
 from dlgen_cli.bounds import (
     Anchor,
+    CompressionSetting,
     GibbsSample,
     anchors_union,
     clopper_pearson,
@@ -28,7 +29,9 @@ from dlgen_cli.bounds import (
     occam,
     pinsker,
 )
-from dlgen_cli.bounds.gibbs_risk import maurer_risk
+from dlgen_cli.bounds.arithmetic import ZERO
+from dlgen_cli.bounds.compression import evaluate
+from dlgen_cli.bounds.maurer import maurer_risk, moment_upper
 
 DRAWS = 2000
 DELTA = 0.05
@@ -101,6 +104,33 @@ def test_half_the_union_is_caught(fewest_errors):
     bits = np.log2(PREDICTORS / 2)
     assert is_caught(lambda k: occam(bits, k, M, DELTA).value, COIN, fewest_errors)
     assert is_caught(lambda k: clopper_pearson(k, M, DELTA).value, COIN, fewest_errors)
+
+
+def test_one_side_of_a_compression_bound_needs_one_side_of_the_union(fewest_errors):
+    """The class is that of the compressed networks, and its best network is at distance 0."""
+    setting = CompressionSetting(
+        bits_per_parameter=1, examples=M, delta=DELTA, loss_lipschitz=1.0, radius=1.0
+    )
+
+    def risk(bits):
+        complexity = evaluate(setting, bits, ZERO, choices=1).complexity
+        return lambda errors: Decimal(errors) / M + complexity
+
+    assert failure_rate(risk(6), Decimal(COIN), fewest_errors) <= MOST  # 2^6 predictors
+    assert is_caught(risk(0), Decimal(COIN), fewest_errors)
+
+
+def test_maurer_on_a_finite_class(fewest_errors):
+    """Q is the best predictor, P uniform: the KL is the logarithm of their number."""
+
+    def risk(divergence, moment):
+        return lambda errors: maurer_risk(Decimal(errors) / M, moment)(
+            divergence, M, Decimal(DELTA)
+        )
+
+    nats = Decimal(PREDICTORS).ln()
+    assert failure_rate(risk(nats, moment_upper), Decimal(COIN), fewest_errors) <= MOST
+    assert is_caught(risk(ZERO, lambda _: Decimal(1)), Decimal(COIN), fewest_errors)
 
 
 CELLS, SIGMA = 12, 0.5

@@ -11,7 +11,10 @@ import pytest
 
 from dlgen_cli.bounds import Anchor, anchors_union, mixture, pinsker
 from dlgen_cli.bounds.gaussian_kl import shifted, to_uniform_mixture
-from dlgen_cli.bounds.pac_bayes import pinsker_gap, theorem_31_1_gap
+from dlgen_cli.bounds.maurer import moment_upper, pinsker_gap, source_moment
+from dlgen_cli.bounds.pac_bayes import theorem_31_1_gap
+from dlgen_cli.bounds.recorded_fields import Fields
+from dlgen_cli.bounds.registry import THEOREMS
 
 CASES = json.loads((Path(__file__).parents[1] / "check_cases.json").read_text())
 ANCHORS = [
@@ -29,7 +32,7 @@ def close_above(found, exact, tolerance="1e-12"):
 def test_published_gaps(case):
     kl, m, delta = Decimal(case["kl"]), case["m"], Decimal(str(case["delta"]))
     empirical = Decimal(str(case["empirical"]))
-    assert float(empirical + pinsker_gap(kl, m, delta)) == pytest.approx(
+    assert float(empirical + pinsker_gap(source_moment)(kl, m, delta)) == pytest.approx(
         case["pinsker_risk"], rel=1e-8
     )
     assert float(empirical + theorem_31_1_gap(kl, m, delta)) == pytest.approx(
@@ -85,8 +88,8 @@ def test_values_equal_the_formulas(sigmas, m):
         kl = [mpmath.mpf(a.squared_distance_upper) / (2 * mpmath.mpf(sigma) ** 2) for a in ANCHORS]
         of_mixture = -mpmath.log(sum(mpmath.exp(-one) for one in kl) / 2)
         union.append(mpmath.sqrt((min(kl) + mpmath.log(2 * m * 2 * count / delta)) / (2 * (m - 1))))
-        mixed.append(mpmath.sqrt((of_mixture + mpmath.log(2 * m * count / delta)) / (2 * (m - 1))))
-        logarithm = mpmath.log(2 * mpmath.sqrt(m) * count / delta)
+        mixed.append(mpmath.sqrt((of_mixture + mpmath.log(m * count / delta)) / (2 * (m - 1))))
+        logarithm = mpmath.log(mpmath.mpf(str(moment_upper(m))) * count / delta)
         pinskers.append(mpmath.sqrt((of_mixture + logarithm) / (2 * m)))
     close_above(anchors_union(ANCHORS, sigmas, m, 0.05).value, min(union))
     close_above(mixture(ANCHORS, sigmas, m, 0.05).value, min(mixed))
@@ -127,6 +130,22 @@ def test_an_anchor_equal_to_the_checkpoint_withholds_the_value():
     assert any("same" in line.evidence for line in bound.assumptions if line.status == "violated")
 
 
-def test_maurer_needs_eight_examples():
-    assert pinsker(ANCHORS, [1.0], 7, 0.05).status == "not_applicable"
-    assert mixture(ANCHORS, [1.0], 7, 0.05).status != "not_applicable"
+@pytest.mark.parametrize(
+    ("theorem", "form", "term"),
+    [
+        (mixture, {"sides": 2}, "sides"),
+        (pinsker, {"moment": source_moment}, "moment_upper"),
+    ],
+)
+def test_a_report_that_does_not_tell_its_form_is_read_back_in_the_wider_one(theorem, form, term):
+    wide, sharp = theorem(ANCHORS, [0.5], 1000, 0.05, **form), theorem(ANCHORS, [0.5], 1000, 0.05)
+    assert sharp.value < wide.value
+    assert term in sharp.terms
+    assert term not in wide.terms
+    for bound in (wide, sharp):
+        read = THEOREMS[bound.theorem].recompute(Fields(bound.terms), 0.05, bound.assumptions)
+        assert read == bound
+
+
+def test_below_eight_examples_the_moment_is_proven_too():
+    assert pinsker(ANCHORS, [1.0], 2, 0.05).status == "vacuous"

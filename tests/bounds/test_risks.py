@@ -21,6 +21,9 @@ from dlgen_cli.bounds import (
     posterior_risk,
 )
 from dlgen_cli.bounds.assumptions import violated
+from dlgen_cli.bounds.maurer import moment_upper, source_moment
+from dlgen_cli.bounds.recorded_fields import Fields
+from dlgen_cli.bounds.registry import THEOREMS
 from dlgen_cli.errors import UsageError
 
 CASES = json.loads((Path(__file__).parents[1] / "check_cases.json").read_text())
@@ -94,7 +97,7 @@ def test_kl_risk_equals_the_formulas():
     assert bound.terms["kl_nats"] == pytest.approx(float(mixed), rel=1e-15)
     empirical = bound.terms["empirical_risk_upper"]
     assert empirical == pytest.approx(stats.beta.ppf(1 - share, 61, 1940), rel=1e-10)
-    exponent = (mixed + mpmath.log(2 * mpmath.sqrt(m) / mpmath.mpf(delta))) / m
+    exponent = (mixed + mpmath.log(mpmath.mpf(str(moment_upper(m))) / mpmath.mpf(delta))) / m
     assert exact_kl(empirical, bound.value) == pytest.approx(exponent, rel=1e-12)
     assert exact_kl(empirical, bound.value) >= exponent * (1 - mpmath.mpf(10) ** -14)
 
@@ -124,8 +127,7 @@ def test_kl_form_is_at_most_the_risk_by_pinsker():
         assert bound.value <= bound.terms["empirical_risk_upper"] + gap + 1e-15
 
 
-def test_maurer_needs_eight_examples_and_anchors_of_their_own():
-    assert kl_risk(ANCHORS, [ONE_DRAW_EACH], 7, 0.04, 0.01).status == "not_applicable"
+def test_an_anchor_is_not_the_checkpoint():
     same = [Anchor(name="same", squared_distance_upper=0.0)]
     assert kl_risk(same, [ONE_DRAW_EACH], 100, 0.04, 0.01).value is None
 
@@ -153,9 +155,20 @@ def test_distance_spread_and_choice_add_up_and_are_inverted_upward():
     found = posterior_risk([_posterior(100.5, 20.25)], 5000, 0.04, 0.01, choice_nats=7.25)
     empirical = found.terms["empirical_risk_upper"]
     assert found.terms["kl_nats"] == 128.0
-    exponent = (128 + mpmath.log(2 * mpmath.sqrt(5000) / mpmath.mpf(0.04))) / 5000
+    exponent = (128 + mpmath.log(mpmath.mpf(str(moment_upper(5000))) / mpmath.mpf(0.04))) / 5000
     assert exact_kl(empirical, found.value) == pytest.approx(exponent, rel=1e-12)
     assert exact_kl(empirical, found.value) >= exponent * (1 - mpmath.mpf(10) ** -14)
+
+
+def test_a_report_that_does_not_tell_its_moment_is_read_back_with_the_source_s():
+    for moment in (moment_upper, source_moment):
+        for bound in (
+            kl_risk(ANCHORS, [ONE_DRAW_EACH], 5000, 0.04, 0.01, moment=moment),
+            posterior_risk([_posterior(100, 2)], 5000, 0.04, 0.01, moment=moment),
+        ):
+            assert ("moment_upper" in bound.terms) == (moment is moment_upper)
+            read = THEOREMS[bound.theorem].recompute(Fields(bound.terms), 0.04, bound.assumptions)
+            assert read == bound
 
 
 def test_posteriors_share_the_monte_carlo_step_alone():

@@ -5,11 +5,12 @@ Lipschitz constants, on inputs of norm at most R; a loss in [0, 1] that is beta-
 prediction. The compressed network h' replaces each ``W_n`` by its best rank-r approximation;
 biases, which the source does not have, are kept as they are and counted.
 
-    L_D(h) - L_S(h) <= sqrt( ((bits + 1) ln 2 + ln(choices / delta)) / (2 m) ) + 2 beta dist
+    L_D(h) - L_S(h) <= sqrt( (ln(sides) + bits ln 2 + ln(choices / delta)) / (2 m) ) + 2 beta dist
 
-The first term is a two-sided union bound over the ``2^bits`` compressed networks (Hoeffding);
-the second pays for moving from h to h' and back on the sample and on the population. ``dist`` is
-propagated through the graph; on the source's chain without biases it is
+The first term is a union bound over the ``2^bits`` compressed networks (Hoeffding), for one side;
+the source's own forms, `fixed_rank` and `all_ranks`, pay for two. The second term pays for moving
+from h to h' and back on the sample and on the population. ``dist`` is propagated through the graph;
+on the source's chain without biases it is
 ``R gamma^(N-1) sum_n sigma_{r+1}(W_n) prod_{j != n} ||W_j||``.
 """
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -104,7 +105,11 @@ def evaluate(setting: CompressionSetting, bits: int, distance: Decimal, choices:
         distance: from the network to its compressed version, an upper bound.
         choices: classes that delta is divided among, at least 1.
     """
-    nats = (bits + 1) * LN2 + Decimal(choices).ln() + log_inverse(Decimal(setting.delta))
+    nats = (
+        (bits + setting.sides - 1) * LN2
+        + Decimal(choices).ln()
+        + log_inverse(Decimal(setting.delta))
+    )
     return Evaluation(
         bits=bits,
         complexity=(nats / (2 * setting.examples)).sqrt(),
@@ -136,7 +141,7 @@ def budget_terms(
     """
     with localcontext(UPWARD):
         choice_nats = Decimal(choices).ln() + log_inverse(Decimal(setting.delta))
-        budget = (2 * setting.examples - choice_nats) / LN2 - 1
+        budget = (2 * setting.examples - choice_nats) / LN2 - (setting.sides - 1)
     least = sum(map_.factor_parameters(1) + map_.bias_parameters for map_ in network.maps)
     cheapest = evaluate(setting, least, ZERO, choices)
     return {
@@ -173,6 +178,7 @@ def fixed_rank(
         UsageError: a number outside its range, named.
     """
     require_count("r", rank)
+    setting = replace(setting, sides=2)
     evaluation = _at_rank(network, setting, rank, choices=1)
     return FIXED_RANK.conclude(
         title=f"Compression to rank {rank}, fixed in advance",
@@ -210,6 +216,7 @@ def all_ranks(
         UsageError: a number outside its range, named.
     """
     largest = max(map_.largest_rank for map_ in network.maps)
+    setting = replace(setting, sides=2)
     sweep = [_at_rank(network, setting, rank, choices=largest) for rank in range(1, largest + 1)]
     best = min(range(largest), key=lambda index: sweep[index].value)
     return _conclude_sweep(network, setting, sweep, best + 1, assumptions)

@@ -137,7 +137,7 @@ def layer_ranks(
 ) -> Bound:
     """Bound the generalization gap by the best rank for every layer, all vectors at once.
 
-    ``sqrt( ((b P + 1) ln 2 + sum_n ln r_max,n + ln(1/delta)) / (2m) ) + 2 beta dist``, with
+    ``sqrt( (b P ln 2 + sum_n ln r_max,n + ln(1/delta)) / (2m) ) + 2 beta dist``, with
     ``P = sum_n min(r_n (o_n + i_n), o_n i_n)``: a layer is stored whole where that is cheaper,
     and then has no truncation error. Holds with probability 1 - delta over all
     ``prod_n r_max,n`` vectors; on a chain of matrices the reported one is the best of them all.

@@ -39,7 +39,7 @@ def stored(
 ) -> Bound:
     """Bound the generalization gap by the distance to the network that is really stored.
 
-    ``sqrt( ((bits + 1) ln 2 + ln(choices/delta)) / (2m) ) + 2 beta dist`` with the code length of
+    ``sqrt( (bits ln 2 + ln(choices/delta)) / (2m) ) + 2 beta dist`` with the code length of
     everything that is stored and the distance of the measured errors ``||W - W'||``: nothing is
     idealized. Holds with probability 1 - delta over all choices of ranks and bits at once.
 

@@ -2,7 +2,7 @@
 
 Two steps, each with its own failure probability. The risk of ``Q`` on the sample, ``L_S(Q)``, is
 a mean over weights; it is bounded from n independent draws of weights. Then
-``kl( L_S(Q) || L_D(Q) ) <= (KL + ln(2 sqrt(m)/delta)) / m`` bounds the risk on the population.
+``kl( L_S(Q) || L_D(Q) ) <= (KL + ln(xi(m)/delta)) / m`` bounds the risk on the population.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from dlgen_cli.bounds.concentration import (
     kl_inverse_upper,
     require_errors,
 )
-from dlgen_cli.bounds.pac_bayes import Gap
 from dlgen_cli.bounds.ranges import require_count, require_delta
 from dlgen_cli.errors import UsageError
 
@@ -77,27 +76,6 @@ class DrawnErrors:
         if self.trials == self.draws:
             return binomial_tail_inverse_upper(self.errors, self.draws, -nats)
         return kl_inverse_upper(error_rate(self.errors, self.trials), nats / self.draws)
-
-
-def maurer_risk(empirical_upper: Decimal) -> Gap:
-    """Bound ``L_D(Q)`` by ``kl^-1( L_S(Q) | (KL + ln(2 sqrt(m)/delta)) / m )``.
-
-    Source: Maurer 2004, "A note on the PAC Bayesian theorem", Theorem 5,
-    https://arxiv.org/abs/cs/0411099
-
-    Args:
-        empirical_upper: bounds ``L_S(Q)``, in [0, 1].
-
-    Returns:
-        The bound as a function of KL (nats, an upper bound), m (at least 8) and delta.
-    """
-
-    @upward
-    def risk(divergence: Decimal, m: int, delta: Decimal) -> Decimal:
-        nats = divergence + (2 * Decimal(m).sqrt() / delta).ln()
-        return kl_inverse_upper(empirical_upper, nats / m)
-
-    return risk
 
 
 def require_deltas(delta: float, delta_monte_carlo: float) -> None:

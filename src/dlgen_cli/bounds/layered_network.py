@@ -12,6 +12,7 @@ from dlgen_cli.bounds.arithmetic import with_logarithm
 from dlgen_cli.bounds.propagation import LayerNorms, propagate
 from dlgen_cli.bounds.ranges import require_count, require_delta, require_examples, require_positive
 from dlgen_cli.bounds.recorded_fields import Fields, UnusableField
+from dlgen_cli.bounds.theorem import read_sides, sides_terms
 from dlgen_cli.errors import UsageError
 from dlgen_cli.records import GraphNode, NodeKind
 
@@ -122,6 +123,7 @@ class CompressionSetting:
         delta: failure probability in (0, 1).
         loss_lipschitz: beta > 0, for ``|l(y, p) - l(y, q)| <= beta ||p - q||_2``.
         radius: R > 0, bounds the norm of the network's input.
+        sides: 1 for the gap itself; 2 for its absolute value, as the source's form has it.
     """
 
     bits_per_parameter: int
@@ -129,6 +131,7 @@ class CompressionSetting:
     delta: float
     loss_lipschitz: float
     radius: float
+    sides: int = 1
 
     def __post_init__(self) -> None:
         """Refuse numbers outside the theorem's ranges.
@@ -151,6 +154,7 @@ def setting_terms(setting: CompressionSetting) -> dict[str, Any]:
         "delta": setting.delta,
         "loss_lipschitz": setting.loss_lipschitz,
         "radius": setting.radius,
+        **sides_terms(setting.sides),
     }
 
 
@@ -280,6 +284,7 @@ def read_setting(terms: Fields, delta: float) -> CompressionSetting:
         delta=delta,
         loss_lipschitz=terms.number("loss_lipschitz"),
         radius=terms.number("radius"),
+        sides=read_sides(terms),
     )
 
 

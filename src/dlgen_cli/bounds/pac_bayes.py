@@ -8,14 +8,23 @@ of the list at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from dlgen_cli.bounds.arithmetic import log10, share_of, to_float, upward, with_logarithm
 from dlgen_cli.bounds.assumptions import violated
 from dlgen_cli.bounds.gaussian_kl import shifted, to_uniform_mixture
+from dlgen_cli.bounds.maurer import (
+    Gap,
+    Moment,
+    moment_terms,
+    moment_upper,
+    pinsker_gap,
+    read_moment,
+)
 from dlgen_cli.bounds.ranges import (
     require_delta,
     require_examples,
@@ -23,11 +32,9 @@ from dlgen_cli.bounds.ranges import (
     require_positive,
 )
 from dlgen_cli.bounds.recorded_fields import Fields
-from dlgen_cli.bounds.theorem import Part, ReadBack, Theorem
+from dlgen_cli.bounds.theorem import Part, ReadBack, Theorem, read_sides, sides_terms
 from dlgen_cli.errors import UsageError
 from dlgen_cli.records import Assumption, Bound
-
-LEAST_EXAMPLES_MAURER = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,24 +71,6 @@ def theorem_31_1_gap(divergence: Decimal, m: int, delta: Decimal) -> Decimal:
     return ((divergence + (m / delta).ln()) / (2 * (m - 1))).sqrt()
 
 
-@upward
-def pinsker_gap(divergence: Decimal, m: int, delta: Decimal) -> Decimal:
-    """Bound ``L_D(Q) - L_S(Q)`` by ``sqrt( (KL + ln(2 sqrt(m)/delta)) / (2m) )``.
-
-    Source: Maurer 2004, "A note on the PAC Bayesian theorem", Theorem 5,
-    https://arxiv.org/abs/cs/0411099, relaxed by Pinsker's inequality.
-
-    Args:
-        divergence: ``KL(Q || P)`` in nats, an upper bound, at least 0.
-        m: examples, at least 8.
-        delta: failure probability of this one statement, in (0, 1).
-
-    Returns:
-        Upper bound, not clipped at 1; holds with probability 1 - delta for all Q at once.
-    """
-    return ((divergence + (2 * Decimal(m).sqrt() / delta).ln()) / (2 * m)).sqrt()
-
-
 @dataclass(frozen=True, slots=True)
 class Scored:
     """One sigma, evaluated: for the family of anchors and for each anchor alone.
@@ -110,8 +99,6 @@ class Scored:
         }
 
 
-#: The bound of one statement from KL, m and its share of delta.
-Gap = Callable[[Decimal, int, Decimal], Decimal]
 #: One KL from those to all anchors.
 Combine = Callable[[Sequence[Decimal]], Decimal]
 
@@ -194,13 +181,6 @@ def equal_anchors(anchors: Sequence[Anchor]) -> list[Assumption]:
     ]
 
 
-def too_few_examples(m: int) -> list[Assumption]:
-    """A violated line where Maurer's theorem does not reach down to m."""
-    if m >= LEAST_EXAMPLES_MAURER:
-        return []
-    return [violated("At least 8 examples (Maurer's theorem).", f"m is {m}.")]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Statement:
     """What tells the three statements apart."""
@@ -210,6 +190,7 @@ class _Statement:
     combine: Combine
     share_of_family: int
     share_of_anchor: int
+    form: Callable[[int], Mapping[str, Any]]  #: terms, from m, that tell how it is evaluated
 
 
 def _bound(
@@ -235,6 +216,7 @@ def _bound(
             "sigma": best.sigma,
             "examples": m,
             "delta": delta,
+            **statement.form(m),
             "anchors": anchor_rows(anchors, best),
             "sigmas": [one.row() for one in scored],
         },
@@ -278,6 +260,7 @@ def anchors_union(
         combine=min,
         share_of_family=2 * len(anchors),
         share_of_anchor=2 * len(anchors),
+        form=lambda _: {},
     )
     return _bound(statement, anchors, sigmas, m, delta, assumptions)
 
@@ -288,22 +271,26 @@ def mixture(
     m: int,
     delta: float,
     assumptions: Sequence[Assumption] = (),
+    *,
+    sides: int = 1,
 ) -> Bound:
     """Bound the gap of Q by one prior, the uniform mixture of all anchors' Gaussians.
 
-    ``sqrt( (KL + ln(2 m S / delta)) / (2 (m - 1)) )`` with probability 1 - delta, where
+    ``sqrt( (KL + ln(m S / delta)) / (2 (m - 1)) )`` with probability 1 - delta, where
     ``KL = -ln( (1/K) sum_k exp(-KL_k) ) <= min_k KL_k + ln K``: never above `anchors_union`.
 
     Source: `theorem_31_1_gap` and `dlgen_cli.bounds.gaussian_kl.to_uniform_mixture`.
 
-    Assumes, Args, Returns, Raises: as `anchors_union`.
+    Assumes, Args, Returns, Raises: as `anchors_union`, and ``sides``: delta is divided among so
+    many statements. The theorem has one; 2 is what older reports paid.
     """
     statement = _Statement(
         theorem=MIXTURE,
         gap=theorem_31_1_gap,
         combine=to_uniform_mixture,
-        share_of_family=2,
-        share_of_anchor=2 * len(anchors),
+        share_of_family=sides,
+        share_of_anchor=sides * len(anchors),
+        form=lambda _: sides_terms(sides),
     )
     return _bound(statement, anchors, sigmas, m, delta, assumptions)
 
@@ -314,24 +301,27 @@ def pinsker(
     m: int,
     delta: float,
     assumptions: Sequence[Assumption] = (),
+    *,
+    moment: Moment = moment_upper,
 ) -> Bound:
     """Bound the gap of Q by Maurer's theorem, relaxed by Pinsker's inequality.
 
-    ``sqrt( (KL + ln(2 sqrt(m) S / delta)) / (2 m) )`` with probability 1 - delta, with the
-    mixture's KL: the tighter companion of `mixture`. Needs m >= 8; below, not applicable.
+    ``sqrt( (KL + ln(xi(m) S / delta)) / (2 m) )`` with probability 1 - delta, with the
+    mixture's KL: the tighter companion of `mixture`.
 
-    Source: `pinsker_gap`.
+    Source: `dlgen_cli.bounds.maurer`.
 
-    Assumes, Args, Returns, Raises: as `anchors_union`.
+    Assumes, Args, Returns, Raises: as `anchors_union`, and ``moment``: xi.
     """
     statement = _Statement(
         theorem=PINSKER,
-        gap=pinsker_gap,
+        gap=pinsker_gap(moment),
         combine=to_uniform_mixture,
         share_of_family=1,
         share_of_anchor=len(anchors),
+        form=partial(moment_terms, moment),
     )
-    return _bound(statement, anchors, sigmas, m, delta, [*assumptions, *too_few_examples(m)])
+    return _bound(statement, anchors, sigmas, m, delta, assumptions)
 
 
 def read_anchors(terms: Fields) -> list[Anchor]:
@@ -348,10 +338,13 @@ def read_anchors(terms: Fields) -> list[Anchor]:
     ]
 
 
-def _read_back(evaluate: Callable[..., Bound]) -> ReadBack:
+def _read_back(
+    evaluate: Callable[..., Bound], read_form: Callable[[Fields], Mapping[str, Any]]
+) -> ReadBack:
     def read_back(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Bound:
         sigmas = [row.number("sigma") for row in terms.rows("sigmas")]
-        return evaluate(read_anchors(terms), sigmas, terms.count("examples"), delta, lines)
+        anchors, m = read_anchors(terms), terms.count("examples")
+        return evaluate(anchors, sigmas, m, delta, lines, **read_form(terms))
 
     return read_back
 
@@ -368,7 +361,7 @@ ANCHORS = Theorem(
     title="PAC-Bayes for the random predictor Q, around the nearest anchor",
     source="Shalev-Shwartz and Ben-David 2014, Theorem 31.1, with a union over the anchors",
     evaluate=anchors_union,
-    read_back=_read_back(anchors_union),
+    read_back=_read_back(anchors_union, lambda _: {}),
     made_of=MADE_OF,
 )
 MIXTURE = Theorem(
@@ -380,7 +373,7 @@ MIXTURE = Theorem(
         "https://doi.org/10.1109/ICASSP.2007.366913"
     ),
     evaluate=mixture,
-    read_back=_read_back(mixture),
+    read_back=_read_back(mixture, lambda terms: {"sides": read_sides(terms)}),
     made_of=MADE_OF,
 )
 PINSKER = Theorem(
@@ -389,6 +382,6 @@ PINSKER = Theorem(
     title="PAC-Bayes for the random predictor Q, Maurer's form relaxed by Pinsker",
     source="Maurer 2004, Theorem 5, https://arxiv.org/abs/cs/0411099, and Pinsker's inequality",
     evaluate=pinsker,
-    read_back=_read_back(pinsker),
+    read_back=_read_back(pinsker, lambda terms: {"moment": read_moment(terms)}),
     made_of=MADE_OF,
 )

@@ -10,7 +10,8 @@ from typing import Any
 from dlgen_cli.bounds.arithmetic import ONE, share_of, to_float, upward
 from dlgen_cli.bounds.concentration import error_rate
 from dlgen_cli.bounds.gaussian_kl import to_uniform_mixture
-from dlgen_cli.bounds.gibbs_risk import SOURCE, DrawnErrors, maurer_risk, require_deltas
+from dlgen_cli.bounds.gibbs_risk import SOURCE, DrawnErrors, require_deltas
+from dlgen_cli.bounds.maurer import Moment, maurer_risk, moment_terms, moment_upper, read_moment
 from dlgen_cli.bounds.pac_bayes import (
     MADE_OF,
     Anchor,
@@ -20,7 +21,6 @@ from dlgen_cli.bounds.pac_bayes import (
     equal_anchors,
     read_anchors,
     score_sigma,
-    too_few_examples,
 )
 from dlgen_cli.bounds.recorded_fields import Fields
 from dlgen_cli.bounds.theorem import Theorem
@@ -65,12 +65,13 @@ def _evaluate(
     m: int,
     delta: Decimal,
     delta_monte_carlo: Decimal,
+    moment: Moment,
 ) -> _Candidate:
     """One sigma, at the shares of both failure probabilities that are left for it."""
     risk_upper = min(ONE, sample.risk_upper(delta_monte_carlo))
     deltas = (delta, share_of(delta, len(anchors)))
     scored = score_sigma(
-        anchors, sample.sigma, m, deltas, maurer_risk(risk_upper), to_uniform_mixture
+        anchors, sample.sigma, m, deltas, maurer_risk(risk_upper, moment), to_uniform_mixture
     )
     return _Candidate(sample, risk_upper, scored)
 
@@ -82,14 +83,16 @@ def kl_risk(
     delta: float,
     delta_monte_carlo: float,
     assumptions: Sequence[Assumption] = (),
+    *,
+    moment: Moment = moment_upper,
 ) -> Bound:
     """Bound the risk of Q with probability ``1 - delta - delta_monte_carlo``.
 
-    ``kl^-1( L_S(Q) | (KL + ln(2 sqrt(m) S / delta)) / m )`` for the best of S values of sigma,
+    ``kl^-1( L_S(Q) | (KL + ln(xi(m) S / delta)) / m )`` for the best of S values of sigma,
     with KL to the uniform mixture of the anchors' Gaussians and `GibbsSample.risk_upper` at
-    ``delta_monte_carlo / S`` in the place of ``L_S(Q)``. Needs m >= 8; below, not applicable.
+    ``delta_monte_carlo / S`` in the place of ``L_S(Q)``.
 
-    Source: `dlgen_cli.bounds.gibbs_risk.maurer_risk`; Langford and Caruana 2001, "(Not) bounding
+    Source: `dlgen_cli.bounds.maurer.maurer_risk`; Langford and Caruana 2001, "(Not) bounding
     the true error", NeurIPS 14, for the Monte Carlo step; Hershey and Olsen 2007 for the mixture.
 
     Assumes: anchors and sigmas fixed before the sample; 0-1 loss; i.i.d. examples; draws of
@@ -103,6 +106,7 @@ def kl_risk(
         delta: failure probability of the theorem, in (0, 1).
         delta_monte_carlo: failure probability of the Monte Carlo step, in (0, 1).
         assumptions: the caller's ledger.
+        moment: xi.
 
     Returns:
         An upper bound on the risk of the random predictor Q itself, not on the gap; at most 1. Not
@@ -116,7 +120,7 @@ def kl_risk(
     whole, monte_carlo = (
         share_of(Decimal(one), len(samples)) for one in (delta, delta_monte_carlo)
     )
-    candidates = [_evaluate(anchors, sample, m, whole, monte_carlo) for sample in samples]
+    candidates = [_evaluate(anchors, one, m, whole, monte_carlo, moment) for one in samples]
     best = min(candidates, key=lambda one: one.scored.value)
     chosen = best.row()
     del chosen["value"], chosen["log10_value"]
@@ -128,10 +132,11 @@ def kl_risk(
             "examples": m,
             "delta": delta,
             "delta_monte_carlo": delta_monte_carlo,
+            **moment_terms(moment, m),
             "anchors": anchor_rows(anchors, best.scored),
             "sigmas": [one.row() for one in candidates],
         },
-        assumptions=[*assumptions, *equal_anchors(anchors), *too_few_examples(m)],
+        assumptions=[*assumptions, *equal_anchors(anchors)],
     )
 
 
@@ -152,6 +157,7 @@ def _read_back(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Boun
         delta,
         terms.number("delta_monte_carlo"),
         lines,
+        moment=read_moment(terms),
     )
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from dlgen_cli.bounds.arithmetic import ONE, share_of, to_float, upward, with_logarithm
 from dlgen_cli.bounds.concentration import error_rate
-from dlgen_cli.bounds.gibbs_risk import SOURCE, DrawnErrors, maurer_risk, require_deltas
-from dlgen_cli.bounds.pac_bayes import MADE_OF, too_few_examples
+from dlgen_cli.bounds.gibbs_risk import SOURCE, DrawnErrors, require_deltas
+from dlgen_cli.bounds.maurer import Moment, maurer_risk, moment_terms, moment_upper, read_moment
+from dlgen_cli.bounds.pac_bayes import MADE_OF
 from dlgen_cli.bounds.ranges import require_examples, require_nonnegative
 from dlgen_cli.bounds.recorded_fields import Fields
 from dlgen_cli.bounds.theorem import Theorem
@@ -64,13 +65,18 @@ class _Evaluated:
 
 @upward
 def _evaluate(
-    posterior: Posterior, m: int, delta: Decimal, delta_monte_carlo: Decimal, choice_nats: Decimal
+    posterior: Posterior,
+    m: int,
+    deltas: tuple[Decimal, Decimal],
+    choice_nats: Decimal,
+    moment: Moment,
 ) -> _Evaluated:
+    delta, delta_monte_carlo = deltas
     divergence = (
         Decimal(posterior.distance_nats_upper) + Decimal(posterior.spread_nats_upper) + choice_nats
     )
     risk_upper = min(ONE, posterior.risk_upper(delta_monte_carlo))
-    value = maurer_risk(risk_upper)(divergence, m, delta)
+    value = maurer_risk(risk_upper, moment)(divergence, m, delta)
     return _Evaluated(posterior, divergence, risk_upper, value)
 
 
@@ -82,16 +88,17 @@ def posterior_risk(
     *,
     choice_nats: float = 0.0,
     assumptions: Sequence[Assumption] = (),
+    moment: Moment = moment_upper,
 ) -> Bound:
     """Bound the risk of the best of some posteriors with probability 1 - delta - delta_monte_carlo.
 
-    ``kl^-1( L_S(Q) | (KL + ln(2 sqrt(m) / delta)) / m )``, with `DrawnErrors.risk_upper` at
+    ``kl^-1( L_S(Q) | (KL + ln(xi(m) / delta)) / m )``, with `DrawnErrors.risk_upper` at
     ``delta_monte_carlo / K`` in the place of ``L_S(Q)``. The theorem holds for all posteriors at
     once, so a choice among K of them costs nothing but the Monte Carlo step. A choice among
     priors is a mixture of them: ``KL(Q || sum_g w_g P_g) <= KL(Q || P_g) + ln(1/w_g)``, and that
-    logarithm is ``choice_nats``. Needs m >= 8; below, not applicable.
+    logarithm is ``choice_nats``.
 
-    Source: `dlgen_cli.bounds.gibbs_risk.maurer_risk`; Langford and Caruana 2001, "(Not) bounding
+    Source: `dlgen_cli.bounds.maurer.maurer_risk`; Langford and Caruana 2001, "(Not) bounding
     the true error", NeurIPS 14, for the Monte Carlo step; Dziugaite and Roy 2017,
     https://arxiv.org/abs/1703.11008, for minimizing such a bound.
 
@@ -105,6 +112,7 @@ def posterior_risk(
         delta_monte_carlo: failure probability of the Monte Carlo step, in (0, 1).
         choice_nats: ``ln(1/w_g)`` of the prior that was chosen, rounded upward, at least 0.
         assumptions: the caller's ledger.
+        moment: xi.
 
     Returns:
         An upper bound on the risk of the random predictor itself, not on the gap; at most 1.
@@ -120,10 +128,8 @@ def posterior_risk(
     require_nonnegative("choice_nats", choice_nats)
     require_examples(m)
     require_deltas(delta, delta_monte_carlo)
-    monte_carlo = share_of(Decimal(delta_monte_carlo), len(posteriors))
-    evaluated = [
-        _evaluate(one, m, Decimal(delta), monte_carlo, Decimal(choice_nats)) for one in posteriors
-    ]
+    deltas = (Decimal(delta), share_of(Decimal(delta_monte_carlo), len(posteriors)))
+    evaluated = [_evaluate(one, m, deltas, Decimal(choice_nats), moment) for one in posteriors]
     best = min(evaluated, key=lambda one: one.value)
     chosen = best.row()
     del chosen["value"]
@@ -136,9 +142,10 @@ def posterior_risk(
             "examples": m,
             "delta": delta,
             "delta_monte_carlo": delta_monte_carlo,
+            **moment_terms(moment, m),
             "posteriors": [one.row() for one in evaluated],
         },
-        assumptions=[*assumptions, *too_few_examples(m)],
+        assumptions=assumptions,
     )
 
 
@@ -166,6 +173,7 @@ def _read_back(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Boun
         terms.number("delta_monte_carlo"),
         choice_nats=terms.number("choice_nats"),
         assumptions=lines,
+        moment=read_moment(terms),
     )
 
 

@@ -136,6 +136,16 @@ class Theorem:
         return f"# {self.title}\n\n{body}\n\n## Source\n\n{self.source}.\n"
 
 
+def sides_terms(sides: int) -> dict[str, int]:
+    """The term ``sides`` of a one-sided statement; nothing for one that pays for two sides."""
+    return {"sides": 1} if sides == 1 else {}
+
+
+def read_sides(terms: Fields) -> int:
+    """1 or 2; terms that do not tell are those of a statement that pays for two sides."""
+    return 1 if terms.get("sides") == 1 else 2
+
+
 def is_withheld(terms: Fields) -> bool:
     """Whether recorded terms are those of `Theorem.withheld`."""
     return "bits" in terms.values and terms.get("bits") is None

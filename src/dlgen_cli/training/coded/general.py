@@ -58,8 +58,9 @@ class Task:
             yield self.train.batch(part)
 
     def constant_nats(self) -> float:
-        """``ln(2 sqrt(m)/delta)``."""
-        return math.log(2 * math.sqrt(len(self.train)) / self.settings.delta)
+        """``ln(xi(m)/delta)``, of Maurer's theorem."""
+        moment = math.sqrt(math.pi * len(self.train) / 2) + 2 / 3
+        return math.log(moment / self.settings.delta)
 
 
 def train_levels(task: Task) -> tuple[int, list[int]]:

@@ -3,7 +3,7 @@
 The features of all examples are computed once. Every row of the head has the same covariance, so
 the logits of an example are independent Gaussians of one variance, and the chance of an error is a
 one-dimensional integral: the objective is the certificate's own formula, ``kl^-1(L_S(Q) | (KL +
-ln(2 sqrt(m)/delta))/m)``, without a surrogate and without sampled noise.
+ln(xi(m)/delta))/m)``, without a surrogate and without sampled noise.
 
 Means and deviations are those along the leading eigenvectors of the features' second moments; in
 all other directions the posterior is the prior. A posterior may depend on the sample as it likes.

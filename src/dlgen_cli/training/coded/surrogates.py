@@ -28,7 +28,7 @@ def quadratic_bound(risk: Tensor, nats: Tensor, examples: int) -> Tensor:
 
     Args:
         risk: q, at least 0.
-        nats: KL or code length, with ``ln(2 sqrt(m)/delta)``.
+        nats: KL or code length, with ``ln(xi(m)/delta)``.
         examples: m.
     """
     half = nats.clamp_min(1e-6) / (2 * examples)
