@@ -227,10 +227,33 @@ def test_bad_options_are_told_in_one_line(words, reason, tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def test_a_coded_run_is_not_resumed(code_run):
+def test_a_coded_run_is_not_resumed_and_nothing_advises_it(code_run):
     result = invoke("train", "--resume", "--out", code_run, "--epochs", "99")
     assert result.exit_code == 2
     assert "not resumed" in result.stderr
+    for words in ((), ("--objective", "coded")):
+        result = invoke("train", "--source", "digits", "--out", code_run, *words)
+        assert result.exit_code == 2
+        assert "finished run. Give another --out." in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--shrink", 0.5),
+        ("--tried", 2),
+        ("--occam",),
+        ("--anchors", "x.pt"),
+        ("--freeze", "*"),
+        ("--relative-sigma",),
+        ("--sigma", 0.5),
+    ],
+)
+def test_options_that_a_coded_run_has_no_use_for_are_refused(words, code_run):
+    result = invoke("certify", code_run, "--data", "digits", *words)
+    assert result.exit_code == 2
+    assert f"{words[0]} was given, but" in result.stderr
+    assert not result.stdout
 
 
 def test_too_few_draws_are_refused(gaussian_run):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from dlgen_cli.audit.report import report_of
+from dlgen_cli.bounds.theorem import Family
 from dlgen_cli.errors import TensorError
 from dlgen_cli.evidence.certificate import Certificate, Evidence, Maker
 from dlgen_cli.evidence.compression import plan_compression
@@ -16,7 +17,7 @@ from dlgen_cli.evidence.layers import Progress
 from dlgen_cli.evidence.options import AuditOptions, DataOptions
 from dlgen_cli.evidence.pac_bayes import plan_pac_bayes
 from dlgen_cli.evidence.pac_bayes_kl import kl_certificate
-from dlgen_cli.evidence.plan import Family, Plan, best_of, equal_share
+from dlgen_cli.evidence.plan import Plan, best_of, equal_share
 from dlgen_cli.evidence.rademacher import plan_rademacher
 from dlgen_cli.evidence.samples import find_samples
 from dlgen_cli.records import Headline, Report

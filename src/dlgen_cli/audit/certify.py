@@ -7,15 +7,16 @@ from typing import Any
 
 from dlgen_cli.audit.audit import PLANNERS
 from dlgen_cli.audit.report import report_of
+from dlgen_cli.bounds.theorem import Family
 from dlgen_cli.bounds.verdict import verdict
 from dlgen_cli.evidence.certificate import Evidence, Maker
-from dlgen_cli.evidence.coded import coded_certificate, is_coded, refuse_anchors
+from dlgen_cli.evidence.coded import coded_certificate, is_coded
 from dlgen_cli.evidence.compression_occam import occam_certificate
 from dlgen_cli.evidence.holdout import holdout_certificate
 from dlgen_cli.evidence.inputs import read_inputs
 from dlgen_cli.evidence.layers import Progress
 from dlgen_cli.evidence.monte_carlo import DrawProgress, monte_carlo_share
-from dlgen_cli.evidence.options import AuditOptions, DataOptions
+from dlgen_cli.evidence.options import AuditOptions, DataOptions, refuse_options_of_a_prior
 from dlgen_cli.evidence.pac_bayes_kl import kl_certificate
 from dlgen_cli.evidence.pac_bayes_posterior import (
     holds_posterior,
@@ -23,7 +24,7 @@ from dlgen_cli.evidence.pac_bayes_posterior import (
     refuse_options_of_a_posterior,
     require_options_of_a_posterior,
 )
-from dlgen_cli.evidence.plan import Family, best_of, equal_share
+from dlgen_cli.evidence.plan import best_of, equal_share
 from dlgen_cli.evidence.samples import Samples, find_samples
 from dlgen_cli.records import Bound, Report
 
@@ -110,10 +111,12 @@ def _makers(options: AuditOptions, data: DataOptions) -> list[Maker]:
         UsageError: an option was given that the checkpoint leaves no choice in.
     """
     if is_coded(options.checkpoint):
-        refuse_anchors(options)
+        refuse_options_of_a_prior(options, data)
+        refuse_options_of_a_posterior(options, data)
         return [coded_certificate]
     if holds_posterior(options):
-        require_options_of_a_posterior(options, data)
+        refuse_options_of_a_prior(options, data)
+        require_options_of_a_posterior(data)
         return [*([occam_certificate] if data.occam else []), posterior_certificate]
     refuse_options_of_a_posterior(options, data)
     return [occam_certificate, *([kl_certificate] if options.has_anchor else [])]

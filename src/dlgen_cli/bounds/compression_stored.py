@@ -20,10 +20,7 @@ from dlgen_cli.bounds.layered_network import (
 from dlgen_cli.bounds.propagation import LayerNorms
 from dlgen_cli.bounds.recorded_fields import Fields, UnusableField
 from dlgen_cli.bounds.theorem import Theorem
-from dlgen_cli.records import Assumption, Bound
-
-#: Bits of the scale that is stored with every tensor.
-_SCALE_BITS = 64
+from dlgen_cli.records import SCALE_BITS, Assumption, Bound
 
 
 def stored(
@@ -89,8 +86,8 @@ def _read_back(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Boun
         (1 if map_.name in whole else 2) + (1 if map_.bias_parameters else 0)
         for map_ in network.maps
     )
-    if bits != entries + _SCALE_BITS * tensors:
-        expected = f"{entries} for the entries and {_SCALE_BITS} for each of {tensors} scales"
+    if bits != entries + SCALE_BITS * tensors:
+        expected = f"{entries} for the entries and {SCALE_BITS} for each of {tensors} scales"
         raise UnusableField(terms.path("bits"), bits, expected)
     choices = terms.count("widths") * math.prod(map_.largest_rank for map_ in network.maps)
     if choices < 1:

@@ -28,7 +28,7 @@ from dlgen_cli.evidence.options import AuditOptions, DataOptions
 from dlgen_cli.processes import process_rank
 
 if TYPE_CHECKING:
-    from dlgen_cli.evidence.plan import Family
+    from dlgen_cli.bounds.theorem import Family
     from dlgen_cli.records import Report
 
 

@@ -21,7 +21,6 @@ from dlgen_cli.evidence.holdout import errors_by_part
 from dlgen_cli.evidence.ledger import shared as ledger
 from dlgen_cli.evidence.ledger.coded import coded_lines, coded_prior_lines, landmark_line
 from dlgen_cli.evidence.monte_carlo import split_delta
-from dlgen_cli.evidence.options import AuditOptions
 from dlgen_cli.evidence.samples import Samples
 from dlgen_cli.predictors import coded_gibbs_errors
 from dlgen_cli.predictors.coded import (
@@ -48,19 +47,6 @@ def is_coded(checkpoint: Path) -> bool:
     if not directory.is_dir() or not run_directory.is_run_directory(directory):
         return False
     return run_directory.read_config(directory).get("objective") == "coded"
-
-
-def refuse_anchors(options: AuditOptions) -> None:
-    """Refuse anchors beside the prior of a coded run.
-
-    Raises:
-        UsageError: there are some.
-    """
-    if options.anchors:
-        raise UsageError(
-            f"--anchors was given, but {options.checkpoint.resolve()} holds a prior of its own.",
-            remedy="Leave out --anchors.",
-        )
 
 
 def coded_certificate(evidence: Evidence) -> Certificate:

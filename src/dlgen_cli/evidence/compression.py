@@ -15,10 +15,17 @@ from dlgen_cli.errors import UsageError
 from dlgen_cli.evidence.compression_stored import StoredLayer, store_network
 from dlgen_cli.evidence.inputs import Inputs
 from dlgen_cli.evidence.ledger import shared as ledger
-from dlgen_cli.evidence.options import MOST_STORED_BITS, WIDTHS, AuditOptions
+from dlgen_cli.evidence.options import WIDTHS, AuditOptions
 from dlgen_cli.evidence.plan import Plan, equal_share
 from dlgen_cli.networks import ASSUMED_ACTIVATION
-from dlgen_cli.records import DIAGONAL_KINDS, Assumption, Bound, GraphNode, LayerSpectrum
+from dlgen_cli.records import (
+    DIAGONAL_KINDS,
+    MOST_STORED_BITS,
+    Assumption,
+    Bound,
+    GraphNode,
+    LayerSpectrum,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

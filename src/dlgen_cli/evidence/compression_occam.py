@@ -13,11 +13,11 @@ from dlgen_cli.evidence.certificate import Certificate, Evidence
 from dlgen_cli.evidence.compression_stored import encode
 from dlgen_cli.evidence.inputs import Inputs
 from dlgen_cli.evidence.ledger import shared as ledger
-from dlgen_cli.evidence.options import MOST_STORED_BITS, WIDTHS
+from dlgen_cli.evidence.options import WIDTHS
 from dlgen_cli.evidence.samples import Samples
 from dlgen_cli.networks import GraphLayer, effective_layer
 from dlgen_cli.predictors import FoldedNetwork, count_errors, open_folded, replace_parameters
-from dlgen_cli.records import Bound
+from dlgen_cli.records import MOST_STORED_BITS, Bound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

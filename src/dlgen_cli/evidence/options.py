@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-#: More bits than these are only idealized.
-MOST_STORED_BITS = 32
+from dlgen_cli.errors import UsageError
+
 #: What ``--b auto`` chooses from.
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 
@@ -106,3 +106,23 @@ class DataOptions:
     shrink: Sequence[float] = (1.0,)
     tried: int = 1
     occam: bool = False
+
+
+def refuse_options_of_a_prior(options: AuditOptions, data: DataOptions) -> None:
+    """Refuse what sets a prior beside the one that a run trained with.
+
+    Raises:
+        UsageError: naming the option.
+    """
+    given = {
+        "--anchors": bool(options.anchors),
+        "--freeze": bool(data.freeze),
+        "--relative-sigma": data.relative,
+        "--sigma": list(options.sigma) != list(AuditOptions(checkpoint=options.checkpoint).sigma),
+    }
+    for option, is_given in given.items():
+        if is_given:
+            raise UsageError(
+                f"{option} was given, but {options.checkpoint} holds a prior of its own.",
+                remedy="Leave it out.",
+            )

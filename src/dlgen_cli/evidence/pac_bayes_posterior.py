@@ -84,7 +84,7 @@ def _directory(options: AuditOptions) -> Path:
 
 
 def refuse_options_of_a_posterior(options: AuditOptions, data: DataOptions) -> None:
-    """Refuse the options that only a posterior has.
+    """Refuse the options that only a run of ``--objective pac-bayes`` has.
 
     Raises:
         UsageError: naming the option.
@@ -92,30 +92,18 @@ def refuse_options_of_a_posterior(options: AuditOptions, data: DataOptions) -> N
     if list(data.shrink) != [1.0] or data.occam or data.tried != 1:
         option = "--occam" if data.occam else "--shrink" if data.tried == 1 else "--tried"
         raise UsageError(
-            f"{option} was given, but {options.checkpoint} holds no posterior.",
-            remedy="Leave it out, or give a run of `dlgen train --objective pac-bayes`.",
+            f"{option} was given, but {options.checkpoint} is not a run of "
+            "`dlgen train --objective pac-bayes`.",
+            remedy="Leave it out, or give such a run.",
         )
 
 
-def require_options_of_a_posterior(options: AuditOptions, data: DataOptions) -> None:
-    """Refuse options that a posterior leaves no choice in, and its own out of their range.
+def require_options_of_a_posterior(data: DataOptions) -> None:
+    """Refuse options of a posterior that are out of their range.
 
     Raises:
         UsageError: naming the option.
     """
-    fixed = {
-        "--anchors": bool(options.anchors),
-        "--freeze": bool(data.freeze),
-        "--relative-sigma": data.relative,
-        "--sigma": list(options.sigma) != list(AuditOptions(checkpoint=options.checkpoint).sigma),
-    }
-    given = [option for option, is_given in fixed.items() if is_given]
-    if given:
-        raise UsageError(
-            f"{given[0]} was given, but {_directory(options)} holds a posterior with its own "
-            "prior.",
-            remedy="Leave it out.",
-        )
     if data.tried < 1:
         raise UsageError(f"--tried is {data.tried}.", remedy="Give at least 1, for this one.")
     for one in data.shrink:

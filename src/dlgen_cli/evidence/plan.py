@@ -6,11 +6,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 from dlgen_cli.records import Bound, Headline
-
-Family = Literal["compression", "pac_bayes", "rademacher"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

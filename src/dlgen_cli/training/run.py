@@ -148,14 +148,17 @@ def resume(
 
 
 def _require_resumable(source: Path) -> None:
-    if not run_directory.is_run_directory(source):
-        return
-    objective = run_directory.read_config(source).get("objective")
+    objective = _objective_in_one_go(source) if run_directory.is_run_directory(source) else None
     if objective is not None:
         raise UsageError(
             f"{source} was trained with --objective {objective}, which is not resumed.",
             remedy="Train again with another --out.",
         )
+
+
+def _objective_in_one_go(directory: Path) -> str | None:
+    """The objective of a finished run that cannot go on; None where it can."""
+    return run_directory.read_config(directory).get("objective")
 
 
 def is_finished(directory: Path) -> bool:
@@ -269,16 +272,18 @@ def require_vacant(directory: Path) -> None:
     Raises:
         TrainingError: says what stands there.
     """
-    if run_directory.partial_directory(directory).exists():
+    other = "another --out."
+    partial = run_directory.partial_directory(directory)
+    if partial.exists():
         raise TrainingError(
-            f"{directory} holds an unfinished run (in "
-            f"{run_directory.partial_directory(directory)}).",
-            remedy="Give --resume to finish it, or another --out.",
+            f"{directory} holds an unfinished run (in {partial}).",
+            remedy=f"Finish it with `dlgen train --resume --out {directory}`, or give {other}",
         )
     if run_directory.is_run_directory(directory):
+        more = f"Go on with `dlgen train --resume --epochs N --out {directory}`, or give {other}"
+        goes_on = _objective_in_one_go(directory) is None
         raise TrainingError(
-            f"{directory} holds a finished run.",
-            remedy="Give --resume with more --epochs to go on with it, or another --out.",
+            f"{directory} holds a finished run.", remedy=more if goes_on else f"Give {other}"
         )
     if directory.is_dir():
         found = sorted(entry.name for entry in directory.iterdir())

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dlgen_cli.checkpoints.runs.low_rank import Factors, Whole
-from dlgen_cli.checkpoints.runs.quantizer import MOST_BITS, Quantized
+from dlgen_cli.checkpoints.runs.quantizer import Quantized
 from dlgen_cli.checkpoints.stored import as_shape
 from dlgen_cli.errors import CheckpointError
+from dlgen_cli.records import MOST_STORED_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,7 +118,7 @@ def _decode_part(entries: Mapping[str, Any], payload: torch.Tensor) -> Quantized
     bits, shape = entries["bits"], tuple(entries["shape"])
     scale = float.fromhex(entries["scale"])
     is_shape = all(isinstance(size, int) and size > 0 for size in shape)
-    if not (isinstance(bits, int) and 1 <= bits <= MOST_BITS and is_shape and shape):
+    if not (isinstance(bits, int) and 1 <= bits <= MOST_STORED_BITS and is_shape and shape):
         raise ValueError(f"{bits} bits in shape {shape}")
     size = -(-bits * math.prod(shape) // 8)
     is_bytes = payload.element_size() == 1 and not payload.is_floating_point()

@@ -15,9 +15,8 @@ import numpy as np
 import torch
 
 from dlgen_cli.errors import UsageError
+from dlgen_cli.records import MOST_STORED_BITS, SCALE_BITS
 
-MOST_BITS = 32
-SCALE_BITS = 64
 _BLOCK = 1 << 18  # codes that are packed at a time
 _SAFE_IN_FLOAT32 = (2.0**-60, 2.0**127)  # largest entries that need no scale
 
@@ -66,9 +65,9 @@ def require_bits(bits: int) -> None:
     Raises:
         UsageError: b is below 1 or above 32.
     """
-    if not 1 <= bits <= MOST_BITS:
+    if not 1 <= bits <= MOST_STORED_BITS:
         raise UsageError(
-            f"b is {bits}; 1 to {MOST_BITS} bits for each parameter can be stored.",
+            f"b is {bits}; 1 to {MOST_STORED_BITS} bits for each parameter can be stored.",
             remedy="Try --b 8.",
         )
 
