@@ -48,7 +48,9 @@ def test_every_theorem_is_explained(theorem):
     assert theorem.name.startswith(f"{theorem.family}.")
     text = theorem.explain()
     assert text.startswith(f"# {theorem.title}\n")
-    assert "## Statement" in text
+    sections = [line for line in text.splitlines() if line.startswith("## ")]
+    assert sections[:4] == ["## Statement", "## Symbols", "## Assumptions", "## Proof"]
+    assert theorem.derive is not None
     assert theorem.source in text
 
 

@@ -32,6 +32,8 @@ from dlgen_cli.bounds.arithmetic import (
     upward,
     with_logarithm,
 )
+from dlgen_cli.bounds.derivations.compression import gap_by_compression
+from dlgen_cli.bounds.derivations.derivation import read_number
 from dlgen_cli.bounds.layered_network import (
     CompressionSetting,
     LayeredNetwork,
@@ -278,23 +280,13 @@ def _read_all_ranks(terms: Fields, delta: float, lines: Sequence[Assumption]) ->
     sweep = []
     for one, row in enumerate(rows, start=1):
         distance = (
-            network.distance(norms, setting.radius) if one == rank else _recorded_distance(row)
+            network.distance(norms, setting.radius) if one == rank else read_number(row, "distance")
         )
         sweep.append(evaluate(setting, _factor_bits(network, setting, one), distance, largest))
     best = _conclude_sweep(network, setting, sweep, rank, lines)
     if any(one.value < sweep[rank - 1].value for one in sweep):
         raise UnusableField(terms.path("rank"), rank, "the rank with the smallest value")
     return best
-
-
-def _recorded_distance(row: Fields) -> Decimal:
-    distance, logarithm = row.optional_number("distance"), row.optional_number("log10_distance")
-    if distance is not None:
-        return Decimal(distance)
-    if logarithm is None:
-        raise UnusableField(row.path("distance"), None, "a number or its logarithm")
-    with localcontext(UPWARD):
-        return Decimal(10) ** Decimal(logarithm)
 
 
 MADE_OF = (
@@ -322,6 +314,7 @@ FIXED_RANK = Theorem(
     read_back=_read_fixed_rank,
     made_of=MADE_OF,
     empty_terms={"rank": None, **EMPTY_TERMS},
+    derive=lambda terms: gap_by_compression(terms, "none"),
 )
 ALL_RANKS = Theorem(
     name="compression.all_ranks",
@@ -332,4 +325,5 @@ ALL_RANKS = Theorem(
     read_back=_read_all_ranks,
     made_of=MADE_OF,
     empty_terms={"rank": None, "sweep": [], **EMPTY_TERMS},
+    derive=lambda terms: gap_by_compression(terms, "rank"),
 )

@@ -18,6 +18,7 @@ from dlgen_cli.bounds.compression import (
     budget_terms,
     evaluate,
 )
+from dlgen_cli.bounds.derivations.compression import gap_by_compression
 from dlgen_cli.bounds.layered_network import (
     CompressionSetting,
     LayeredNetwork,
@@ -246,4 +247,5 @@ LAYER_RANKS = Theorem(
     made_of=MADE_OF,
     is_rechosen=True,
     empty_terms={"ranks": {}, **EMPTY_TERMS},
+    derive=lambda terms: gap_by_compression(terms, "union"),
 )

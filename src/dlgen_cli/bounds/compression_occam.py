@@ -14,6 +14,7 @@ from dlgen_cli.bounds.concentration import (
     kl_inverse_upper,
     require_errors,
 )
+from dlgen_cli.bounds.derivations.compression import risk_by_code_length
 from dlgen_cli.bounds.ranges import require_delta, require_nonnegative
 from dlgen_cli.bounds.recorded_fields import Fields
 from dlgen_cli.bounds.theorem import Part, Theorem
@@ -115,4 +116,5 @@ OCCAM = Theorem(
         "empirical_risk": None,
         **EMPTY_TERMS,
     },
+    derive=risk_by_code_length,
 )

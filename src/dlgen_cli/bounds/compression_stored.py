@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from dlgen_cli.bounds.arithmetic import to_float
 from dlgen_cli.bounds.compression import EMPTY_TERMS, MADE_OF, SOURCE, budget_terms, evaluate
+from dlgen_cli.bounds.derivations.compression import gap_by_compression
 from dlgen_cli.bounds.layered_network import (
     CompressionSetting,
     LayeredNetwork,
@@ -114,4 +115,5 @@ STORED = Theorem(
     made_of=MADE_OF,
     is_rechosen=True,
     empty_terms={"ranks": {}, "layer_error_upper": {}, **EMPTY_TERMS},
+    derive=lambda terms: gap_by_compression(terms, "union"),
 )

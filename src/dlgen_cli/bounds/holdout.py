@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dlgen_cli.bounds.arithmetic import to_float, upward
 from dlgen_cli.bounds.concentration import clopper_pearson_upper, error_rate
+from dlgen_cli.bounds.derivations.risks import risk_on_holdout
 from dlgen_cli.bounds.recorded_fields import Fields
 from dlgen_cli.bounds.theorem import Part, Theorem
 from dlgen_cli.records import Assumption, Bound
@@ -65,4 +66,5 @@ CLOPPER_PEARSON = Theorem(
         Part(term="examples", phrase="{} examples", kind="count"),
     ),
     sample="apart",
+    derive=risk_on_holdout,
 )

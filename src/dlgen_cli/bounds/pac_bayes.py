@@ -16,6 +16,11 @@ from typing import Any
 
 from dlgen_cli.bounds.arithmetic import log10, share_of, to_float, upward, with_logarithm
 from dlgen_cli.bounds.assumptions import violated
+from dlgen_cli.bounds.derivations.pac_bayes import (
+    gap_by_mixture,
+    gap_by_nearest_anchor,
+    gap_by_pinsker,
+)
 from dlgen_cli.bounds.gaussian_kl import shifted, to_uniform_mixture
 from dlgen_cli.bounds.maurer import (
     Gap,
@@ -363,6 +368,7 @@ ANCHORS = Theorem(
     evaluate=anchors_union,
     read_back=_read_back(anchors_union, lambda _: {}),
     made_of=MADE_OF,
+    derive=gap_by_nearest_anchor,
 )
 MIXTURE = Theorem(
     name="pac_bayes.mixture",
@@ -375,6 +381,7 @@ MIXTURE = Theorem(
     evaluate=mixture,
     read_back=_read_back(mixture, lambda terms: {"sides": read_sides(terms)}),
     made_of=MADE_OF,
+    derive=gap_by_mixture,
 )
 PINSKER = Theorem(
     name="pac_bayes.pinsker",
@@ -384,4 +391,5 @@ PINSKER = Theorem(
     evaluate=pinsker,
     read_back=_read_back(pinsker, lambda terms: {"moment": read_moment(terms)}),
     made_of=MADE_OF,
+    derive=gap_by_pinsker,
 )

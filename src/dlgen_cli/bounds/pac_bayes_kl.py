@@ -9,6 +9,7 @@ from typing import Any
 
 from dlgen_cli.bounds.arithmetic import ONE, share_of, to_float, upward
 from dlgen_cli.bounds.concentration import error_rate
+from dlgen_cli.bounds.derivations.pac_bayes import risk_around_anchors
 from dlgen_cli.bounds.gaussian_kl import to_uniform_mixture
 from dlgen_cli.bounds.gibbs_risk import SOURCE, DrawnErrors, require_deltas
 from dlgen_cli.bounds.maurer import Moment, maurer_risk, moment_terms, moment_upper, read_moment
@@ -170,4 +171,5 @@ KL = Theorem(
     read_back=_read_back,
     made_of=MADE_OF,
     sample="part",
+    derive=risk_around_anchors,
 )

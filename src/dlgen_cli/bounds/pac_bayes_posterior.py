@@ -9,6 +9,7 @@ from typing import Any
 
 from dlgen_cli.bounds.arithmetic import ONE, share_of, to_float, upward, with_logarithm
 from dlgen_cli.bounds.concentration import error_rate
+from dlgen_cli.bounds.derivations.pac_bayes import risk_of_posterior
 from dlgen_cli.bounds.gibbs_risk import SOURCE, DrawnErrors, require_deltas
 from dlgen_cli.bounds.maurer import Moment, maurer_risk, moment_terms, moment_upper, read_moment
 from dlgen_cli.bounds.pac_bayes import MADE_OF
@@ -186,4 +187,5 @@ POSTERIOR = Theorem(
     read_back=_read_back,
     made_of=MADE_OF,
     sample="part",
+    derive=risk_of_posterior,
 )

@@ -23,6 +23,11 @@ from dlgen_cli.bounds.arithmetic import (
     with_logarithm,
 )
 from dlgen_cli.bounds.assumptions import assumed, declared, verified, violated
+from dlgen_cli.bounds.derivations.rademacher import (
+    gap_as_printed,
+    gap_by_expected_complexity,
+    gap_by_markov,
+)
 from dlgen_cli.bounds.ranges import (
     require_count,
     require_delta,
@@ -320,6 +325,7 @@ EXPECTED = Theorem(
     evaluate=expected,
     read_back=_read_back(expected),
     made_of=_MADE_OF,
+    derive=gap_by_expected_complexity,
 )
 MARKOV = Theorem(
     name="rademacher.markov",
@@ -329,6 +335,7 @@ MARKOV = Theorem(
     evaluate=markov,
     read_back=_read_back(markov),
     made_of=_MADE_OF,
+    derive=gap_by_markov,
 )
 PRINTED = Theorem(
     name="rademacher.printed",
@@ -338,4 +345,5 @@ PRINTED = Theorem(
     evaluate=printed,
     read_back=_read_back(printed),
     made_of=_MADE_OF,
+    derive=gap_as_printed,
 )

@@ -9,10 +9,13 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from dlgen_cli.bounds.arithmetic import log10, to_float
+from dlgen_cli.bounds.derivations.derivation import Step
 from dlgen_cli.bounds.recorded_fields import Fields
 from dlgen_cli.records import Assumption, Bound, BoundStatus
 
 Family = Literal["compression", "holdout", "pac_bayes", "rademacher"]
+#: From recorded terms to the lines of the bound.
+Derive = Callable[[Fields], Sequence[Step]]
 #: From recorded terms, a failure probability and the ledger to the bound.
 ReadBack = Callable[[Fields, float, Sequence[Assumption]], Bound]
 
@@ -49,6 +52,7 @@ class Theorem:
         is_rechosen: ranks or widths are chosen anew at every delta, so that at another delta the
             terms on record give no more than an upper bound on its value.
         empty_terms: the terms of a bound that is withheld; None where it never is.
+        derive: works the bound out from its recorded terms, line by line; None where it does not.
     """
 
     name: str
@@ -61,6 +65,7 @@ class Theorem:
     sample: Literal["whole", "part", "apart"] = "whole"
     is_rechosen: bool = False
     empty_terms: Mapping[str, Any] | None = None
+    derive: Derive | None = None
 
     def conclude(
         self,

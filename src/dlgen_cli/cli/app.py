@@ -18,6 +18,7 @@ from dlgen_cli.cli import (
     compress,
     console,
     demo,
+    explain,
     objectives,
     postulates,
     train,
@@ -139,6 +140,7 @@ for _name, _function, _options in (
     ("audit", audits.audit, audits.AuditCommand),
     ("anchors", anchors.anchors, anchors.AnchorsCommand),
     ("verify", verify.verify, verify.VerifyCommand),
+    ("explain", explain.explain, explain.ExplainCommand),
     ("certify", certify.certify, certify.CertifyCommand),
     ("demo", demo.demo, demo.DemoCommand),
 ):
