@@ -14,11 +14,12 @@ from dlgen_cli.devices import one_thread, resolve_float64_device
 from dlgen_cli.errors import TensorError
 from dlgen_cli.evidence.layer_cache import MeasurementCache, cache_directory, measurement_key
 from dlgen_cli.evidence.options import AuditOptions
+from dlgen_cli.evidence.small_matrices import SmallMatrices
 from dlgen_cli.evidence.workers import run_within
 from dlgen_cli.networks import EffectiveLayer, GraphLayer, ReadNetwork, effective_layer
 from dlgen_cli.processes import exchange, process_count, process_rank, shares
 from dlgen_cli.records import LayerSpectrum
-from dlgen_cli.spectra import measure_layer, operator_norm
+from dlgen_cli.spectra import Enclosures, measure_layer, operator_norm
 
 #: Called as work gets done: what was measured last, weights done, weights in all.
 Progress = Callable[[str, int, int], None]
@@ -83,9 +84,10 @@ def measure(
     require_positive("tolerance", options.tolerance)
     device = resolve_float64_device(options.device)
     cache = MeasurementCache(cache_directory()) if options.cache else None
-    meter = _Meter(read, options, for_bounds, device, cache)
     left_out = {one.name for one in read.skipped}
     kept = [layer for layer in read.network.layers.values() if layer.name not in left_out]
+    small = SmallMatrices(kept if device.type == "cpu" else [], read.tensors)
+    meter = _Meter(read, options, for_bounds, device, cache, small)
     mine = shares([_work(layer) for layer in kept], process_count())[process_rank()]
     parts = exchange(lambda: _measure_share(meter, [kept[index] for index in mine], progress))
     if cache is not None:
@@ -156,6 +158,7 @@ class _Meter:
     for_bounds: bool
     device: torch.device
     cache: MeasurementCache | None
+    small: SmallMatrices
 
     @property
     def geometry(self) -> Literal["known", "assumed"]:
@@ -175,6 +178,10 @@ class _Meter:
 
     def measure(self, layer: GraphLayer) -> Measured:
         """Read and measure one layer, or recall its measurement."""
+        together = self.small.take(layer)
+        if together is not None:
+            one, known = together
+            return Measured(*self._measure([one], known))
         forms = [layer.unfolded, layer] if layer.is_folded else [layer]
         maps = [effective_layer(form, self.read.tensors) for form in forms]
         if self.cache is None or _work(layer) < _WORTH_KEEPING:
@@ -190,7 +197,9 @@ class _Meter:
         )
         return Measured(*self.cache.recall(key, layer.name, lambda: self._measure(maps)))
 
-    def _measure(self, maps: Sequence[EffectiveLayer]) -> tuple[LayerSpectrum, LayerSpectrum]:
+    def _measure(
+        self, maps: Sequence[EffectiveLayer], known: Enclosures | None = None
+    ) -> tuple[LayerSpectrum, LayerSpectrum]:
         """Measure a layer as stored and, where it is another map, as applied.
 
         Of one that only the table shows the norms are enough.
@@ -203,6 +212,7 @@ class _Meter:
                 norms_only=not (self.with_values or (self.for_bounds and one is maps[-1])),
                 tolerance=self.options.tolerance,
                 device=self.device,
+                known=known,
             )
             for one in (maps if self.for_bounds else maps[:1])
         ]

@@ -35,6 +35,9 @@ def run_within(
         Exception: what the first failing piece raised, in their order, after those that had been
             started; no other is started then.
     """
+    if workers == 1:
+        yield from ((index, work(index)) for index in range(len(needs)))
+        return
     with ThreadPoolExecutor(max_workers=workers) as pool:
         running: dict[Future[Result], int] = {}
         following = 0

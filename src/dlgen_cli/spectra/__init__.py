@@ -2,6 +2,7 @@
 
 from dlgen_cli.spectra.distances import Norms, distance, norms
 from dlgen_cli.spectra.layers import measure_layer, operator_norm, residual_norm_upper
+from dlgen_cli.spectra.small_matrices import MOST_ENTRIES, Enclosures, enclose_each
 from dlgen_cli.spectra.sums import (
     largest_magnitude,
     log_sum_lower,
@@ -11,8 +12,11 @@ from dlgen_cli.spectra.sums import (
 )
 
 __all__ = [
+    "MOST_ENTRIES",
+    "Enclosures",
     "Norms",
     "distance",
+    "enclose_each",
     "largest_magnitude",
     "log_sum_lower",
     "measure_layer",

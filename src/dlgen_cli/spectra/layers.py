@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -16,6 +17,7 @@ from dlgen_cli.spectra.dense import singular_value_bounds, spectral_norm_bounds
 from dlgen_cli.spectra.operator_norms import Geometry, error_factor, norm_of_weight
 from dlgen_cli.spectra.products import product_norms
 from dlgen_cli.spectra.rounding import SLACK, gamma
+from dlgen_cli.spectra.small_matrices import Enclosures
 from dlgen_cli.spectra.sums import sum_of_squares
 
 
@@ -27,6 +29,7 @@ def measure_layer(
     norms_only: bool = False,
     tolerance: float = TOLERANCE,
     device: torch.device | None = None,
+    known: Enclosures | None = None,
 ) -> LayerSpectrum:
     """Measure one layer ``x -> W x + c``: dense, a convolution, a product, or diagonal.
 
@@ -46,6 +49,7 @@ def measure_layer(
             much for a large matrix; ``rank`` must be None then.
         tolerance: relative width of a convolution's bracket.
         device: where singular values are computed; convolutions stay on the CPU.
+        known: of the weight, a matrix, where it was measured together with others.
 
     Returns:
         Norms and tails with their directions.
@@ -56,10 +60,12 @@ def measure_layer(
     layer, weight, bias = effective.layer, effective.weight, effective.bias
     if effective.factors is not None:
         return _measure_product(effective, effective.factors, rank)
-    frobenius = _root(sum_of_squares(weight))
+    frobenius = _root(sum_of_squares(weight) if known is None else known.sum_of_squares)
     matrix = weight.reshape(weight.shape[0], -1)
     values: Sequence[Interval] = ()
-    if not kind_of(layer).is_diagonal:
+    if known is not None:
+        values = known.singular_values[:1] if norms_only else known.singular_values
+    elif not kind_of(layer).is_diagonal:
         values = (
             (spectral_norm_bounds(matrix, device),)
             if norms_only
@@ -83,6 +89,8 @@ def measure_layer(
         )
     )
     norm = widened(norm, folding)
+    if layer.stride and geometry == "assumed":  # groups, stride and padding may make it smaller
+        norm = replace(norm, lower=0.0)
     frobenius = widened(frobenius, effective.rounding_upper * frobenius.upper)
     bias_norm = 0.0
     if bias is not None:
