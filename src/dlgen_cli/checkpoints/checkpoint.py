@@ -162,11 +162,10 @@ class Checkpoint:
             CheckpointError: the file was changed or cannot be read any more.
         """
         info = self.tensors[name]
-        shown = brief(name)
         if info.reason and info.dtype not in OTHERS:
             raise TensorError(
-                f"Tensor {shown} in {self.path} cannot be read ({info.reason}); a dense tensor of "
-                "floating-point numbers was expected.",
+                f"Tensor {brief(name)} in {self.path} cannot be read ({info.reason}); a dense "
+                "tensor of floating-point numbers was expected.",
                 remedy="Save it dense: tensor.to_dense() or tensor.dequantize().",
             )
         try:
@@ -174,14 +173,14 @@ class Checkpoint:
         except (OSError, ValueError, RuntimeError, MemoryError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise CheckpointError(
-                f"Tensor {shown} of {self.path} cannot be read ({brief(reason)}).",
+                f"Tensor {brief(name)} of {self.path} cannot be read ({brief(reason)}).",
                 remedy="Check that the file is whole and that memory is free.",
             ) from error
         if tensor.is_floating_point():
             bad = _not_finite(tensor)
             if bad:
                 raise TensorError(
-                    f"Tensor {shown} in {self.path} holds {bad} NaN or infinite "
+                    f"Tensor {brief(name)} in {self.path} holds {bad} NaN or infinite "
                     f"{'entry' if bad == 1 else 'entries'}; finite numbers were expected.",
                     remedy="Take a checkpoint from before the training diverged, or leave it out: "
                     f"--exclude {shown}",
@@ -336,7 +335,8 @@ def prefix_remedy(one: Iterable[str], two: Iterable[str]) -> str:
 def _not_finite(tensor: torch.Tensor) -> int:
     """How many entries are NaN or infinite; a part at a time, in little memory."""
     bad = 0
-    for part in torch.split(tensor.reshape(-1), _PART):
+    flat = tensor.reshape(-1)
+    for part in [flat] if flat.numel() <= _PART else torch.split(flat, _PART):
         # float8 types lack these operations; float32 holds them exactly
         wide = part if part.dtype.itemsize > 1 else part.float()
         # a sum of NaN or infinite entries is one; a sum may be infinite without them

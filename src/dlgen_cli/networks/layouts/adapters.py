@@ -42,7 +42,7 @@ _KINDS = (
         ),
     ),
 )
-#: One of these stands in every such name: most names are passed over at once.
+#: One of these stands in every such name.
 _HINTS = (
     *("lora", "hada_", "loha_", "lokr_", "vera_", "ia3", "oft_", "dora_", "fourierft_", "shira_"),
     *("hra_", "ranknum", "trainable_tokens_delta"),
@@ -113,9 +113,14 @@ def find_adapter(
     return Match.without_weight((name,), Leftover(reason=f"a part of {what}: no layer's weight"))
 
 
+def may_be_adapter(name: str) -> bool:
+    """Whether a name holds a word of adapters: most are passed over at once."""
+    return any(one in name for one in _HINTS)
+
+
 def _kind_of(name: str) -> str | None:
     """The kind of adapter that a name belongs to; None where it belongs to none."""
-    if not any(one in name for one in _HINTS):
+    if not may_be_adapter(name):
         return None
     parts = name.split(".")
     for kind, pattern in _KINDS:

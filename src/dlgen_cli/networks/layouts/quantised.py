@@ -121,7 +121,10 @@ def find_companion(
     if _ACTIVATIONS.fullmatch(last) and len(info.shape) < 2:
         reason = "the scale of a layer's inputs or outputs: no weight"
         return Match.without_weight((name,), Leftover(reason=reason))
-    beside = packed.get(module_of(name)) or packed.get(f"{name.removesuffix(last)}weight.")
+    module = module_of(name)
+    beside = packed.get(module)
+    if beside is None and module[:-1] in infos:  # the name of a tensor, as bitsandbytes has it
+        beside = packed.get(module_of(module[:-1]))
     if beside is None or not _COMPANIONS & set(words(last)) or last == "bias":
         return None
     reason = f"part of the quantisation of {beside}: no weight"

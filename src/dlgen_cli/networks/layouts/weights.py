@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dlgen_cli.checkpoints import Checkpoint, TensorInfo
-from dlgen_cli.networks.layouts.adapters import AdapterScaling, find_adapter
+from dlgen_cli.networks.layouts.adapters import AdapterScaling, find_adapter, may_be_adapter
 from dlgen_cli.networks.layouts.buffers import holds_mask
 from dlgen_cli.networks.layouts.quantised import find_companion, find_scaled, packed_modules
 from dlgen_cli.networks.layouts.recipe import Recipe
@@ -30,6 +30,7 @@ _DEVIATIONS = (
     *("rho", "sigma", "logsigma", "log_sigma", "log_alpha", "logalpha", "logvar", "log_var"),
     *("epsilon", "eps"),
 )
+_USUAL_TYPES = frozenset({"float32", "float16", "bfloat16", "float64"})
 _MASKS = ("mask", "weight_mask", "mask_weight")
 
 
@@ -97,9 +98,23 @@ class _Stored:
                 parameter = f"{matched['module'] or ''}{matched['name']}"
                 self.parametrized.setdefault(parameter, {})[matched["part"]] = name
 
+    def is_plain(self, name: str) -> bool:
+        """Whether a module has a weight of usual numbers, a bias and nothing else: most have."""
+        module = module_of(name)
+        beside = self.siblings[module]
+        return (
+            len(beside) <= 2
+            and all(one[len(module) :] in {"weight", "bias"} for one in beside)
+            and self.infos[name].dtype in _USUAL_TYPES
+            and not self.infos[name].is_buffer
+            and not may_be_adapter(name)
+        )
+
 
 def _match(name: str, stored: _Stored) -> Match | None:
     infos = stored.infos
+    if stored.is_plain(name):
+        return None
     if infos[name].is_buffer and infos[name].is_floating:
         reason = "a buffer of its module, by the file: no weight"
         return Match.without_weight((name,), Leftover(reason=reason, role="aside"))

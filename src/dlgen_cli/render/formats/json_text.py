@@ -51,6 +51,10 @@ def plain(value: object) -> object:
     Returns:
         The same with lists, dicts, plain numbers, and None for NaN and infinity.
     """
+    if type(value) is float:  # most values are
+        return value if math.isfinite(value) else None
+    if isinstance(value, str) and value.isascii():
+        return str(value)
     if isinstance(value, str | os.PathLike):
         # A path may hold bytes that are no text; they are written out.
         return os.fspath(value).encode("utf-8", "backslashreplace").decode("utf-8")
