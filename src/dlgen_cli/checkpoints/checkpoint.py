@@ -183,7 +183,7 @@ class Checkpoint:
                     f"Tensor {brief(name)} in {self.path} holds {bad} NaN or infinite "
                     f"{'entry' if bad == 1 else 'entries'}; finite numbers were expected.",
                     remedy="Take a checkpoint from before the training diverged, or leave it out: "
-                    f"--exclude {shown}",
+                    f"--exclude {brief(name)}",
                 )
         return tensor
 

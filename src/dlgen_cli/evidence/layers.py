@@ -86,10 +86,13 @@ def measure(
     cache = MeasurementCache(cache_directory()) if options.cache else None
     left_out = {one.name for one in read.skipped}
     kept = [layer for layer in read.network.layers.values() if layer.name not in left_out]
-    small = SmallMatrices(kept if device.type == "cpu" else [], read.tensors)
+    mine = [
+        kept[index]
+        for index in shares([_work(layer) for layer in kept], process_count())[process_rank()]
+    ]
+    small = SmallMatrices(mine if device.type == "cpu" else [], read.tensors)
     meter = _Meter(read, options, for_bounds, device, cache, small)
-    mine = shares([_work(layer) for layer in kept], process_count())[process_rank()]
-    parts = exchange(lambda: _measure_share(meter, [kept[index] for index in mine], progress))
+    parts = exchange(lambda: _measure_share(meter, mine, progress))
     if cache is not None:
         cache.trim()
     found = [one for part in parts for one in part]
