@@ -86,3 +86,16 @@ def test_what_does_not_match_is_refused_by_name_and_shape(tmp_path, checkpoint, 
     torch.save(tree, tmp_path / "x.pt")
     with pytest.raises(AnchorError, match=message):
         open_anchors([tmp_path / "x.pt"], checkpoint)
+
+
+@pytest.mark.parametrize(("own", "other"), [("net.", ""), ("", "net."), ("a.", "a.")])
+def test_a_prefix_of_one_file_alone_is_taken_off_or_told(tmp_path, own, other):
+    state = {"l.weight": torch.ones(2, 3), "l.bias": torch.ones(2)}
+    for path, prefix in (("x", own), ("anchor", other)):
+        torch.save({prefix + name: one for name, one in state.items()}, tmp_path / path)
+    if own == "net.":
+        with pytest.raises(AnchorError, match=r"give --prefix net\."):
+            open_anchors([tmp_path / "anchor"], open_checkpoint(tmp_path / "x"))
+    checkpoint = open_checkpoint(tmp_path / "x", prefix="net." if own == "net." else "")
+    (anchor,) = open_anchors([tmp_path / "anchor"], checkpoint)
+    assert set(anchor.source.tensors) == set(checkpoint.tensors)

@@ -116,6 +116,20 @@ def test_a_module_that_was_saved_whole_has_the_names_of_its_state_dict(tmp_path,
     assert found.parameters == sum(one.numel() for one in net.parameters())
 
 
+def test_parameters_that_a_module_lists_once_more_have_one_name(tmp_path):
+    net = nn.Sequential(nn.LSTM(3, 4, 2), nn.Linear(4, 2))
+    found = opened(net, tmp_path)
+    same(found, net.state_dict())
+    assert not found.not_understood
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_packed_weights_of_a_quantised_module_are_named(tmp_path):
+    net = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(6, 8)), dtype=torch.qint8)
+    found = opened(net, tmp_path)
+    assert any("_packed_params" in one.name for one in found.unreadable)
+
+
 def test_a_tensor_that_is_an_attribute_of_a_module_is_not_understood(tmp_path):
     net = Net()
     net.mask = torch.ones(2, 2)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from dlgen_cli.audit.report import report_of
-from dlgen_cli.checkpoints import open_checkpoint, prefix_remedy, with_prefix
+from dlgen_cli.checkpoints import open_checkpoint, prefix_remedy, without_prefix
 from dlgen_cli.devices import resolve_float64_device, threads_for
 from dlgen_cli.errors import TensorError, UsageError
 from dlgen_cli.evidence.inputs import Inputs, read_inputs
@@ -42,10 +42,8 @@ def compare(options: AuditOptions, against: Path, *, progress: Progress) -> Repo
         DlgenError: bad input; one subclass for each kind.
     """
     inputs = read_inputs(options, with_layers=True, for_bounds=False, progress=progress)
-    checkpoint = open_checkpoint(against)
-    prefix = options.prefix
-    if prefix and any(name.startswith(prefix) for name in checkpoint.tensors):
-        checkpoint = with_prefix(checkpoint, prefix)
+    names = inputs.checkpoint.tensors
+    checkpoint = without_prefix(open_checkpoint(against), names, options.prefix)
     read = inputs.read
     other = read_network(
         checkpoint,
@@ -62,7 +60,7 @@ def compare(options: AuditOptions, against: Path, *, progress: Progress) -> Repo
         raise UsageError(
             f"No layer of {options.checkpoint} has the name of one in {against}: the first are "
             f"{next(iter(read.network.layers))} and {next(iter(other.network.layers))}.",
-            remedy=prefix_remedy(inputs.checkpoint.tensors, checkpoint.tensors)
+            remedy=prefix_remedy(names, checkpoint.tensors)
             or "Compare checkpoints of the same architecture.",
         )
     return report_of(

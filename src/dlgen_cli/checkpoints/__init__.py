@@ -5,7 +5,7 @@ from dlgen_cli.checkpoints.checkpoint import (
     LeftAside,
     TensorInfo,
     prefix_remedy,
-    with_prefix,
+    without_prefix,
 )
 from dlgen_cli.checkpoints.reader import open_checkpoint
 
@@ -15,5 +15,5 @@ __all__ = [
     "TensorInfo",
     "open_checkpoint",
     "prefix_remedy",
-    "with_prefix",
+    "without_prefix",
 ]

@@ -13,7 +13,7 @@ from dlgen_cli.checkpoints.checkpoint import (
     TensorInfo,
     index_tensors,
     prefix_remedy,
-    with_prefix,
+    without_prefix,
 )
 from dlgen_cli.checkpoints.formats.torch_file import is_torch, load_tree
 from dlgen_cli.checkpoints.pickles.archive import Contents, guarded
@@ -78,13 +78,10 @@ def open_anchors(
         CheckpointError: a file cannot be read.
     """
     anchors = [anchor for path in paths for anchor in _open(path, checkpoint)]
-    if prefix:
-        anchors = [
-            replace(one, source=with_prefix(one.source, prefix))
-            if any(name.startswith(prefix) for name in one.source.tensors)
-            else one
-            for one in anchors
-        ]
+    anchors = [
+        replace(one, source=without_prefix(one.source, checkpoint.tensors, prefix))
+        for one in anchors
+    ]
     tied = ties or {}
     matched = [_with_first_names(anchor, tied) for anchor in anchors]
     for anchor in matched:
@@ -208,7 +205,7 @@ def _require_match(anchor: AnchorTensors, checkpoint: Checkpoint, ties: Mapping[
     wanted = {info.name: info for info in checkpoint.floating}
     found = {name: info for name, info in anchor.source.tensors.items() if info.is_floating}
     remedy = (
-        prefix_remedy(found, wanted)
+        prefix_remedy(wanted, found)
         or "Anchors need the tensors of the checkpoint, by name and shape."
     )
     for name, info in wanted.items():

@@ -325,10 +325,22 @@ def fitting_prefix(names: Iterable[str], wanted: Iterable[str]) -> str | None:
     return None
 
 
+def without_prefix(checkpoint: Checkpoint, wanted: Iterable[str], prefix: str = "") -> Checkpoint:
+    """A checkpoint to set beside another: without a prefix that the other's names lack.
+
+    Args:
+        checkpoint: opened.
+        wanted: the other's names.
+        prefix: what the user gave; without one, that under which the names are those wanted.
+    """
+    found = prefix or fitting_prefix(checkpoint.tensors, wanted) or ""
+    has_it = found and any(name.startswith(found) for name in checkpoint.tensors)
+    return with_prefix(checkpoint, found) if has_it else checkpoint
+
+
 def prefix_remedy(one: Iterable[str], two: Iterable[str]) -> str:
-    """What to do where one set of names is another but for a prefix; empty where it is not."""
-    first, second = list(one), list(two)
-    prefix = fitting_prefix(first, second) or fitting_prefix(second, first)
+    """What to do where the first names are the others but for a prefix; empty elsewhere."""
+    prefix = fitting_prefix(one, two)
     return "" if prefix is None else f"The names fit without a prefix: give --prefix {prefix}"
 
 

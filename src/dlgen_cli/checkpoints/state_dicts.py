@@ -230,9 +230,12 @@ class _Sorting:
 
     def keep(self, found: Sequence[FoundLeaf], depth: int = 0) -> None:
         """Take tensors for the network's, but for those that no state dict would hold."""
+        known = {one.leaf for one in found if one.role != "attribute"}
         for one in found:
             name = ".".join(one.path[min(depth, len(one.path) - 1) :])
-            if one.role == "attribute":
+            if one.role == "attribute" and one.leaf in known:
+                continue  # modules such as LSTM list their parameters once more
+            if one.role == "attribute" and known:
                 reason = "an attribute of a module, neither parameter nor buffer"
                 self._unknown.append((name, reason, [one]))
             else:
