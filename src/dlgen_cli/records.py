@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 
-BoundStatus = Literal["holds", "vacuous", "not_applicable"]
+BoundStatus = Literal["holds", "conditional", "refuted", "vacuous", "not_applicable"]
 AssumptionStatus = Literal["verified", "declared", "assumed", "violated"]
 NodeKind = Literal[
     "input",
@@ -217,7 +217,9 @@ class Bound:
     Attributes:
         theorem: stable identifier, for example ``compression.all_ranks``.
         title: one line for a reader.
-        status: ``holds`` (below 1), ``vacuous`` (1 or more), ``not_applicable``.
+        status: ``holds`` (below 1, every line of the ledger verified or declared), ``conditional``
+            (below 1, but a line is only assumed), ``refuted`` (the errors on record contradict
+            it), ``vacuous`` (1 or more), ``not_applicable``.
         value: upper bound on the risk or on the generalization gap, rounded upward; None where
             it exceeds the float range or the theorem does not apply.
         log10_value: its decimal logarithm, rounded upward.
@@ -246,6 +248,7 @@ class Headline:
         log10_value: its decimal logarithm.
         delta: failure probability that the value was evaluated at: ``delta / candidates``.
         candidates: the theorems that were compared.
+        status: of the bound at that delta.
     """
 
     theorem: str
@@ -253,6 +256,7 @@ class Headline:
     log10_value: float | None
     delta: float
     candidates: tuple[str, ...]
+    status: BoundStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +287,29 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedErrors:
+    """0-1 errors of a trained network, and the population that its examples stand for.
+
+    Attributes:
+        dataset: one of `REGIMES`: what was done to the training examples.
+        classes: of the labels, at least 2.
+        examples: that the network was trained on.
+        altered: of them, examples that are not the real ones.
+        training_errors: errors on the training examples, with the labels that were trained on.
+        test_examples: real examples with their real labels, none of them trained on.
+        test_errors: errors on those.
+    """
+
+    dataset: str
+    classes: int
+    examples: int
+    altered: int
+    training_errors: int
+    test_examples: int
+    test_errors: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """Where the numbers come from.
 
@@ -296,6 +323,8 @@ class Provenance:
         parameters: floating-point entries in the checkpoint.
         coverage: how much of it was measured; None where no layer was.
         format_title: the format on pages, which the JSON leaves out; empty where it is the name.
+        recorded_errors: those of the run that trained the checkpoint, or else those that were
+            counted on the data given; None where there are none.
     """
 
     checkpoint: str
@@ -306,6 +335,7 @@ class Provenance:
     parameters: int
     coverage: Coverage | None = None
     format_title: str = ""
+    recorded_errors: RecordedErrors | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

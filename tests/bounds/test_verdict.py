@@ -12,6 +12,7 @@ HOLDOUT = CLOPPER_PEARSON.name
     ("values", "expected"),
     [
         ({HOLDOUT: None, "pac_bayes.kl": None}, "No certificate applies."),
+        ({HOLDOUT: None, "compression.occam": 0.99999}, "a risk of at most 0.99999."),
         ({HOLDOUT: 1.0, "pac_bayes.kl": 1.0}, "Every certificate is vacuous"),
         ({HOLDOUT: 0.1, "pac_bayes.kl": 1.0}, "theory certifies nothing"),
         ({HOLDOUT: 0.1, "pac_bayes.kl": None}, "theory certifies nothing"),

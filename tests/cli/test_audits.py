@@ -50,6 +50,7 @@ def test_json_is_the_envelope_and_nothing_else(command, digits_mlp):
         "format",
         "sha256",
         "architecture",
+        "recorded_errors",
         "structure",
         "parameters",
     }
@@ -126,6 +127,30 @@ def test_the_gate(digits_mlp):
     assert strict_json(failed.stdout)["status"] == "success"
     assert "--fail-above" in failed.stderr
     assert run("audit", digits_mlp, "--m", 9999, "--json", "--fail-above", 1).exit_code == 1
+
+
+def test_the_gate_takes_what_is_assumed_only_where_that_is_accepted(tmp_path):
+    for name, scale in (("a", 0.0), ("b", 1e-3)):
+        torch.save({"x.weight": torch.eye(4) + scale}, tmp_path / f"{name}.pt")
+    words = ["pacbayes", tmp_path / "a.pt", "--anchors", tmp_path / "b.pt", "--sigma", 1, "--json"]
+    failed = run(*words, "--fail-above", 0.9)
+    headline = strict_json(failed.stdout)["headline"]
+    assert headline["value"] < 0.9
+    assert headline["status"] == "conditional"  # nobody said how many examples there are
+    assert failed.exit_code == 1
+    assert "--accept-assumed" in failed.stderr
+    assert run(*words, "--fail-above", 0.9, "--accept-assumed").exit_code == 0
+    assert run(*words, "--fail-above", 0.9, "--m", 50_000).exit_code == 0
+
+
+def test_the_shells_are_never_a_headline_nor_more_than_conditional(digits_mlp):
+    found = run("rademacher", digits_mlp, "--json", "--fail-above", 1, "--accept-assumed")
+    assert found.exit_code == 1
+    report = strict_json(found.stdout)
+    assert "headline" not in report
+    statuses = {one["theorem"]: one["status"] for one in report["bounds"]}
+    assert statuses["rademacher.expected"] == "conditional"
+    assert "holds" not in statuses.values()
 
 
 BAD_INPUT = [

@@ -88,7 +88,7 @@ def test_altered_labels_are_on_the_ledger(tmp_path, certify, bound_of, line_of):
     training.run(recipe, tmp_path / "run")
     bound = bound_of(certify(tmp_path / "run", "--sigma", "0.3"), OCCAM)
     line = line_of(bound, "drawn independently")
-    assert line["status"] == "assumed"
+    assert line["status"] == "declared"
     assert "150 of 300 are" in line["evidence"]
 
 

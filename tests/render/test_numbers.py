@@ -64,7 +64,7 @@ def test_no_infinity_and_no_wall_of_digits(value: float | None, log10_value: flo
         (0.1, None, "0.1000"),
         (12.3451, None, "12.35"),
         (-12.3459, None, "-12.34"),
-        (0.99996, None, "1.000"),
+        (0.99996, None, "0.99996"),
         (9999.6, None, "10,000"),
         (123_401.0, None, "123,500"),
         (999_999.0, None, "1.000 × 10^6"),
@@ -81,6 +81,13 @@ def test_no_infinity_and_no_wall_of_digits(value: float | None, log10_value: flo
 )
 def test_upper(value: float | None, log10_value: float | None, expected: str):
     assert numbers.upper(value, log10_value) == expected
+
+
+@pytest.mark.parametrize("value", [0.99991, 0.9999999, math.nextafter(1.0, 0.0)])
+def test_an_upper_bound_below_1_never_shows_as_1(value: float):
+    text = numbers.upper(value)
+    assert value <= float(text) < 1
+    assert numbers.estimate(0.99999) == "1.000"
 
 
 def test_lower_and_estimate():

@@ -27,6 +27,12 @@ INFORMATIONAL = {
     ("provenance", "coverage", "parameters"),
     ("provenance", "coverage", "of"),
     ("provenance", "coverage", "left_out"),
+    ("provenance", "recorded_errors", "classes"),
+    ("provenance", "recorded_errors", "examples"),
+    ("provenance", "recorded_errors", "altered"),
+    ("provenance", "recorded_errors", "training_errors"),
+    ("provenance", "recorded_errors", "test_examples"),
+    ("provenance", "recorded_errors", "test_errors"),
     ("results", "bytes_before"),
     ("results", "bytes_after"),
 }

@@ -114,10 +114,9 @@ def _headline(plans: Mapping[Family, Plan], delta: float) -> Headline | None:
     """The smallest of the families' preferred bounds, each evaluated at its share of delta.
 
     The Rademacher shells rest on an assumption that nothing can check and that is doubtful for
-    thin shells: they stand for a report only where it holds nothing else.
+    thin shells: they never stand for a report.
     """
-    if len(plans) > 1:
-        plans = {family: plan for family, plan in plans.items() if family != "rademacher"}
+    plans = {family: plan for family, plan in plans.items() if family != "rademacher"}
     if not plans:
         return None
     share = equal_share(delta, len(plans))

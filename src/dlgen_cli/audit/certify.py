@@ -7,6 +7,7 @@ from typing import Any
 
 from dlgen_cli.audit.audit import PLANNERS
 from dlgen_cli.audit.report import report_of
+from dlgen_cli.bounds.refutation import refute
 from dlgen_cli.bounds.theorem import Family
 from dlgen_cli.bounds.verdict import verdict
 from dlgen_cli.evidence.certificate import Evidence, Maker
@@ -25,6 +26,7 @@ from dlgen_cli.evidence.pac_bayes_posterior import (
     require_options_of_a_posterior,
 )
 from dlgen_cli.evidence.plan import best_of, equal_share
+from dlgen_cli.evidence.recorded_errors import counted_errors, recorded_errors
 from dlgen_cli.evidence.samples import Samples, find_samples
 from dlgen_cli.records import Bound, Report
 
@@ -74,7 +76,10 @@ def certify(
     known = {part: errors for one in candidates for part, errors in one.errors.items()}
     holdout = holdout_certificate(evidence, known)
     certificates = [holdout, *candidates]
-    bounds = [one.evaluate(share) for one in certificates]
+    recorded = recorded_errors(inputs.checkpoint)
+    if inputs.checkpoint.config is None:
+        recorded = counted_errors(samples, holdout.errors)
+    bounds = [refute(one.evaluate(share), recorded) for one in certificates]
     headline = best_of(bounds, share, [one.theorem for one in certificates])
     plans = [
         PLANNERS[family](inputs)
@@ -84,7 +89,9 @@ def certify(
     results = {
         **_results(samples, holdout.errors, bounds),
         "best": headline.theorem if headline else None,
-        "verdict": verdict({bound.theorem: bound.value for bound in bounds}),
+        "verdict": verdict(
+            {bound.theorem: bound.value for bound in bounds if bound.status != "refuted"}
+        ),
     }
     for one, bound in zip(certificates, bounds, strict=True):
         results |= one.facts(bound)
@@ -101,6 +108,7 @@ def certify(
         bounds=[*bounds, *(gap for plan in plans for gap in plan.evaluate(options.delta))],
         headline=headline,
         results=results,
+        recorded=recorded,
     )
 
 

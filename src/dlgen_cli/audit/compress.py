@@ -81,7 +81,7 @@ def compress(
     report = report_of(
         inputs,
         command="compress",
-        settings={"m": inputs.m, "delta": options.delta, "b": stored.bits, "r": options.r},
+        settings={"m": inputs.m, "delta": options.delta, "b": options.b or "auto", "r": options.r},
         bounds=[bound],
         headline=_headline(bound, options.delta),
         results={
@@ -174,4 +174,5 @@ def _headline(bound: Bound, delta: float) -> Headline:
         log10_value=bound.log10_value,
         delta=delta,
         candidates=(bound.theorem,),
+        status=bound.status,
     )

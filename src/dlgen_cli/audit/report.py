@@ -7,12 +7,21 @@ from dataclasses import replace
 from typing import Any
 
 from dlgen_cli import __version__
+from dlgen_cli.bounds.refutation import refute
 from dlgen_cli.checkpoints.hub import shown
 from dlgen_cli.evidence.inputs import Inputs
 from dlgen_cli.evidence.ledger.shared import not_understood
 from dlgen_cli.evidence.options import AuditOptions
+from dlgen_cli.evidence.recorded_errors import recorded_errors
 from dlgen_cli.networks import coverage_of
-from dlgen_cli.records import Bound, Headline, Provenance, Report, SkippedLayer
+from dlgen_cli.records import (
+    Bound,
+    Headline,
+    Provenance,
+    RecordedErrors,
+    Report,
+    SkippedLayer,
+)
 
 
 def report_of(
@@ -23,8 +32,20 @@ def report_of(
     bounds: Sequence[Bound] = (),
     headline: Headline | None = None,
     results: Mapping[str, Any] | None = None,
+    recorded: RecordedErrors | None = None,
 ) -> Report:
-    """The report of an audited checkpoint."""
+    """The report of an audited checkpoint, its bounds held against the errors on record.
+
+    Args:
+        inputs: checkpoint and network.
+        command: name in the report.
+        settings: the options in force.
+        bounds: as they were evaluated.
+        headline: the bound that stands for the report.
+        results: what the command found beside them.
+        recorded: errors of the network; those of the run where None.
+    """
+    recorded = recorded or recorded_errors(inputs.checkpoint)
     options, read = inputs.options, inputs.read
     shown = [
         layer.stored if options.singular_values else replace(layer.stored, singular_values=())
@@ -35,11 +56,11 @@ def report_of(
     return Report(
         dlgen_version=__version__,
         command=command,
-        provenance=_provenance(inputs),
+        provenance=_provenance(inputs, recorded),
         settings={**settings, **_selection(options)},
         layers=shown,
         skipped=[*(read.skipped if shown else _unknown(inputs)), *read.counters, *left],
-        bounds=bounds,
+        bounds=[refute(bound, recorded) for bound in bounds],
         headline=headline,
         results=results,
     )
@@ -51,7 +72,7 @@ def _unknown(inputs: Inputs) -> list[SkippedLayer]:
     return [one for one in inputs.read.skipped if one.name in names]
 
 
-def _provenance(inputs: Inputs) -> Provenance:
+def _provenance(inputs: Inputs, recorded: RecordedErrors | None) -> Provenance:
     checkpoint, read = inputs.checkpoint, inputs.read
     measured = [layer.stored.name for layer in inputs.layers]
     return Provenance(
@@ -63,6 +84,7 @@ def _provenance(inputs: Inputs) -> Provenance:
         structure=read.structure,
         parameters=checkpoint.parameters,
         coverage=coverage_of(read, checkpoint, measured) if measured else None,
+        recorded_errors=recorded,
     )
 
 

@@ -109,6 +109,7 @@ OCCAM = Theorem(
         Part(term="examples", phrase="{} examples", kind="count"),
     ),
     sample="part",
+    contradicted_by="any",
     empty_terms={
         "bounded": "risk",
         "errors": None,

@@ -67,4 +67,5 @@ CLOPPER_PEARSON = Theorem(
     ),
     sample="apart",
     derive=risk_on_holdout,
+    contradicted_by="real_risk",
 )

@@ -172,4 +172,5 @@ KL = Theorem(
     made_of=MADE_OF,
     sample="part",
     derive=risk_around_anchors,
+    contradicted_by="any",
 )

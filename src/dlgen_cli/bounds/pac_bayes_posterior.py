@@ -188,4 +188,5 @@ POSTERIOR = Theorem(
     made_of=MADE_OF,
     sample="part",
     derive=risk_of_posterior,
+    contradicted_by="any",
 )

@@ -326,6 +326,7 @@ EXPECTED = Theorem(
     read_back=_read_back(expected),
     made_of=_MADE_OF,
     derive=gap_by_expected_complexity,
+    contradicted_by="gap",
 )
 MARKOV = Theorem(
     name="rademacher.markov",
@@ -336,6 +337,7 @@ MARKOV = Theorem(
     read_back=_read_back(markov),
     made_of=_MADE_OF,
     derive=gap_by_markov,
+    contradicted_by="gap",
 )
 PRINTED = Theorem(
     name="rademacher.printed",

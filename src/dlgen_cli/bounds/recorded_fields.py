@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 from dlgen_cli.errors import ReportFileError
 from dlgen_cli.records import SCHEMA_VERSION, Assumption
 
+#: Reports of this schema are read too: they know no other status than ``holds`` below 1.
+FIRST_SCHEMA = "1"
 _REMEDY = "Save one with --json, for example: dlgen audit CKPT --json > report.json."
 
 
@@ -158,9 +160,10 @@ def read_report(path: Path) -> Fields:
     names = {"schema_version", "dlgen_version", "command", "status", "settings", "bounds"}
     if not isinstance(values, dict) or not names <= values.keys():
         raise ReportFileError(f"{path} is no report of dlgen.", remedy=_REMEDY)
-    if values["schema_version"] != SCHEMA_VERSION:
+    if values["schema_version"] not in (FIRST_SCHEMA, SCHEMA_VERSION):
         raise ReportFileError(
-            f"{path} has the schema {values['schema_version']!r}; {SCHEMA_VERSION!r} was expected.",
+            f"{path} has the schema {values['schema_version']!r}; {FIRST_SCHEMA!r} or "
+            f"{SCHEMA_VERSION!r} was expected.",
             remedy="Verify it with the version of dlgen that wrote it.",
         )
     if values["status"] != "success":
@@ -168,6 +171,11 @@ def read_report(path: Path) -> Fields:
     if not isinstance(values["bounds"], list) or not values["bounds"]:
         raise ReportFileError(f"{path} holds no bound.", remedy=_REMEDY)
     return Fields(values)
+
+
+def is_first(report: Fields) -> bool:
+    """Whether a report is of the first schema."""
+    return bool(report.get("schema_version") == FIRST_SCHEMA)
 
 
 def _refuse_constant(name: str) -> NoReturn:

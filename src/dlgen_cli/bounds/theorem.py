@@ -49,6 +49,10 @@ class Theorem:
             where they are missing or impossible.
         made_of: the terms that tell a reader most.
         sample: whether its ``examples`` are all m of the setting, some of them, or others.
+        contradicted_by: what of the errors on record could contradict it: the network's
+            ``real_risk``, on real examples; its ``gap`` in the 0-1 error, on its own population;
+            the least risk of ``any`` predictor on that population; None where nothing can, as for
+            a gap of which only one side is on record.
         is_rechosen: ranks or widths are chosen anew at every delta, so that at another delta the
             terms on record give no more than an upper bound on its value.
         empty_terms: the terms of a bound that is withheld; None where it never is.
@@ -63,6 +67,7 @@ class Theorem:
     read_back: ReadBack
     made_of: tuple[Part, ...]
     sample: Literal["whole", "part", "apart"] = "whole"
+    contradicted_by: Literal["real_risk", "gap", "any"] | None = None
     is_rechosen: bool = False
     empty_terms: Mapping[str, Any] | None = None
     derive: Derive | None = None
@@ -88,15 +93,19 @@ class Theorem:
 
         Returns:
             ``not_applicable`` without a value where an assumption is violated or nothing was
-            computed, ``vacuous`` at 1 or more, ``holds`` below.
+            computed, ``vacuous`` at 1 or more; below, ``conditional`` where a line is assumed and
+            ``holds`` where none is.
         """
         ledger = tuple(assumptions)
         status: BoundStatus
         if value is None or any(line.status == "violated" for line in ledger):
             status = "not_applicable"
             value = value if show_invalid else None
+        elif value >= 1 or to_float(value) == 1:
+            status = "vacuous"
         else:
-            status = "vacuous" if value >= 1 or to_float(value) == 1 else "holds"
+            is_assumed = any(line.status == "assumed" for line in ledger)
+            status = "conditional" if is_assumed else "holds"
         return Bound(
             theorem=self.name,
             title=self.title if title is None else title,

@@ -44,4 +44,6 @@ def verdict(values: Mapping[str, float | None]) -> str:
 
 
 def _shown(value: float) -> str:
-    return f"{math.ceil(value * 10_000) / 10_000:.4f}"
+    """Four digits, rounded up; more where a value below 1 would not show as that."""
+    shown = math.ceil(value * 10_000) / 10_000
+    return repr(value) if value < 1 <= shown else f"{shown:.4f}"

@@ -124,6 +124,7 @@ class Checkpoint:
         examples: training examples that the checkpoint records; None where it does not.
         architecture: name of the architecture that it records; None where it does not.
         is_initial: whether it records that its tensors are those before the first step.
+        is_trained: whether it records that its tensors are those after the last step.
         anchor: what `dlgen anchors` recorded; None in a checkpoint of another origin.
         notes: what a reader should know of how the tensors were found.
         left_aside: what the file holds beside the network and what is known to be no part of it,
@@ -142,6 +143,7 @@ class Checkpoint:
     examples: int | None = None
     architecture: str | None = None
     is_initial: bool = False
+    is_trained: bool = False
     anchor: AnchorRecord | None = None
     notes: tuple[str, ...] = ()
     left_aside: tuple[LeftAside, ...] = ()

@@ -134,8 +134,8 @@ def _run(
     if plot is not None and process_rank() == 0:
         _draw_sweep(report, plot)
     console.emit(report, options)
-    if console.gate(report.headline, getattr(options, "fail_above", None)):
-        raise typer.Exit(1)
+    if isinstance(options, GateOptions):
+        console.gate(report, options)
 
 
 def audit_options(options: CheckpointOptions) -> AuditOptions:

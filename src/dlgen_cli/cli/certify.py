@@ -68,5 +68,4 @@ def certify(options: CertifyCommand) -> None:
     with console.layer_progress(options) as measured, console.draw_progress(options) as drawn:
         report = run(audit_options(options), data, layer_progress=measured, draw_progress=drawn)
     console.emit(report, options)
-    if console.gate(report.headline, options.fail_above):
-        raise typer.Exit(1)
+    console.gate(report, options)

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
 from rich.console import Console
 
 from dlgen_cli import files
-from dlgen_cli.cli.options import CheckpointOptions, ReportOptions
+from dlgen_cli.cli.options import CheckpointOptions, GateOptions, ReportOptions
 from dlgen_cli.errors import DlgenError, OutputError, UsageError
 from dlgen_cli.processes import process_rank
-from dlgen_cli.records import Headline, Report, ReportError
+from dlgen_cli.records import Report, ReportError
 from dlgen_cli.render import Format, print_table, render_text
 from dlgen_cli.render.text import visible
 
@@ -142,16 +143,28 @@ def fail(error: DlgenError, *, as_json: bool, command: str) -> None:
     stderr().print("error:", visible(str(error)), style="red", markup=False)
 
 
-def gate(headline: Headline | None, limit: float | None) -> int:
-    """Exit code of ``--fail-above``: 1 unless a headline bound is at most the limit."""
+def gate(report: Report, options: GateOptions) -> None:
+    """Exit with 1 where ``--fail-above`` was given, unless a headline bound is at most the limit.
+
+    One that rests on an assumption passes only with ``--accept-assumed``.
+
+    Raises:
+        typer.Exit: it is not.
+    """
+    limit, headline = options.fail_above, report.headline
     if limit is None:
-        return 0
-    if headline is not None and headline.value is not None and headline.value <= limit:
-        return 0
-    found = "none applies" if headline is None else f"{headline.theorem} is above it"
+        return
+    if headline is None:
+        found = "no bound stands for this report"
+    elif headline.value is None or headline.value > limit:
+        found = f"{headline.theorem} is above it"
+    elif headline.status == "conditional" and not options.accept_assumed:
+        found = f"{headline.theorem} rests on an assumption; --accept-assumed lets it pass"
+    else:
+        return
     if process_rank() == 0:
         stderr().print(f"--fail-above {limit:g}: {found}.", markup=False)
-    return 1
+    raise typer.Exit(1)
 
 
 @contextmanager

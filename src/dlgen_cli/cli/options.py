@@ -122,6 +122,10 @@ class GateOptions:
         float | None,
         typer.Option("--fail-above", help="Exit 1 unless the headline bound is at most this."),
     ] = None
+    accept_assumed: Annotated[
+        bool,
+        typer.Option("--accept-assumed", help="--fail-above accepts what is only assumed."),
+    ] = False
 
 
 @dataclass(kw_only=True)

@@ -35,7 +35,7 @@ def equal_share(delta: float, count: int) -> float:
 
 
 def best_of(bounds: Sequence[Bound], share: float, candidates: Sequence[str]) -> Headline | None:
-    """The smallest bound that applies; None where none does.
+    """The smallest bound that applies and is not refuted; None where there is none.
 
     Args:
         bounds: each evaluated at its share of delta.
@@ -45,7 +45,7 @@ def best_of(bounds: Sequence[Bound], share: float, candidates: Sequence[str]) ->
     found = [
         bound
         for bound in bounds
-        if bound.status != "not_applicable" and bound.log10_value is not None
+        if bound.status not in ("not_applicable", "refuted") and bound.log10_value is not None
     ]
     if not found:
         return None
@@ -56,4 +56,5 @@ def best_of(bounds: Sequence[Bound], share: float, candidates: Sequence[str]) ->
         log10_value=best.log10_value,
         delta=share,
         candidates=tuple(candidates),
+        status=best.status,
     )

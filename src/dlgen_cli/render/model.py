@@ -18,6 +18,8 @@ Tone = Literal["plain", "good", "caution", "bad", "muted"]
 #: How the words of a status column and of a ledger are coloured.
 STATUS_TONES: dict[str, Tone] = {
     "holds": "good",
+    "conditional": "caution",
+    "refuted": "bad",
     "vacuous": "caution",
     "n/a": "muted",
     "verified": "good",

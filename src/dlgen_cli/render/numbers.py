@@ -38,7 +38,7 @@ def upper(value: float | None, log10_value: float | None = None) -> str:
         log10_value: its decimal logarithm, used where ``value`` does not tell the size.
 
     Returns:
-        Four significant digits, or ``a × 10^N``.
+        Four significant digits, or ``a × 10^N``; as many as show that what is below 1 is.
     """
     return _show(value, log10_value, ROUND_CEILING)
 
@@ -116,6 +116,9 @@ def _digits(number: Decimal, rounding: str) -> str:
     with localcontext(_CONTEXT):
         quantum = Decimal(1).scaleb(number.adjusted() - _DIGITS + 1)
         rounded = number.quantize(quantum, rounding=rounding)
+        while number < 1 <= rounded and rounding == ROUND_CEILING:  # a bound below 1 says so
+            quantum = quantum.scaleb(-1)
+            rounded = number.quantize(quantum, rounding=rounding)
         exponent = rounded.adjusted()
         if exponent != number.adjusted():  # 9.9996 became 10.000: one digit fewer
             rounded = rounded.quantize(quantum.scaleb(1))

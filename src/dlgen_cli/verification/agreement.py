@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dlgen_cli.bounds import margin_lipschitz
 from dlgen_cli.bounds.compression import FIXED_RANK
 from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR, posterior_name
-from dlgen_cli.bounds.recorded_fields import Fields
+from dlgen_cli.bounds.recorded_fields import Fields, is_first
 from dlgen_cli.bounds.registry import THEOREMS
 from dlgen_cli.bounds.verdict import verdict
 from dlgen_cli.records import DIAGONAL_KINDS
@@ -225,7 +225,8 @@ def check_parameters(report: Fields) -> Iterator[Mismatch]:
     weights = sum(row.count("parameters") for row in report.rows("layers"))
     count = len(list(report.rows("layers")))
     stored = provenance.count("parameters")
-    if provenance.get("coverage") is not None and count:
+    has_parts = "counted" in provenance.values.get("coverage", {})  # older reports lack them
+    if provenance.get("coverage") is not None and count and (has_parts or not is_first(report)):
         coverage = provenance.fields("coverage")
         yield from _equal(coverage, "matrices", count)
         parts = sum(coverage.count(name) for name in ("parameters", "counted", "unknown"))
@@ -258,7 +259,11 @@ def check_certificates(report: Fields) -> Iterator[Mismatch]:
         ):
             if row.get(name) != expected:
                 yield Mismatch(where=row.path(name), recorded=row.get(name), recomputed=expected)
-    values = {name: bounds[name].get("value") for name in shown if name in bounds}
+    values = {
+        name: bounds[name].get("value")
+        for name in shown
+        if name in bounds and bounds[name].get("status") != "refuted"
+    }
     expected = verdict(values)
     if results.get("verdict") != expected:
         recorded = results.get("verdict")

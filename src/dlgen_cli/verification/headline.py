@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from dlgen_cli.bounds.recorded_fields import Fields, read_assumptions
 from dlgen_cli.bounds.registry import THEOREMS
@@ -15,12 +15,15 @@ _ROUNDING = 1e-12
 SHARING = frozenset({"certify", "demo"})
 
 
-def check_headline(report: Fields, recomputed: Mapping[str, Bound]) -> Iterator[Mismatch]:
+def check_headline(
+    report: Fields, recomputed: Mapping[str, Bound], conclude: Callable[[Bound], Bound]
+) -> Iterator[Mismatch]:
     """It is the smallest candidate at its share of delta, and the shares add up to delta.
 
     Args:
         report: as recorded.
         recomputed: the bounds of the report, by theorem.
+        conclude: gives a bound the status that the report's schema and record give it.
 
     Yields:
         What differs.
@@ -41,7 +44,7 @@ def check_headline(report: Fields, recomputed: Mapping[str, Bound]) -> Iterator[
         yield Mismatch(where=headline.path("theorem"), recorded=theorem, recomputed=expected)
         return
     at_share = {
-        row.text("theorem"): _at_share(row, delta)
+        row.text("theorem"): conclude(_at_share(row, delta))
         for row in report.rows("bounds")
         if row.text("theorem") in candidates and row.text("theorem") in recomputed
     }
@@ -49,6 +52,9 @@ def check_headline(report: Fields, recomputed: Mapping[str, Bound]) -> Iterator[
     if any(_size(best) > _size(bound) for bound in at_share.values()) or _size(best) == math.inf:
         expected = "the smallest candidate that applies"
         yield Mismatch(where=headline.path("theorem"), recorded=theorem, recomputed=expected)
+    if "status" in headline.values and headline.get("status") != best.status:
+        found = headline.get("status")
+        yield Mismatch(where=headline.path("status"), recorded=found, recomputed=best.status)
     yield from _check_values(headline, recomputed[theorem], best)
 
 
@@ -67,7 +73,7 @@ def _check_values(headline: Fields, own: Bound, best: Bound) -> Iterator[Mismatc
 
 def _size(bound: Bound) -> float:
     """The logarithm of a bound that applies; infinite where it does not."""
-    applies = bound.status != "not_applicable" and bound.log10_value is not None
+    applies = bound.status not in ("not_applicable", "refuted") and bound.log10_value is not None
     return bound.log10_value or 0.0 if applies else math.inf
 
 

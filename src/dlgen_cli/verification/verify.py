@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
-from dlgen_cli.bounds.recorded_fields import Fields, UnusableField, read_assumptions
+from dlgen_cli.bounds.recorded_fields import (
+    Fields,
+    UnusableField,
+    is_first,
+    read_assumptions,
+)
+from dlgen_cli.bounds.refutation import refute
 from dlgen_cli.bounds.registry import THEOREMS
 from dlgen_cli.bounds.theorem import is_withheld
 from dlgen_cli.errors import DlgenError
-from dlgen_cli.records import Bound
+from dlgen_cli.records import REGIMES, Bound, RecordedErrors
 from dlgen_cli.verification.agreement import (
     check_anchors,
     check_certificates,
@@ -26,6 +32,7 @@ from dlgen_cli.verification.agreement import (
 from dlgen_cli.verification.comparison import Comparison, Mismatch
 from dlgen_cli.verification.headline import SHARING, check_headline
 
+_COUNTS = {one.name for one in fields(RecordedErrors)} - {"dataset"}
 #: What a field may raise that holds a number no theorem accepts: out of its range, or of a size
 #: that no arithmetic can hold.
 _IMPOSSIBLE = (DlgenError, ArithmeticError, ValueError)
@@ -67,15 +74,19 @@ def verify(report: Fields) -> Verification:
     rows = list(_rows(report, mismatches))
     names = [str(row.get("theorem")) for row in rows]
     mismatches += check_theorems(names, list(THEOREMS))
+    recorded: list[RecordedErrors] = []
+    mismatches += _guarded(partial(_read_errors, report, recorded), report)
+    conclude = partial(_concluded, recorded=recorded, is_first=is_first(report))
     for row, name in zip(rows, names, strict=True):
         if name in THEOREMS:
-            mismatches += _guarded(partial(_check_bound, row, comparison, recomputed), row)
+            check = partial(_check_bound, row, comparison, recomputed, conclude)
+            mismatches += _guarded(check, row)
     for check in (
         partial(_check_shared, report, rows),
         partial(check_layers, report),
         partial(check_parameters, report),
         partial(check_results, report),
-        partial(check_headline, report, recomputed),
+        partial(check_headline, report, recomputed, conclude),
         partial(check_certificates, report),
         partial(check_posteriors, report),
     ):
@@ -112,13 +123,47 @@ def _unusable(field: UnusableField) -> Mismatch:
     return Mismatch(where=field.where, recorded=field.found, recomputed=f"{field.expected}")
 
 
+def _read_errors(report: Fields, found: list[RecordedErrors]) -> Iterator[Mismatch]:
+    """The errors on record, where the report tells any."""
+    provenance = Fields(report.get("provenance") or {}, "provenance")
+    if "recorded_errors" not in provenance.values:
+        return
+    row = provenance.fields("recorded_errors")
+    dataset = row.text("dataset")
+    counts = {one: row.count(one) for one in row.values if one != "dataset"}
+    if dataset not in REGIMES or counts.keys() != _COUNTS:
+        yield Mismatch(where=row.where, recorded=dict(row.values), recomputed="errors of a regime")
+        return
+    recorded = RecordedErrors(dataset=dataset, **counts)
+    for part, whole in (
+        (recorded.altered, recorded.examples),
+        (recorded.training_errors, recorded.examples),
+        (recorded.test_errors, recorded.test_examples),
+        (1, recorded.classes),
+    ):
+        if not 0 <= part <= whole or whole < 1:
+            yield Mismatch(where=row.where, recorded=part, recomputed=f"from 0 to {whole}")
+            return
+    found.append(recorded)
+
+
+def _concluded(bound: Bound, *, recorded: Sequence[RecordedErrors], is_first: bool) -> Bound:
+    """A recomputed bound with the status that its report's schema gives it."""
+    if not is_first:
+        return refute(bound, recorded[0] if recorded else None)
+    return replace(bound, status="holds") if bound.status == "conditional" else bound
+
+
 def _check_bound(
-    row: Fields, comparison: Comparison, recomputed: dict[str, Bound]
+    row: Fields,
+    comparison: Comparison,
+    recomputed: dict[str, Bound],
+    conclude: Callable[[Bound], Bound],
 ) -> Iterator[Mismatch]:
     theorem, terms = row.text("theorem"), row.fields("terms")
     lines = read_assumptions(row)
     delta = 0.0 if is_withheld(terms) else terms.number("delta")
-    bound = THEOREMS[theorem].recompute(terms, delta, lines)
+    bound = conclude(THEOREMS[theorem].recompute(terms, delta, lines))
     recomputed[theorem] = bound
     # A theorem appends lines of its own: they must be the last ones on record.
     own = bound.assumptions[len(lines) :]

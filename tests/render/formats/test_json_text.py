@@ -82,7 +82,8 @@ def test_bound_and_headline_keys(audit_report: Report):
         "source",
     ]
     assert all(list(bound) == expected for bound in envelope["bounds"])
-    assert list(envelope["headline"]) == ["theorem", "value", "log10_value", "delta", "candidates"]
+    names = ["theorem", "value", "log10_value", "delta", "candidates", "status"]
+    assert list(envelope["headline"]) == names
     assert list(envelope["bounds"][0]["assumptions"][0]) == ["statement", "status", "evidence"]
 
 

@@ -121,6 +121,7 @@ def open_safetensors(
         examples=config["examples"] if config else _recorded_examples(metadata),
         architecture=config["architecture"] if config else named,
         is_initial=config is not None and metadata.get("tensors") == "initial",
+        is_trained=config is not None and metadata.get("tensors") == "trained",
         anchor=anchor,
     )
 

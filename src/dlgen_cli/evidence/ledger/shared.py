@@ -59,9 +59,10 @@ def sample_lines(checkpoint: Checkpoint, given: int | None) -> tuple[int, list[A
             f"Neither --m nor the checkpoint gives it; {DEFAULT_EXAMPLES:,} was taken.",
         )
     m = given if given is not None else recorded if recorded is not None else DEFAULT_EXAMPLES
-    iid = assumed(
+    iid = declared(
         "The m examples are independent draws from the population.",
-        "Nothing in a checkpoint can check it.",
+        "Every theorem needs it, so that using one declares it; nothing in a checkpoint can check "
+        "it.",
     )
     return m, [line, iid]
 
@@ -200,7 +201,7 @@ def parameter_lines(checkpoint: Checkpoint, read: ReadNetwork) -> list[Assumptio
 
 def bounded_loss_line() -> Assumption:
     """The loss of the bounds that need nothing more of it."""
-    return assumed("The loss is in [0, 1].", "True of the 0-1 error.")
+    return verified("The loss is in [0, 1].", "The statement is about the 0-1 error.")
 
 
 def anchor_lines(names: Sequence[str], *, from_run: bool) -> list[Assumption]:
@@ -245,7 +246,7 @@ def run_sample_lines(config: RunConfig) -> list[Assumption]:
         f"All {count:,} images of the run were found in the data by their hashes; labels are those "
         "that it used.",
     )
-    population = (declared if not altered else assumed)(
+    population = declared(
         "The sample is drawn independently from the population.",
         "Given as such with --data; a random part of it, with the real labels."
         if not altered

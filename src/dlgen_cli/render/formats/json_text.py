@@ -37,7 +37,7 @@ def envelope(report: Report) -> dict[str, Any]:
     entry = _present(asdict(report), "headline", "results")
     if entry["provenance"] is not None:
         del entry["provenance"]["format_title"]
-        entry["provenance"] = _present(entry["provenance"], "coverage")
+        entry["provenance"] = _present(entry["provenance"], "coverage", "recorded_errors")
     entry["layers"] = [_layer(layer) for layer in entry["layers"]]
     return entry
 

@@ -14,9 +14,12 @@ from dlgen_cli.render.text import unbroken
 
 STATUS_WORDS: dict[BoundStatus, str] = {
     "holds": "holds",
+    "conditional": "conditional",
+    "refuted": "refuted",
     "vacuous": "vacuous",
     "not_applicable": "n/a",
 }
+_BOUNDS_NOTHING: tuple[BoundStatus, ...] = ("not_applicable", "refuted")
 VACUOUS = "Vacuous: 1 or more says nothing about a risk in [0,\u00a01]."
 
 
@@ -44,6 +47,10 @@ def bounds_section(bounds: Sequence[Bound]) -> Section | None:
         ),
     )
     meanings = []
+    if any(bound.status == "conditional" for bound in bounds):
+        text = "conditional: it holds if what the ledger calls assumed is true."
+        meanings.append(Paragraph(text=text, tone="caution"))
+    meanings += [_refutation(bound) for bound in bounds if bound.status == "refuted"]
     if any(bound.status == "vacuous" for bound in bounds):
         meanings.append(Paragraph(text=VACUOUS, tone="caution"))
     if any(bound.status == "not_applicable" for bound in bounds):
@@ -51,7 +58,7 @@ def bounds_section(bounds: Sequence[Bound]) -> Section | None:
             "n/a, not applicable: an assumption fails or an input is missing; the ledger names it."
         )
         meanings.append(Paragraph(text=text, tone="muted"))
-    if any(bound.status == "not_applicable" and _has_value(bound) for bound in bounds):
+    if any(bound.status in _BOUNDS_NOTHING and _has_value(bound) for bound in bounds):
         text = "A value in brackets is for comparison only and bounds nothing."
         meanings.append(Paragraph(text=text, tone="muted"))
     return Section(title="Bounds", blocks=(table, *meanings))
@@ -86,7 +93,7 @@ def headline_section(headline: Headline | None, bounds: Sequence[Bound]) -> Sect
 def value(bound: Bound) -> str:
     """The size of a bound, in brackets where it bounds nothing."""
     text = numbers.upper(bound.value, bound.log10_value)
-    return f"({text})" if bound.status == "not_applicable" and _has_value(bound) else text
+    return f"({text})" if bound.status in _BOUNDS_NOTHING and _has_value(bound) else text
 
 
 def withheld_notes(bounds: Sequence[Bound]) -> list[Paragraph]:
@@ -97,6 +104,16 @@ def withheld_notes(bounds: Sequence[Bound]) -> list[Paragraph]:
     verb = "does" if len(withheld) == 1 else "do"
     text = f"{', '.join(withheld)} {verb} not apply: these numbers bound nothing."
     return [Paragraph(text=text, tone="caution")]
+
+
+def _refutation(bound: Bound) -> Paragraph:
+    found = bound.terms["refuted_by"]
+    least, confidence = numbers.lower(found["at_least"]), numbers.setting(found["confidence"])
+    text = (
+        f"{bound.theorem} is refuted by the errors on record: the {found['quantity']} is at least "
+        f"{least}, with confidence {confidence}. One of its assumptions is false."
+    )
+    return Paragraph(text=text, tone="bad")
 
 
 def _has_value(bound: Bound) -> bool:
