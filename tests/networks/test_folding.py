@@ -2,6 +2,7 @@
 
 import warnings
 
+import mpmath
 import pytest
 import torch
 from torch import nn
@@ -52,6 +53,32 @@ def test_folding_keeps_the_function(tools, name):
     assert [node.kind for node in network.nodes] == ["input", "linear"]
     assert list(network.layers) == ["0.weight"]
     assert network.unused == ()
+
+
+@pytest.mark.parametrize("first", [nn.Linear(5, 300), nn.Identity()])
+def test_the_rounding_of_a_bias_is_that_of_the_parts_that_cancel(tools, first):
+    norm = nn.BatchNorm1d(300 if isinstance(first, nn.Linear) else 5)
+    tools.fill(nn.Sequential(first, norm).double())
+    scale = (norm.weight / (norm.running_var + norm.eps).sqrt()).detach()
+    own = first.bias if isinstance(first, nn.Linear) else torch.zeros(5)
+    norm.bias.data = (norm.running_mean - own.detach()) * scale * (1 + 2**-40)
+    network = trace(nn.Sequential(first, norm), (5,))
+    (layer,) = network.layers.values()
+    state = nn.Sequential(first, norm).state_dict()
+    found = effective_layer(layer, state)
+    with mpmath.workdps(60):
+
+        def exact(i):
+            mean, variance, g, b, c = (
+                mpmath.mpf(float(one[i]))
+                for one in (norm.running_mean, norm.running_var, norm.weight, norm.bias, own)
+            )
+            return (c - mean) * g / mpmath.sqrt(variance + mpmath.mpf(norm.eps)) + b
+
+        errors = [mpmath.mpf(float(one)) - exact(i) for i, one in enumerate(found.bias)]
+        error = mpmath.sqrt(mpmath.fsum(one**2 for one in errors))
+    assert 0 < error <= found.bias_rounding_upper
+    assert found.bias_rounding_upper < 1e-13 * float((scale * norm.running_mean).norm())
 
 
 @pytest.mark.parametrize("name", KEPT)

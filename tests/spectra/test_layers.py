@@ -9,7 +9,7 @@ from dlgen_cli.networks import EffectiveLayer, GraphLayer
 from dlgen_cli.spectra import measure_layer
 
 
-def measured(weight, bias=None, rank=None, *, rounding=0.0, **facts):
+def measured(weight, bias=None, rank=None, *, rounding=0.0, bias_rounding=0.0, **facts):
     layer = GraphLayer(
         **{
             "name": "W",
@@ -22,7 +22,13 @@ def measured(weight, bias=None, rank=None, *, rounding=0.0, **facts):
         }
         | facts
     )
-    effective = EffectiveLayer(layer=layer, weight=weight, bias=bias, rounding_upper=rounding)
+    effective = EffectiveLayer(
+        layer=layer,
+        weight=weight,
+        bias=bias,
+        rounding_upper=rounding,
+        bias_rounding_upper=bias_rounding,
+    )
     return measure_layer(effective, geometry="known", rank=rank)
 
 
@@ -41,6 +47,12 @@ def test_numbers_agree_with_numpy():
     assert found.truncation.relative_error_upper == pytest.approx(values[8] / values[0], rel=1e-10)
     assert len(found.truncation_errors_upper) == 21
     assert found.truncation_errors_upper[-1] == 0.0
+
+
+def test_the_norm_of_a_bias_carries_its_rounding():
+    weight, bias = torch.eye(4), torch.zeros(4)
+    assert measured(weight, bias).bias_norm_upper == 0.0
+    assert measured(weight, bias, bias_rounding=0.5).bias_norm_upper >= 0.5
 
 
 @pytest.mark.parametrize("rank", [1, 5, 11, 12, 50])

@@ -30,6 +30,14 @@ def test_sum_of_squares_encloses_the_exact_one(size, dtype):
     assert found.upper - found.lower <= 1e-10 * found.upper
 
 
+@pytest.mark.parametrize("entry", [1.3e-162, 1.6e-162, 2.2e-162, 5e-324])
+@pytest.mark.parametrize("count", [1, 3, 20_000])
+def test_squares_among_the_subnormals_are_enclosed(entry, count):
+    """A square just above half the least float is rounded up to it."""
+    found = sum_of_squares(torch.full((count,), entry, dtype=torch.float64))
+    assert Fraction(found.lower) <= count * Fraction(entry) ** 2 <= Fraction(found.upper)
+
+
 def test_distance_is_an_upper_bound_and_zero_only_where_equal():
     generator = torch.Generator().manual_seed(0)
     left, right = torch.randn(2, 3000, generator=generator)

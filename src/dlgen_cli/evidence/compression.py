@@ -6,11 +6,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from dlgen_cli import bounds
 from dlgen_cli.bounds.compression import ALL_RANKS, FIXED_RANK
 from dlgen_cli.bounds.compression_layer_ranks import LAYER_RANKS
 from dlgen_cli.bounds.compression_stored import STORED
 from dlgen_cli.bounds.ranges import require_positive
+from dlgen_cli.checkpoints.runs.run_config import RunConfig
+from dlgen_cli.datasets import norm_bound
 from dlgen_cli.errors import UsageError
 from dlgen_cli.evidence.compression_stored import StoredLayer, store_network
 from dlgen_cli.evidence.inputs import Inputs
@@ -135,8 +139,9 @@ def prepare_compression(inputs: Inputs) -> CompressionAudit:
     beta = _lipschitz(options)
     gamma = _declared(options.gamma, "--gamma")
     radius = _declared(options.radius, "--radius")
-    if options.radius is None and config is not None:
-        radius = ledger.Declared(value=config["input"]["norm_bound"], option=None)
+    input_norm = _input_norm(config) if config is not None else None
+    if options.radius is None and input_norm is not None:
+        radius = ledger.Declared(value=input_norm, option=None)
     prepared = CompressionAudit(
         inputs=inputs,
         beta=beta,
@@ -146,12 +151,18 @@ def prepare_compression(inputs: Inputs) -> CompressionAudit:
             *inputs.sample,
             *ledger.structure_lines(inputs.read, options.arch),
             ledger.activation_line(gamma, inputs.read),
-            ledger.radius_line(radius, config["input"]["norm_bound"] if config else None),
+            ledger.radius_line(radius, input_norm),
             ledger.loss_line(beta, options.margin),
         ],
     )
     prepared.setting(options.delta, prepared.widths[0])  # refuses numbers out of range
     return prepared
+
+
+def _input_norm(config: RunConfig) -> float:
+    """The largest norm of an input of the recorded shape at the recorded scale."""
+    shape, scale = config["input"]["shape"], config["input"]["scale"]
+    return norm_bound(math.prod(shape), float(np.float32(scale)))
 
 
 def plan_compression(inputs: Inputs) -> Plan:

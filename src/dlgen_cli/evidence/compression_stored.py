@@ -17,7 +17,7 @@ from dlgen_cli.evidence.workers import run_within
 from dlgen_cli.networks import EffectiveLayer, GraphLayer, ReadNetwork, effective_layer
 from dlgen_cli.networks.layer_kinds import kind_of
 from dlgen_cli.records import LayerSpectrum
-from dlgen_cli.spectra import residual_norm_upper, squared_distance_upper, sum_of_squares
+from dlgen_cli.spectra import residual_norm_upper, squared_distance_upper
 
 _BUDGET = 400 << 20  # bytes that layers stored at once may need
 _BYTES_EACH = 80  # for each of their entries
@@ -138,8 +138,7 @@ def _bias_error(effective: EffectiveLayer, bias: Whole | None) -> float:
     if bias is None or effective.bias is None:
         return 0.0
     moved = math.sqrt(squared_distance_upper(effective.bias, bias.weight()))
-    own = math.sqrt(sum_of_squares(effective.bias).upper)
-    total = (moved + effective.rounding_upper * own) * math.sqrt(effective.layer.positions)
+    total = (moved + effective.bias_rounding_upper) * math.sqrt(effective.layer.positions)
     return total * (1 + 2.0**-48)
 
 

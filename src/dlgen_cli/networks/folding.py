@@ -37,8 +37,9 @@ class EffectiveLayer:
             as it is stored, else float64; without entries where there are ``factors``.
         bias: float64, ``layer.channels`` entries; None without one.
         rounding_upper: the error of ``weight`` is at most this share of its Frobenius norm, in the
-            same norm; but for multiplied factors every entry is within this relative error. An
-            entry of a folded ``bias`` is within it of ``|c - mean| |scale| + |b|``.
+            same norm; but for multiplied factors every entry is within this relative error.
+        bias_rounding_upper: the error of ``bias``, in the 2-norm: of a folded one it is a share of
+            the parts that it is the sum of, which may cancel.
         factors: ``(B, A)`` of a weight ``B A`` that is never formed; None elsewhere. The relative
             error is then that of the entries of B.
         stored_entries: of the factors that the weight is made of, where they are fewer than its
@@ -49,6 +50,7 @@ class EffectiveLayer:
     weight: Tensor
     bias: Tensor | None
     rounding_upper: float
+    bias_rounding_upper: float = 0.0
     factors: tuple[Tensor, Tensor] | None = None
     stored_entries: int | None = None
 
@@ -71,25 +73,39 @@ def effective_layer(layer: GraphLayer, tensors: Mapping[str, Tensor]) -> Effecti
     norm = layer.batch_norm
     if norm is not None and layer.is_batch_norm:
         scale, mean, shift = _normalization(norm, tensors)
+        rounding = 8 * UNIT_ROUNDOFF
         return EffectiveLayer(
             layer=layer,
             weight=scale,
             bias=shift - mean * scale,
-            rounding_upper=8 * UNIT_ROUNDOFF,
+            rounding_upper=rounding,
+            bias_rounding_upper=rounding * _size_of_parts(mean * scale, shift),
         )
     weight, roundings = _own_weight(layer, tensors)
     _require_shape(layer.weight_name, weight, layer.weight_shape)
     bias = _read(f"{layer.module}.bias", tensors) if layer.has_own_bias else None
     if bias is not None:
         _require_shape(f"{layer.module}.bias", bias, (layer.channels,))
+    bias_rounding = 0.0
     if norm is not None:
         scale, mean, shift = _normalization(norm, tensors)
         weight = weight.to(torch.float64) * _along_outputs(scale, layer)
-        bias = (-mean if bias is None else bias - mean) * scale + shift
+        moved = (-mean if bias is None else bias - mean) * scale
+        bias = moved + shift
+        bias_rounding = 8 * UNIT_ROUNDOFF * _size_of_parts(moved, shift)
         roundings += 8
     return EffectiveLayer(
-        layer=layer, weight=weight, bias=bias, rounding_upper=roundings * UNIT_ROUNDOFF
+        layer=layer,
+        weight=weight,
+        bias=bias,
+        rounding_upper=roundings * UNIT_ROUNDOFF,
+        bias_rounding_upper=bias_rounding,
     )
+
+
+def _size_of_parts(left: Tensor, right: Tensor) -> float:
+    """``|| |left| + |right| ||_2``, rounded upward."""
+    return float(torch.linalg.vector_norm(left.abs() + right.abs())) * (1 + 2.0**-30)
 
 
 def _made_layer(layer: GraphLayer, recipe: Recipe, tensors: Mapping[str, Tensor]) -> EffectiveLayer:
@@ -103,6 +119,9 @@ def _made_layer(layer: GraphLayer, recipe: Recipe, tensors: Mapping[str, Tensor]
         weight=made.weight,
         bias=made.bias,
         rounding_upper=made.rounding_upper,
+        bias_rounding_upper=0.0
+        if made.bias is None
+        else made.rounding_upper * _size_of_parts(made.bias, torch.zeros_like(made.bias)),
         factors=made.factors,
         stored_entries=made.stored_entries,
     )

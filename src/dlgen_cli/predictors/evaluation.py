@@ -11,6 +11,9 @@ from dlgen_cli.datasets import scaled
 from dlgen_cli.devices import keep_freed_memory
 from dlgen_cli.errors import DataError
 
+#: Indices of examples are drawn below this and reduced: uniform to within examples / 2^62.
+INDEX_RANGE = 1 << 62
+
 
 @torch.no_grad()
 def count_errors(

@@ -27,7 +27,7 @@ from dlgen_cli.datasets import Split
 from dlgen_cli.devices import keep_freed_memory, threads_for
 from dlgen_cli.errors import UsageError
 from dlgen_cli.predictors.deviations import Deviation, is_zero, to_device
-from dlgen_cli.predictors.evaluation import require_labelled, wrong_answers
+from dlgen_cli.predictors.evaluation import INDEX_RANGE, require_labelled, wrong_answers
 from dlgen_cli.predictors.folded_network import FoldedNetwork, SplitNetwork, replace_parameters
 from dlgen_cli.predictors.monte_carlo_state import MonteCarlo, resume, start
 from dlgen_cli.predictors.sample_features import SampleFeatures
@@ -35,9 +35,6 @@ from dlgen_cli.predictors.sampling import Noise, WeightSampler
 
 Progress = Callable[[int, int], None]
 Save = Callable[[dict[str, Any]], None]
-
-#: Indices are drawn below this and reduced: uniform to within examples / 2^62.
-_INDEX_RANGE = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +232,7 @@ def _score(
 ) -> None:
     """One batch of examples drawn with replacement, each under weights of its own."""
     size = min(batch, run.count - run.done)
-    chosen = torch.randint(_INDEX_RANGE, (size,), generator=run.choice) % len(labels)
+    chosen = torch.randint(INDEX_RANGE, (size,), generator=run.choice) % len(labels)
     features = sample(chosen)
     truth = labels[chosen].to(run.noise.device)
     noise = Noise(generator=run.noise, keeps_all=len(predictors) > 1)

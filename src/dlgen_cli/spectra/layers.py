@@ -94,8 +94,8 @@ def measure_layer(
     frobenius = widened(frobenius, effective.rounding_upper * frobenius.upper)
     bias_norm = 0.0
     if bias is not None:
-        squares = sum_of_squares(bias).upper
-        bias_norm = math.sqrt(squares * layer.positions) * (1 + effective.rounding_upper) * SLACK
+        own = math.sqrt(sum_of_squares(bias).upper) + effective.bias_rounding_upper
+        bias_norm = own * math.sqrt(layer.positions) * SLACK
     _require_finite(layer.name, norm.upper, frobenius.upper, bias_norm)
     tails = () if norms_only else _tails(values, norm, factor, folding)
     if rank is not None and rank < len(values) and layer.stride:

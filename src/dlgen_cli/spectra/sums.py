@@ -40,8 +40,8 @@ def sum_of_squares(tensor: torch.Tensor) -> Interval:
         part for some in torch.split(flat, _CHUNK) for part in _partial_sums(some.to(torch.float64))
     )
     error = gamma(_BLOCK + 4) * SLACK
-    lost = math.ulp(0.0) * flat.numel() if largest_magnitude(flat) else 0.0  # underflow
-    return Interval(lower=total * (1 - error), upper=total * (1 + error) + lost)
+    lost = math.ulp(0.0) * flat.numel() if largest_magnitude(flat) else 0.0  # in either direction
+    return Interval(lower=max(0.0, total * (1 - error) - lost), upper=total * (1 + error) + lost)
 
 
 def squared_distance_upper(left: torch.Tensor, right: torch.Tensor) -> float:

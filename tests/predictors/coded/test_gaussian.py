@@ -55,6 +55,31 @@ def test_the_nats_of_a_factor_are_those_of_the_dense_gaussian():
     assert found >= expected * (1 - 1e-14)
 
 
+def test_a_kernel_machine_needs_its_factor():
+    """Without one the rest of the process would be left out of every draw."""
+    about = Description(
+        architecture="filter_kernel",
+        width=4,
+        depth=None,
+        classes=3,
+        input_shape=(1, 8, 8),
+        seed=0,
+        dim=15,
+    )
+    network = build_network(about)
+    whole = {
+        "mean": torch.zeros(15),
+        "spread": torch.ones(15),
+        "exponent": torch.tensor([0]),
+        "landmarks": torch.rand(network.landmark_shape),
+        "factor": torch.eye(5),
+    }
+    assert read_gaussian(safetensors.torch.save(whole), network, "here").factor is not None
+    del whole["factor"]
+    with pytest.raises(CheckpointError, match="factor"):
+        read_gaussian(safetensors.torch.save(whole), network, "here")
+
+
 def test_draws_have_the_covariance_of_the_factor():
     factor = torch.tensor([[0.5, 0.0], [0.3, 0.2]])
     one = GaussianCoordinates(

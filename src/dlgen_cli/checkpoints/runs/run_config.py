@@ -38,7 +38,7 @@ class InputFacts(TypedDict):
     """
 
     shape: Annotated[list[_Axis], msgspec.Meta(min_length=1)]
-    scale: float
+    scale: _Positive
     norm_bound: _Positive
 
 

@@ -161,6 +161,8 @@ def _obstacle(tensors: Mapping[str, Tensor], network: CodedNetwork) -> str | Non
     if network.landmark_shape is not None:
         expected["landmarks"] = network.landmark_shape
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if network.landmark_shape is not None and inputs is not None:
+        expected["factor"] = (inputs, inputs)  # the rest of the process stands beside a factor only
     if found != expected:
         return f"its tensors are {found} instead of {expected}"
     numbers = [tensor for name, tensor in tensors.items() if name != "exponent"]

@@ -10,7 +10,7 @@ from torch import Tensor
 from dlgen_cli.datasets import scaled
 from dlgen_cli.predictors.coded.gaussian import GaussianCoordinates
 from dlgen_cli.predictors.coded.network import CodedNetwork
-from dlgen_cli.predictors.evaluation import require_labelled, wrong_answers
+from dlgen_cli.predictors.evaluation import INDEX_RANGE, require_labelled, wrong_answers
 
 _BATCH = 100  # examples whose features are computed at a time
 _DRAWS = 10_000  # draws of logits at a time
@@ -53,7 +53,7 @@ def coded_gibbs_errors(
     """
     require_labelled(images, labels)
     source = torch.Generator().manual_seed(seed)
-    chosen = torch.randint(len(labels), (draws,), generator=source)
+    chosen = torch.randint(INDEX_RANGE, (draws,), generator=source) % len(labels)
     if network.has_fixed_features and posterior.factor is not None:
         logits = _fixed(network, posterior, images, scale, chosen, progress)
         return _count_fixed(*logits, chosen, labels, source)
