@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import scipy.stats
 import torch
+from run_files import bind
 from safetensors.torch import load_file, save_file
 
 from dlgen_cli.datasets import load_source
@@ -52,10 +53,11 @@ def test_a_training_example_in_the_holdout_withholds_the_certificate(
     labels = load_file(copy / "labels.safetensors")
     labels["holdout_hashes"][3] = labels["image_hashes"][11]
     save_file(labels, copy / "labels.safetensors")
+    bind(copy)
     report = certify(copy)
     bound = bound_of(report, HOLDOUT)
     assert (bound["status"], bound["value"]) == ("not_applicable", None)
     line = line_of(bound, "No example of the holdout")
     assert line["status"] == "violated"
-    assert "1 images of it are among the run's training images" in line["evidence"]
+    assert "1 images of it are among those trained on" in line["evidence"]
     assert report["headline"]["theorem"] != HOLDOUT

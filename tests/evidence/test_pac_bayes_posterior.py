@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from run_files import bind
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
@@ -51,6 +52,7 @@ def write(directory, *, model, init, stored, anchor_hashes=None, **facts):
     hashes = torch.zeros(0, 16, dtype=torch.uint8) if anchor_hashes is None else anchor_hashes
     config = json.loads((directory / "config.json").read_text())
     config["objective"] = "pac-bayes"
+    config.pop("files", None)
     config["anchor"] = {
         "name": "init.safetensors",
         "sha256": "ab" * 32,
@@ -65,6 +67,7 @@ def write(directory, *, model, init, stored, anchor_hashes=None, **facts):
     labels = load_file(directory / "labels.safetensors")
     save_file({**labels, "anchor_hashes": hashes}, directory / "labels.safetensors")
     posterior.write(directory, stored)
+    bind(directory)
 
 
 @pytest.fixture(scope="module")
@@ -228,8 +231,10 @@ def test_the_report_verifies_and_no_number_can_be_changed(report, tmp_path):
 def test_examples_that_trained_the_priors_mean_leave_the_sample(trained, sample, tmp_path):
     path = Path(shutil.copytree(trained, tmp_path / "run"))
     model, init = weights(trained)
-    facts = {"origin": "run", "name": "anchor"}
     hashes = sample[2][:300].contiguous()
+    ancestor = {"name": "anchor", "sha256": "ab" * 32, "origin": "run", "source": "digits"}
+    ancestor |= {"source_sha256": None, "examples": 300, "hashes_sha256": ""}
+    facts = {"origin": "run", "name": "anchor", "ancestors": [ancestor]}
     write(path, model=model, init=init, stored=spreads(), anchor_hashes=hashes, **facts)
     bound = bound_of(certify(path))
     left = len(sample[2]) - 300
@@ -247,13 +252,11 @@ def invoked_around(anchor, run):
     return certify(run, "--anchors", init, "--sigma", 0.3, "--b", 8)
 
 
-def test_examples_of_the_anchor_that_are_not_on_record_withhold_it(trained, tmp_path):
+def test_examples_of_the_anchor_that_are_not_on_record_are_refused(trained, tmp_path):
     path = Path(shutil.copytree(trained, tmp_path / "run"))
     model, init = weights(trained)
     write(path, model=model, init=init, stored=spreads(), origin="run", examples=500)
-    bound = bound_of(certify(path))
-    assert bound["status"] == "not_applicable"
-    assert "500 examples, but only 0" in line_of(bound, "The prior's mean")["evidence"]
+    assert "(500, 16) for its 500 examples were expected" in refused(path)
 
 
 def test_a_declared_anchor_is_on_the_ledger_as_that(trained, tmp_path):
@@ -282,11 +285,15 @@ def test_a_damaged_directory_is_refused(copy, trained):
     for hashes in (labels["image_hashes"][:2] + 1, torch.zeros(3, dtype=torch.uint8)):
         changed = {**labels, "anchor_hashes": hashes}
         save_file(changed, copy / "labels.safetensors")
+        bind(copy)
         assert "anchor" in refused(copy)
     del labels["anchor_hashes"]
     save_file(labels, copy / "labels.safetensors")
+    bind(copy)
     assert "it records none" in refused(copy)
     shutil.copy(trained / "init.safetensors", copy / "init.safetensors")
+    assert "is not the file that the run wrote" in refused(copy)
+    bind(copy)
     assert "records another run" in refused(copy)
 
 

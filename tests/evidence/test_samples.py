@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from run_files import bind
 from safetensors.torch import load_file, save_file
 
 from dlgen_cli import training
@@ -96,7 +97,7 @@ def test_weights_of_another_run_are_refused(copy, trained_anchor, invoke):
     shutil.copy(trained_anchor / "model.safetensors", copy / "model.safetensors")
     result = invoke("certify", copy, "--data", "digits")
     assert result.exit_code == 2
-    assert "records another run than the config.json beside it" in result.stderr
+    assert "model.safetensors is not the file that the run wrote" in result.stderr
 
 
 def test_examples_that_the_weights_do_not_record_are_refused(copy, invoke):
@@ -105,6 +106,7 @@ def test_examples_that_the_weights_do_not_record_are_refused(copy, invoke):
     labels["image_hashes"][0] = labels["holdout_hashes"][0]
     labels["holdout_hashes"][0] = swapped
     save_file(labels, copy / "labels.safetensors")
+    bind(copy)
     result = invoke("certify", copy, "--data", "digits")
     assert result.exit_code == 2
     assert "are not those that its weights record" in result.stderr

@@ -1,5 +1,6 @@
 """Whole runs: what is learned, what is written, what an interruption changes."""
 
+import hashlib
 import io
 import json
 import math
@@ -115,6 +116,8 @@ def test_the_weight_files_carry_the_facts(regimes: dict[str, Path]):
 
     for name in REGIMES:
         text = json.loads((regimes[name] / "config.json").read_text())
+        for file, digest in text.pop("files").items():
+            assert hashlib.sha256((regimes[name] / file).read_bytes()).hexdigest() == digest
         for file, role in (("model", "trained"), ("init", "initial")):
             with safe_open(regimes[name] / f"{file}.safetensors", "pt") as handle:
                 metadata = handle.metadata()

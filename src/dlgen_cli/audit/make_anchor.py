@@ -6,8 +6,9 @@ so that those examples leave every bound that the file is an anchor of.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ def make_anchor(options: AnchorOptions, *, file: str) -> AnchorFile:
     arguments, tensors = _with_head(built, options.head, count, rows, scale)
     arguments, tensors = _with_views(built.architecture, arguments, tensors, options)
     record = _record(options, checkpoint, built, arguments, rows)
+    record = replace(record, tensors_sha256=_tensors_sha256(tensors))
     content = serialize_safetensors(tensors, record_metadata(record))
     results = {
         "file": file,
@@ -334,4 +336,12 @@ def _record(
         steps=(*earlier, step),
         source=found.source,
         hashes=found.hashes.contiguous().numpy().tobytes(),
+        looks=found.looks.contiguous().numpy().tobytes(),
+        ancestors=found.ancestors,
     )
+
+
+def _tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """Digest of what follows the header of a safetensors file, whatever its metadata."""
+    content = serialize_safetensors(tensors, {})
+    return hashlib.sha256(content[8 + int.from_bytes(content[:8], "little") :]).hexdigest()

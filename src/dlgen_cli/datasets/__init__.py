@@ -1,17 +1,26 @@
 """Labelled images: where they come from, how they are split, how they are scaled."""
 
-from dlgen_cli.datasets.identity import digest_examples, hash_images
+from dlgen_cli.datasets.identity import (
+    SourceHashes,
+    digest_examples,
+    hash_images,
+    hash_source,
+    looks_of,
+)
 from dlgen_cli.datasets.scaling import input_scale, norm_bound, scaled
 from dlgen_cli.datasets.sources import load_source, require_source, source_names
 from dlgen_cli.datasets.splits import SourceData, Split
 
 __all__ = [
     "SourceData",
+    "SourceHashes",
     "Split",
     "digest_examples",
     "hash_images",
+    "hash_source",
     "input_scale",
     "load_source",
+    "looks_of",
     "norm_bound",
     "require_source",
     "scaled",

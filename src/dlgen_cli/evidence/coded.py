@@ -14,6 +14,7 @@ from dlgen_cli.bounds.compression_occam import OCCAM
 from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR
 from dlgen_cli.checkpoints.runs import run_directory
 from dlgen_cli.checkpoints.runs.run_directory import CODE_FILE, COORDINATES_FILE
+from dlgen_cli.checkpoints.runs.run_record import require_own
 from dlgen_cli.errors import CheckpointError, UsageError
 from dlgen_cli.evidence.certificate import Certificate, Evidence
 from dlgen_cli.evidence.compression_occam import union_nats
@@ -154,6 +155,7 @@ def _gaussian_certificate(
 
 
 def _read(directory: Path, name: str) -> bytes:
+    require_own(directory, run_directory.read_config(directory), name)
     try:
         return (directory / name).read_bytes()
     except OSError as error:

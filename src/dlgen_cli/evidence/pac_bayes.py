@@ -8,6 +8,9 @@ from dlgen_cli import bounds
 from dlgen_cli.bounds.pac_bayes import ANCHORS, MIXTURE, PINSKER
 from dlgen_cli.checkpoints import open_checkpoint
 from dlgen_cli.checkpoints.anchors import AnchorTensors, open_anchors
+from dlgen_cli.checkpoints.runs.run_config import read_config
+from dlgen_cli.checkpoints.runs.run_directory import is_run_directory
+from dlgen_cli.checkpoints.runs.run_record import require_own
 from dlgen_cli.errors import UsageError
 from dlgen_cli.evidence.anchors import shared_lines
 from dlgen_cli.evidence.inputs import Inputs
@@ -61,13 +64,20 @@ def anchor_paths(options: AuditOptions) -> tuple[list[Path], bool]:
         )
     if options.anchors:
         return list(options.anchors), False
-    return [options.initialization], not _was_given(options.initialization)
+    return [options.initialization], _was_drawn(options)
 
 
-def _was_given(initial: Path) -> bool:
-    """Whether a run started from weights that it was given."""
-    config = open_checkpoint(initial).config
-    return config is not None and "anchor" in config
+def _was_drawn(options: AuditOptions) -> bool:
+    """Whether a run drew its initialization: it did not start from weights that it was given.
+
+    Raises:
+        CheckpointError: the file is not the one that the run wrote.
+    """
+    if is_run_directory(options.checkpoint):
+        directory = options.checkpoint
+        require_own(directory, read_config(directory), options.initialization.name)
+    initial = open_checkpoint(options.initialization)
+    return initial.config is not None and initial.is_initial and "anchor" not in initial.config
 
 
 def _measure_anchor(anchor: AnchorTensors, inputs: Inputs) -> bounds.Anchor:

@@ -12,17 +12,21 @@ from torch import Tensor
 
 from dlgen_cli import bounds
 from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR, posterior_name
+from dlgen_cli.checkpoints import Checkpoint
 from dlgen_cli.checkpoints.anchors import open_anchors
 from dlgen_cli.checkpoints.runs import posterior_file as posterior
 from dlgen_cli.checkpoints.runs import run_directory
 from dlgen_cli.checkpoints.runs.posterior_file import (
     FACTOR,
+    POSTERIOR_FILE,
     PRIOR_EXPONENTS,
     StoredPosterior,
     prior_deviation,
     root_mean_squares,
 )
+from dlgen_cli.checkpoints.runs.run_config import facts_of, read_config
 from dlgen_cli.checkpoints.runs.run_directory import INIT_FILE
+from dlgen_cli.checkpoints.runs.run_record import require_own
 from dlgen_cli.devices import resolve_device
 from dlgen_cli.errors import CheckpointError, UsageError
 from dlgen_cli.evidence.anchors import without_prior_examples
@@ -127,7 +131,7 @@ def posterior_certificate(evidence: Evidence) -> Certificate:
     """
     inputs, data, directory = evidence.inputs, evidence.data, _directory(evidence.inputs.options)
     prior = _open_prior(inputs, directory)
-    samples, origin = without_prior_examples(inputs.checkpoint, directory, evidence.samples)
+    samples, origin = without_prior_examples(prior, directory, evidence.samples)
     folded = open_folded(inputs.checkpoint, inputs.read)
     prior_mean = coordinates(inputs.read.network, CheckpointTensors(prior))
     own = coordinates(inputs.read.network, inputs.read.tensors)
@@ -152,7 +156,7 @@ def posterior_certificate(evidence: Evidence) -> Certificate:
     lines = [
         *samples.sample_lines,
         *ledger.structure_lines(inputs.read, inputs.options.arch),
-        *origin,
+        origin,
         prior_deviations_line(len(stored.exponents), len(PRIOR_EXPONENTS), choices[0]),
         tried_line(data.tried),
         *ledger.frozen_lines(frozen, "As the run recorded it."),
@@ -206,10 +210,12 @@ def _coordinate_rows(
     ]
 
 
-def _open_prior(inputs: Inputs, directory: Path) -> Any:
+def _open_prior(inputs: Inputs, directory: Path) -> Checkpoint:
     """The prior's mean: the initialization of the same run."""
+    require_own(directory, read_config(directory), INIT_FILE, POSTERIOR_FILE)
     (prior,) = open_anchors([directory / INIT_FILE], inputs.checkpoint)
-    if prior.source.config not in (None, inputs.checkpoint.config):
+    own = inputs.checkpoint.config
+    if own is None or prior.source.config not in (None, facts_of(own)):
         raise CheckpointError(
             f"{directory / INIT_FILE} records another run than the config.json beside it.",
             remedy="Take the run's directory as it was written.",

@@ -10,18 +10,23 @@ import torch
 from torch import Tensor
 
 from dlgen_cli.checkpoints import Checkpoint
-from dlgen_cli.checkpoints.runs import run_directory
+from dlgen_cli.checkpoints.runs.run_record import RunRecord, find_run
+from dlgen_cli.checkpoints.runs.trained_on import TrainedOn, trained_on
 from dlgen_cli.datasets import (
     SourceData,
+    SourceHashes,
     Split,
     digest_examples,
     hash_images,
+    hash_source,
     load_source,
     source_names,
 )
 from dlgen_cli.datasets.image_folder import is_image_folder
 from dlgen_cli.errors import DataError, UsageError
 from dlgen_cli.evidence.ledger import shared as ledger
+from dlgen_cli.evidence.ledger.provenance import excluded_line, holdout_lines, looks_line
+from dlgen_cli.evidence.provenance import count_alike, doubt_about, keys_of
 from dlgen_cli.records import REAL_IMAGE_REGIMES, Assumption
 
 #: Fewer examples than this carry no PAC-Bayes-kl bound.
@@ -36,6 +41,7 @@ class Samples:
 
     Attributes:
         source: what the data are called.
+        data: hashes of all its images.
         bound: the examples that trained the checkpoint and that its bounds are evaluated on.
         hashes: of their images, shape ``(m, 16)``.
         holdout: examples that the checkpoint never saw.
@@ -47,6 +53,7 @@ class Samples:
     """
 
     source: str
+    data: SourceHashes
     bound: Split
     hashes: Tensor
     holdout: Split
@@ -61,28 +68,36 @@ class Samples:
         """The sample, the holdout and the test set, by these names; two may be one."""
         return {"sample": self.bound, "holdout": self.holdout, "test": self.test}
 
-    def without(self, hashes: Tensor, trained: str) -> Samples:
+    def without(self, found: TrainedOn, trained: str) -> tuple[Samples, int]:
         """Take examples out of the bound's sample because something else was trained on them.
 
         Args:
-            hashes: of their images, shape ``(k, 16)``.
-            trained: what was trained on them, for the ledger.
+            found: what trained it.
+            trained: its name, for the ledger.
+
+        Returns:
+            What is left, and how many examples that are; where fewer than `LEAST_EXAMPLES` are, a
+            line withholds the bound.
         """
-        excluded = _keys(hashes)
-        kept = torch.tensor([key not in excluded for key in _ordered_keys(self.hashes)])
+        excluded = set(keys_of(found.hashes))
+        kept = torch.tensor([key not in excluded for key in keys_of(self.hashes)])
         count = int(kept.sum())
-        if count == len(kept):
-            return self
-        line = ledger.excluded_line(
-            trained, len(kept) - count, count, enough=count >= LEAST_EXAMPLES
-        )
+        doubt = doubt_about(found, self.data, self.source)
+        lines = [
+            excluded_line(trained, len(kept) - count, count, doubt, enough=count >= LEAST_EXAMPLES)
+        ]
         positions = torch.nonzero(kept).flatten() if count else torch.arange(len(kept))
-        return replace(
+        bound = self.bound.take(positions)
+        alike = count_alike(bound.images, found, self.data)
+        if alike:
+            lines.append(looks_line("the bound's sample", trained, alike, count))
+        left = replace(
             self,
-            bound=self.bound.take(positions),
+            bound=bound,
             hashes=self.hashes[positions],
-            sample_lines=(*self.sample_lines, line),
+            sample_lines=(*self.sample_lines, *lines),
         )
+        return left, count
 
 
 def find_samples(checkpoint: Checkpoint, data: str, m: int | None) -> Samples:
@@ -101,11 +116,11 @@ def find_samples(checkpoint: Checkpoint, data: str, m: int | None) -> Samples:
         DataError: the data are missing or damaged, or are not those of the run.
     """
     source = open_data(data)
-    recorded = _recorded(checkpoint)
-    if recorded is None:
+    run = _recorded(checkpoint)
+    if run is None:
         samples = _declared(checkpoint, source, data)
     else:
-        samples = _of_run(checkpoint, source, recorded, data)
+        samples = _of_run(checkpoint, source, run, data)
     count = len(samples.bound)
     if m is not None and m < count:
         raise UsageError(
@@ -138,85 +153,113 @@ def training_hashes(checkpoint: Checkpoint) -> Tensor | None:
         checkpoint: opened; the directory that it stands in holds the record. The initial weights
             of a run around an anchor are the anchor's.
     """
-    directory = run_directory.find_run_directory(checkpoint)
-    if directory is None:
+    run = find_run(checkpoint)
+    if run is None:
         return None
-    name = "anchor_hashes" if checkpoint.is_initial else "image_hashes"
-    return run_directory.read_labels(directory).get(name)
+    return run.labels.get("anchor_hashes" if checkpoint.is_initial else "image_hashes")
 
 
 def count_shared(hashes: Tensor, others: Tensor) -> int:
     """How many images of one list are in another, by their hashes."""
-    others_keys = _keys(others)
-    return sum(key in others_keys for key in _ordered_keys(hashes))
+    others_keys = set(keys_of(others))
+    return sum(key in others_keys for key in keys_of(hashes))
 
 
-def _recorded(checkpoint: Checkpoint) -> dict[str, Tensor] | None:
-    directory = run_directory.find_run_directory(checkpoint)
-    if checkpoint.config is None or directory is None:
-        return None
-    labels = run_directory.read_labels(directory)
-    missing = [name for name in _RECORDED if name not in labels]
-    if missing:
+def count_repeated(hashes: Tensor) -> int:
+    """How many images of a list equal one before them, by their hashes."""
+    keys = keys_of(hashes)
+    return len(keys) - len(set(keys))
+
+
+def _recorded(checkpoint: Checkpoint) -> RunRecord | None:
+    run = find_run(checkpoint)
+    missing = [name for name in _RECORDED if run is not None and name not in run.labels]
+    if run is not None and missing:
         raise DataError(
-            f"{directory} records no {missing[0]}, so that its sample cannot be found.",
+            f"{run.directory} records no {missing[0]}, so that its sample cannot be found.",
             remedy="Train the run again with this version of dlgen.",
         )
-    return labels
+    return run
 
 
 def _declared(checkpoint: Checkpoint, source: SourceData, data: str) -> Samples:
-    hashes = hash_images(source.train.images)
-    overlap = len(_keys(hashes) & _keys(hash_images(source.test.images)))
+    hashes = hash_source(source)
+    count = len(source.train)
     return Samples(
         source=source.name,
+        data=hashes,
         bound=source.train,
-        hashes=hashes,
+        hashes=hashes.train,
         holdout=source.test,
         holdout_origin="test",
         test=source.test,
         scale=checkpoint.config["input"]["scale"] if checkpoint.config else 1.0,
-        sample_lines=(ledger.declared_sample_line(data, len(source.train)),),
-        holdout_lines=ledger.holdout_lines("test", len(source.test), overlap, recorded=False),
+        sample_lines=(ledger.declared_sample_line(data, count, count_repeated(hashes.train)),),
+        holdout_lines=holdout_lines(
+            "test",
+            len(source.test),
+            count_shared(hashes.test, hashes.train),
+            count_repeated(hashes.test),
+            "What the checkpoint was trained on is not on record.",
+        ),
     )
 
 
-def _of_run(
-    checkpoint: Checkpoint, source: SourceData, recorded: dict[str, Tensor], data: str
-) -> Samples:
-    config = checkpoint.config
-    assert config is not None  # noqa: S101  the caller has looked
+def _of_run(checkpoint: Checkpoint, source: SourceData, run: RunRecord, data: str) -> Samples:
+    config, recorded = run.config, run.labels
     if config.get("classes", list(source.classes)) != list(source.classes):
         raise DataError(
             f"The classes of {data} are not those of the run.",
             remedy="Give --data the source that the run was trained on.",
         )
-    pool = _ordered_keys(hash_images(source.train.images))
+    hashes = hash_source(source)
+    pool = keys_of(hashes.train)
     bound = _labelled(source, pool, recorded, data)
     if digest_examples(bound) != config["examples_sha256"]:
         raise DataError(
             f"The examples that {checkpoint.path} lists are not those that its weights record.",
             remedy="Take the run's directory as it was written, or train the run again.",
         )
-    trained = _keys(recorded["image_hashes"])
-    if "anchor_hashes" in recorded:  # they trained what the run began at
-        trained |= _keys(recorded["anchor_hashes"])
     held = _positions(source, pool, recorded["holdout_hashes"], recorded["holdout_indices"], data)
     holdout, origin = _never_seen(source, held)
-    unseen = hash_images(holdout.images)
+    sample_lines = ledger.run_sample_lines(
+        config, count_repeated(recorded["image_hashes"]), is_bound=run.is_bound
+    )
     return Samples(
         source=source.name,
+        data=hashes,
         bound=bound,
         hashes=recorded["image_hashes"],
         holdout=holdout,
         holdout_origin=origin,
         test=source.test,
         scale=config["input"]["scale"],
-        sample_lines=tuple(ledger.run_sample_lines(config)),
-        holdout_lines=ledger.holdout_lines(
-            origin, len(holdout), len(trained & _keys(unseen)), recorded=True
+        sample_lines=tuple(sample_lines),
+        holdout_lines=_lines_of_holdout(
+            trained_on(checkpoint), run, (origin, holdout), hashes, source.name
         ),
     )
+
+
+def _lines_of_holdout(
+    found: TrainedOn,
+    run: RunRecord,
+    holdout: tuple[str, Split],
+    data: SourceHashes,
+    source: str,
+) -> tuple[Assumption, ...]:
+    """Its lines, with what trained the run and all that the run goes back to."""
+    origin, part = holdout
+    parts = [run.labels[name] for name in ("image_hashes", "anchor_hashes") if name in run.labels]
+    hashes, trained = hash_images(part.images), torch.cat(parts)
+    doubt = doubt_about(found, data, source)
+    lines = holdout_lines(
+        origin, len(part), count_shared(hashes, trained), count_repeated(hashes), doubt
+    )
+    alike = count_alike(part.images, found, data)
+    if not alike:
+        return lines
+    return (*lines, looks_line("the holdout", "the checkpoint", alike, len(part)))
 
 
 def _never_seen(source: SourceData, held: Sequence[int]) -> tuple[Split, str]:
@@ -226,7 +269,7 @@ def _never_seen(source: SourceData, held: Sequence[int]) -> tuple[Split, str]:
 
 
 def _labelled(
-    source: SourceData, pool: Sequence[bytes], recorded: dict[str, Tensor], data: str
+    source: SourceData, pool: Sequence[bytes], recorded: Mapping[str, Tensor], data: str
 ) -> Split:
     """The images of the run, found by their hashes, with the labels that it used."""
     synthetic = int((recorded["indices"] < 0).sum())
@@ -252,7 +295,7 @@ def _positions(
     by_index = dict(zip(source.indices.tolist(), range(len(pool)), strict=True))
     by_hash = {key: position for position, key in enumerate(pool)}
     found, missing = [], 0
-    for key, index in zip(_ordered_keys(hashes), indices.tolist(), strict=False):
+    for key, index in zip(keys_of(hashes), indices.tolist(), strict=True):
         position = by_index.get(index)
         if position is None or pool[position] != key:
             position = by_hash.get(key)
@@ -266,12 +309,3 @@ def _positions(
             remedy="Give --data the source that the run was trained on.",
         )
     return found
-
-
-def _ordered_keys(hashes: Tensor) -> list[bytes]:
-    rows = hashes.contiguous().numpy()
-    return [row.tobytes() for row in rows]
-
-
-def _keys(hashes: Tensor) -> set[bytes]:
-    return set(_ordered_keys(hashes))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from dlgen_cli.datasets import Split, input_scale, load_source, scaled
+from dlgen_cli.datasets import Split, hash_source, input_scale, load_source, scaled
 from dlgen_cli.errors import UsageError
 from dlgen_cli.training import regimes
 from dlgen_cli.training.seeds import generator
@@ -55,6 +55,7 @@ class RunExamples:
         holdout_indices: where each held-out example stands in the source.
         classes: names of the classes.
         source: what the source is, for people.
+        source_sha256: digest of all its images.
         scale: the factor on pixels in [0, 1]; with it every image has norm at most 1, unless the
             network takes the pixels as they are and the factor is 1.
     """
@@ -67,6 +68,7 @@ class RunExamples:
     holdout_indices: Tensor
     classes: tuple[str, ...]
     source: str
+    source_sha256: str
     scale: float
 
     @property
@@ -119,6 +121,7 @@ def prepare_examples(recipe: Recipe, data_dir: Path | None = None) -> RunExample
         holdout_indices=source.indices[held],
         classes=source.classes,
         source=source.name,
+        source_sha256=hash_source(source).sha256,
         scale=1.0 if recipe.image_size is not None else input_scale(entries),
     )
 

@@ -16,7 +16,7 @@ from dlgen_cli.checkpoints.runs.run_config import (
     RunConfig,
 )
 from dlgen_cli.checkpoints.runs.run_directory import RunContents
-from dlgen_cli.datasets import digest_examples, hash_images, norm_bound
+from dlgen_cli.datasets import digest_examples, hash_images, looks_of, norm_bound
 from dlgen_cli.records import REGIMES
 from dlgen_cli.training.loop import OPTIMIZER_ARGUMENTS, linf_norm
 from dlgen_cli.training.model_card import model_card
@@ -58,6 +58,7 @@ def data_facts(recipe: Recipe, examples: RunExamples, *, parameters: int) -> Dat
         "dataset": recipe.dataset,
         "adversary": recipe.adversary if REGIMES[recipe.dataset].has_adversary else None,
         "source": examples.source,
+        "source_sha256": examples.source_sha256,
         "classes": list(examples.classes),
         "examples": len(examples.train.labels),
         "counts": {
@@ -84,19 +85,20 @@ def data_facts(recipe: Recipe, examples: RunExamples, *, parameters: int) -> Dat
 
 
 def example_labels(examples: RunExamples, start: Start | None) -> dict[str, Tensor]:
-    """What ``labels.safetensors`` holds: labels, indices and the hashes of the images.
+    """What ``labels.safetensors`` holds: labels, indices, hashes and looks of the images.
 
     Args:
         examples: all of the run.
         start: what it began at, with the hashes of what trained that; None where it was drawn.
     """
-    start_facts = {} if start is None else {"anchor_hashes": start.hashes}
-    return start_facts | {
+    of_start = {} if start is None else {"anchor_hashes": start.hashes, "anchor_looks": start.looks}
+    return of_start | {
         "labels": examples.train.labels,
         "indices": examples.indices,
         "altered": examples.altered.to(torch.uint8),
         "holdout_indices": examples.holdout_indices,
         "image_hashes": hash_images(examples.train.images),
+        "image_looks": looks_of(examples.train.images),
         "holdout_hashes": hash_images(examples.holdout.images),
     }
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlgen_cli.checkpoints import open_checkpoint
+from dlgen_cli.checkpoints.runs.ancestor import digest_hashes
 from dlgen_cli.checkpoints.runs.trained_on import trained_on
 from dlgen_cli.errors import CheckpointError, UsageError
 
@@ -32,6 +32,7 @@ class Start:
         tensors: its state dict.
         facts: as the run records them.
         hashes: of the images that trained it, uint8, shape ``(k, 16)``.
+        looks: of the same images, uint8, shape ``(k, 14)``; of fewer where not all are on record.
     """
 
     architecture: str
@@ -39,6 +40,7 @@ class Start:
     tensors: Mapping[str, Tensor]
     facts: AnchorFacts
     hashes: Tensor
+    looks: Tensor
 
 
 def open_start(path: Path) -> Start:
@@ -56,7 +58,6 @@ def open_start(path: Path) -> Start:
             f"{path} records training on examples of {found.source}, but not on which.",
             remedy="Give the run's whole directory.",
         )
-    digest = hashlib.sha256(found.hashes.contiguous().numpy().tobytes()).hexdigest()
     return Start(
         architecture=architecture,
         arguments=arguments,
@@ -65,10 +66,12 @@ def open_start(path: Path) -> Start:
             "name": checkpoint.path.name,
             "sha256": checkpoint.sha256,
             "examples": len(found.hashes),
-            "hashes_sha256": digest,
+            "hashes_sha256": digest_hashes(found.hashes),
             "origin": found.origin,
+            "ancestors": [one.facts() for one in found.ancestors],
         },
         hashes=found.hashes.contiguous(),
+        looks=found.looks.contiguous(),
     )
 
 

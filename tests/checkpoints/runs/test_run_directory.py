@@ -16,6 +16,7 @@ from safetensors.torch import load, load_file
 from dlgen_cli.checkpoints.runs import posterior_file as posterior
 from dlgen_cli.checkpoints.runs import run_directory
 from dlgen_cli.checkpoints.runs.posterior_file import StoredPosterior
+from dlgen_cli.checkpoints.runs.run_config import facts_of
 from dlgen_cli.errors import CheckpointError, TrainingError
 
 
@@ -69,7 +70,7 @@ def test_a_directory_reads_back_as_it_was_written(tmp_path: Path):
     written, directory = contents(), tmp_path / "run"
     run_directory.write_run_directory(directory, written)
     assert run_directory.is_run_directory(directory)
-    assert run_directory.read_config(directory) == written.config
+    assert facts_of(run_directory.read_config(directory)) == written.config
     assert run_directory.read_metrics(directory) == written.metrics
     assert run_directory.read_resume(directory)["epoch"] == 1
     for name, tensor in run_directory.read_labels(directory).items():
@@ -240,7 +241,7 @@ def test_a_posterior_stands_in_the_directory(tmp_path: Path):
     run_directory.write_run_directory(tmp_path / "run", written)
     found = posterior.read(tmp_path / "run", {"layers.0.weight": (2, 2)})
     assert found.exponents == {"layers.0.weight": 0}
-    assert run_directory.read_config(tmp_path / "run") == facts
+    assert facts_of(run_directory.read_config(tmp_path / "run")) == facts
     for odd in ({**anchor, "examples": "3"}, {"name": "a"}, 3):
         facts["anchor"] = odd
         (tmp_path / "run" / "config.json").write_text(json.dumps(facts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Mapping
@@ -12,10 +13,17 @@ from typing import TYPE_CHECKING, Any
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors, natural_key
 from dlgen_cli.checkpoints.formats.signatures import first_bytes, header_size
 from dlgen_cli.checkpoints.json_text import MOST_BYTES, parse_object
-from dlgen_cli.checkpoints.runs.anchor_record import read_record
+from dlgen_cli.checkpoints.runs.anchor_record import AnchorRecord, read_record
 from dlgen_cli.checkpoints.runs.factored import FactoredIndex
-from dlgen_cli.checkpoints.runs.run_config import HEADER_KEY, RETRAIN, RunConfig, parse_config
+from dlgen_cli.checkpoints.runs.run_config import (
+    HEADER_KEY,
+    RETRAIN,
+    RunConfig,
+    facts_of,
+    parse_config,
+)
 from dlgen_cli.checkpoints.runs.run_directory import MODEL_FILE, read_config
+from dlgen_cli.checkpoints.runs.run_record import require_own
 from dlgen_cli.checkpoints.stored import (
     MOST_TENSORS,
     SourceFile,
@@ -72,6 +80,7 @@ def open_run(directory: Path) -> Checkpoint:
         CheckpointError: as `open_safetensors`.
     """
     config = read_config(directory)
+    require_own(directory, config, MODEL_FILE)
     return open_safetensors(directory / MODEL_FILE, directory=directory, config=config)
 
 
@@ -104,13 +113,13 @@ def open_safetensors(
         found[name] = StoredTensor(shape=shape, dtype="factors", reason="", load=load)
     tensors = {name: found[name] for name in sorted(found, key=natural_key)}
     recorded = _recorded_config(metadata, path)
-    if config is not None and recorded not in (None, config):
+    if config is not None and recorded not in (None, facts_of(config)):
         raise CheckpointError(
             f"{path} records another run than the config.json beside it.",
             remedy=f"Put back the weights of that run. {RETRAIN}",
         )
     config = config or recorded
-    anchor = read_record(metadata, str(path))
+    anchor = _recorded_anchor(metadata, path)
     named = anchor.architecture if anchor is not None else metadata.get("architecture")
     return Checkpoint(
         path=directory or path,
@@ -218,6 +227,21 @@ def _decode(factored: FactoredIndex, name: str, stored: Mapping[str, StoredTenso
 def _recorded_config(metadata: Mapping[str, str], path: Path) -> RunConfig | None:
     text = metadata.get(HEADER_KEY)
     return None if text is None else parse_config(text, f"the header of {path}")
+
+
+def _recorded_anchor(metadata: Mapping[str, str], path: Path) -> AnchorRecord | None:
+    """The origin that the header tells of the tensors behind it, and of no others."""
+    record = read_record(metadata, str(path))
+    if record is not None and record.tensors_sha256:
+        with path.open("rb") as file:
+            file.seek(8 + int.from_bytes(file.read(8), "little"))
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != record.tensors_sha256:
+            raise CheckpointError(
+                f"The header of {path} tells the origin of other tensors than the file holds.",
+                remedy="Make the file again with `dlgen anchors`.",
+            )
+    return record
 
 
 def _recorded_examples(metadata: Mapping[str, str]) -> int | None:

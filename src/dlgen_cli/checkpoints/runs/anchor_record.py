@@ -10,6 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, get_args
 
 from dlgen_cli.checkpoints.json_text import parse_object
+from dlgen_cli.checkpoints.runs.ancestor import (
+    HASH_BYTES,
+    LOOK_BYTES,
+    Ancestor,
+    parse_ancestor,
+)
 from dlgen_cli.errors import CheckpointError
 
 #: Where an anchor's tensors come from: ``declared`` of a file that records no training.
@@ -17,9 +23,9 @@ Origin = Literal["declared", "initial", "run"]
 Head = Literal["keep", "zero", "rows"]
 
 ANCHOR_SCHEMA = "dlgen-anchor-1"
-HASH_BYTES = 16
 _RECORD_KEY = "dlgen_anchor"
 _HASHES_KEY = "dlgen_anchor_hashes"
+_LOOKS_KEY = "dlgen_anchor_looks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +58,9 @@ class AnchorRecord:
         steps: how the file was made, the oldest first.
         source: what the data of the run are called; None without a run.
         hashes: of the images that trained it, 16 bytes each; empty where none are on record.
+        looks: of the same images, 14 bytes each; of fewer where not all are on record.
+        ancestors: all weights that it goes back to, its source first.
+        tensors_sha256: of the file after its header; empty in a file of version 0.1.
     """
 
     origin: Origin
@@ -59,8 +68,11 @@ class AnchorRecord:
     arguments: Mapping[str, Any]
     input_shape: tuple[int, ...] | None
     steps: Sequence[AnchorStep]
+    ancestors: Sequence[Ancestor]
     source: str | None = None
     hashes: bytes = b""
+    looks: bytes = b""
+    tensors_sha256: str = ""
 
     @property
     def examples(self) -> int:
@@ -104,10 +116,13 @@ def record_metadata(record: AnchorRecord) -> dict[str, str]:
         "source": record.source,
         "examples": record.examples,
         "hashes_sha256": record.hashes_sha256,
+        "ancestors": [one.facts() for one in record.ancestors],
+        "tensors_sha256": record.tensors_sha256,
     }
     return {
         _RECORD_KEY: json.dumps(facts, sort_keys=True),
         _HASHES_KEY: base64.b64encode(record.hashes).decode(),
+        _LOOKS_KEY: base64.b64encode(record.looks).decode(),
     }
 
 
@@ -127,7 +142,8 @@ def read_record(metadata: Mapping[str, str], where: str) -> AnchorRecord | None:
     try:
         facts = parse_object(text.encode())
         hashes = base64.b64decode(metadata.get(_HASHES_KEY, ""), validate=True)
-        return _parse(facts, hashes)
+        looks = base64.b64decode(metadata.get(_LOOKS_KEY, ""), validate=True)
+        return _parse(facts, hashes, looks)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(
             f"The header of {where} has a damaged record of an anchor "
@@ -136,7 +152,7 @@ def read_record(metadata: Mapping[str, str], where: str) -> AnchorRecord | None:
         ) from error
 
 
-def _parse(facts: Mapping[str, Any], hashes: bytes) -> AnchorRecord:
+def _parse(facts: Mapping[str, Any], hashes: bytes, looks: bytes) -> AnchorRecord:
     shape, source = facts["input_shape"], facts["source"]
     record = AnchorRecord(
         origin=facts["origin"],
@@ -154,6 +170,9 @@ def _parse(facts: Mapping[str, Any], hashes: bytes) -> AnchorRecord:
         ),
         source=source,
         hashes=hashes,
+        looks=looks,
+        ancestors=_ancestors(facts),
+        tensors_sha256=facts.get("tensors_sha256", ""),
     )
     if facts["schema"] != ANCHOR_SCHEMA or record.origin not in get_args(Origin):
         _refuse("an unknown schema or origin")
@@ -163,11 +182,34 @@ def _parse(facts: Mapping[str, Any], hashes: bytes) -> AnchorRecord:
         _refuse("a name that is no text")
     if not all(isinstance(size, int) and size > 0 for size in record.input_shape or ()):
         _refuse("an impossible input shape")
+    if len(looks) % LOOK_BYTES or bool(record.tensors_sha256) != ("ancestors" in facts):
+        _refuse("looks or ancestors that are not whole")
     if len(hashes) % HASH_BYTES or (record.examples > 0) != (record.origin == "run"):
         _refuse("hashes that do not fit its origin")
     if (facts["examples"], facts["hashes_sha256"]) != (record.examples, record.hashes_sha256):
         _refuse("other hashes than it counts")
     return record
+
+
+def _ancestors(facts: Mapping[str, Any]) -> tuple[Ancestor, ...]:
+    """Those on record; version 0.1 recorded none, so that what its source goes back to is open."""
+    if "ancestors" in facts:
+        found = tuple(parse_ancestor(one) for one in facts["ancestors"])
+        if not found:
+            _refuse("no ancestor")
+        return found
+    first = facts["steps"][0]
+    return (
+        Ancestor(
+            name=first["file"],
+            sha256=first["sha256"],
+            origin="declared" if facts["origin"] == "declared" else "unbound",
+            source=facts["source"],
+            source_sha256=None,
+            examples=facts["examples"],
+            hashes_sha256=facts["hashes_sha256"],
+        ),
+    )
 
 
 def _refuse(found: str) -> NoReturn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, TypedDict, cast
+from typing import Annotated, Any, Literal, NotRequired, TypedDict, cast
 
 import msgspec
 
@@ -61,6 +61,25 @@ class StopFacts(TypedDict):
     until_train_error: float | None
 
 
+class AncestorFacts(TypedDict):
+    """Weights on the way to a run's, told without paths.
+
+    ``name`` and ``sha256`` are those of the file or directory. ``origin`` is ``run`` (images on
+    record trained it), ``initial`` (a run's random initialization), ``declared`` (nothing is on
+    record) or ``unbound`` (a record that no hash ties to the weights). ``source`` is what its
+    images are called and ``source_sha256`` the digest of all images there; ``hashes_sha256`` is
+    the digest of the hashes of the ``examples`` that trained it, what it started from aside.
+    """
+
+    name: str
+    sha256: str
+    origin: Literal["declared", "initial", "run", "unbound"]
+    source: str | None
+    source_sha256: str | None
+    examples: int
+    hashes_sha256: str
+
+
 class AnchorFacts(TypedDict):
     """What a run began at: the prior's mean with ``--objective pac-bayes``, or ``--start``.
 
@@ -68,7 +87,8 @@ class AnchorFacts(TypedDict):
     as having trained it; ``hashes_sha256`` is the digest of their images' hashes
     (``anchor_hashes`` in ``labels.safetensors``), of no bytes where there are none. ``origin`` is
     ``initial`` (the run's own random initialization), ``run`` (a run of dlgen) or ``declared`` (a
-    file that records no run).
+    file that records no run). ``ancestors`` are all weights that it goes back to, itself first;
+    version 0.1 recorded none.
     """
 
     name: str
@@ -76,6 +96,7 @@ class AnchorFacts(TypedDict):
     examples: int
     hashes_sha256: str
     origin: str
+    ancestors: NotRequired[list[AncestorFacts]]
 
 
 class CodedFacts(TypedDict):
@@ -99,6 +120,7 @@ class DataFacts(TypedDict):
     dataset: str
     adversary: str | None
     source: str
+    source_sha256: NotRequired[str]
     classes: NotRequired[list[str]]
     examples: int
     counts: Counts
@@ -117,7 +139,9 @@ class RunConfig(DataFacts):
     with ``clip_linf`` it is at most that, and so it was after every step. Errors are shares in
     [0, 1]: ``train_error`` on the examples trained on, ``test_error`` and ``holdout_error`` on
     real examples with their real labels. ``adversary`` is None but for ``mixed-adversarial``.
-    ``examples_sha256`` is the digest of the training images and labels. ``classes`` are the names
+    ``examples_sha256`` is the digest of the training images and labels, ``source_sha256`` that of
+    all images of the source. ``files`` are the sha256 of the run's files, in ``config.json`` alone
+    and not in version 0.1: see `facts_of`. ``classes`` are the names
     of the classes; ``computation`` tells precision, threads and processes. ``objective`` is
     ``pac-bayes`` where a posterior was trained, around ``anchor``, which also
     tells what an ordinary run started from; ``coded`` where a network of
@@ -139,6 +163,12 @@ class RunConfig(DataFacts):
     objective: NotRequired[str]
     anchor: NotRequired[AnchorFacts]
     coded: NotRequired[CodedFacts]
+    files: NotRequired[dict[str, str]]
+
+
+def facts_of(config: RunConfig) -> RunConfig:
+    """The facts without the digests of files: what the headers of weight files repeat."""
+    return cast("RunConfig", {name: one for name, one in config.items() if name != "files"})
 
 
 def read_config(directory: Path) -> RunConfig:
@@ -203,7 +233,7 @@ def header_metadata(config: RunConfig, *, tensors: str) -> dict[str, str]:
         bounds' ``m``) and ``tensors``.
     """
     return {
-        HEADER_KEY: json.dumps(config, sort_keys=True),
+        HEADER_KEY: json.dumps(facts_of(config), sort_keys=True),
         "architecture": config["architecture"],
         "examples": str(config["examples"]),
         "tensors": tensors,

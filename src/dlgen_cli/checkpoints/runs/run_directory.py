@@ -8,6 +8,7 @@ hosts or paths are recorded.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -18,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -37,14 +38,10 @@ from dlgen_cli.checkpoints.runs.run_config import (
 from dlgen_cli.errors import CheckpointError, TrainingError
 from dlgen_cli.files import replace_file
 
-if TYPE_CHECKING:
-    from dlgen_cli.checkpoints.checkpoint import Checkpoint
-
 __all__ = [
     "CONFIG_FILE",
     "RunConfig",
     "RunContents",
-    "find_run_directory",
     "is_run_directory",
     "partial_directory",
     "read_config",
@@ -75,13 +72,14 @@ class RunContents:
     """Everything that a finished checkpoint directory holds.
 
     Attributes:
-        config: the facts.
+        config: the facts; the digests of the files are added when they are written.
         model: the trained state dict.
         init: the state dict before the first step.
         labels: int64 ``labels`` and ``indices`` of the ``m`` examples trained on (index -1 for a
             synthetic one), uint8 ``altered``, int64 ``holdout_indices``, and uint8 hashes of the
-            images, ``image_hashes`` ``(m, 16)`` and ``holdout_hashes``. With a posterior also
-            ``anchor_hashes``, those of the images that trained the prior's mean.
+            images, ``image_hashes`` ``(m, 16)`` and ``holdout_hashes``, and their looks,
+            ``image_looks`` ``(m, 14)``. Of a run that began at weights also ``anchor_hashes`` and
+            ``anchor_looks``, those of the images that trained these.
         metrics: one JSON object for each epoch.
         resume: the state to go on from; loads with ``weights_only=True``.
         card: the model card, Markdown.
@@ -108,20 +106,6 @@ def is_run_directory(directory: Path) -> bool:
     is_whole = config.is_file() and (directory / MODEL_FILE).is_file()
     is_small = is_whole and config.stat().st_size <= _MOST_CONFIG
     return is_small and SCHEMA_FAMILY in config.read_bytes()
-
-
-def find_run_directory(checkpoint: Checkpoint) -> Path | None:
-    """The directory of the finished run that a checkpoint belongs to, links followed.
-
-    Returns:
-        None where no run stands there, or the checkpoint records another one.
-    """
-    path = checkpoint.path.resolve()
-    directory = path if path.is_dir() else path.parent
-    if not is_run_directory(directory):
-        return None
-    is_its_own = checkpoint.config is None or checkpoint.config == read_config(directory)
-    return directory if is_its_own else None
 
 
 def read_labels(directory: Path) -> dict[str, Tensor]:
@@ -258,19 +242,22 @@ def serialize_safetensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, 
 
 
 def _write_files(directory: Path, contents: RunContents) -> None:
-    for name, tensors, role in (
-        (MODEL_FILE, contents.model, "trained"),
-        (INIT_FILE, contents.init, "initial"),
-    ):
-        metadata = header_metadata(contents.config, tensors=role)
-        (directory / name).write_bytes(serialize_safetensors(tensors, metadata))
-    (directory / LABELS_FILE).write_bytes(serialize_safetensors(contents.labels, {}))
-    _write_text(directory / CONFIG_FILE, json.dumps(contents.config, indent=2) + "\n")
+    files = {
+        name: serialize_safetensors(tensors, header_metadata(contents.config, tensors=role))
+        for name, tensors, role in (
+            (MODEL_FILE, contents.model, "trained"),
+            (INIT_FILE, contents.init, "initial"),
+        )
+    }
+    files |= {LABELS_FILE: serialize_safetensors(contents.labels, {}), **contents.files}
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
+    config = {**contents.config, "files": digests}
+    for name, data in files.items():
+        (directory / name).write_bytes(data)
+    _write_text(directory / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
     (directory / METRICS_FILE).write_bytes(_lines(contents.metrics))
     (directory / RESUME_FILE).write_bytes(_serialize(contents.resume))
     _write_text(directory / CARD_FILE, contents.card)
-    for name, data in contents.files.items():
-        (directory / name).write_bytes(data)
 
 
 def _serialize(resume: Mapping[str, Any]) -> bytes:

@@ -4,43 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dlgen_cli.bounds.assumptions import declared, verified, violated
+from dlgen_cli.bounds.assumptions import declared, verified
 from dlgen_cli.records import Assumption
 
 if TYPE_CHECKING:
     from dlgen_cli.checkpoints.runs.run_config import AnchorFacts
 
 
-def prior_mean_lines(
-    facts: AnchorFacts, hashes: int, excluded: int, before: int
-) -> list[Assumption]:
+def prior_mean_line(facts: AnchorFacts, left: int, doubt: str) -> Assumption:
     """Where the prior's mean of a trained posterior comes from.
 
     Args:
         facts: as the run recorded them.
-        hashes: examples on record that trained it.
-        excluded: of them, examples that left the bound's sample; a line of their own says so.
-        before: examples of the sample before that.
+        left: examples in the bound, once those that trained it have left.
+        doubt: why no program can verify that all of those are on record; empty where one can.
     """
     statement = "The prior's mean does not depend on the bound's sample."
     name, origin, examples = facts["name"], facts["origin"], facts["examples"]
     if origin == "initial":
         evidence = "The initialization that the run drew before its first step."
-        return [declared(statement, evidence)]
+        return declared(statement, evidence)
     file = f"{name}, sha256 {facts['sha256'][:12]}"
-    if examples != hashes:
-        text = f"{file}, records training on {examples:,} examples, but only {hashes:,} of them."
-        return [violated(statement, text)]
-    if hashes:
-        text = (
-            f"{file}, was trained on {hashes:,} examples of the source; none of them is among the "
-            f"{before - excluded:,} left in the bound, by hash."
-        )
-        return [verified(statement, text)]
-    if origin == "run":
-        text = f"{file}, is a run of dlgen that records no example of this source."
-        return [declared(statement, text)]
-    return [declared(statement, f"{file}, records no run; it was given as independent.")]
+    if not examples:
+        return declared(statement, f"{file}, records no run; it was given as independent.")
+    text = (
+        f"{file}, was trained on {examples:,} examples on record; none of them is among the "
+        f"{left:,} left in the bound, by hash."
+    )
+    return declared(statement, f"{text} {doubt}") if doubt else verified(statement, text)
 
 
 def prior_deviations_line(tensors: int, exponents: int, choice_nats: float) -> Assumption:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dlgen_cli.bounds.assumptions import assumed, declared, verified, violated
-from dlgen_cli.bounds.pac_bayes_kl import KL
 from dlgen_cli.records import Assumption, SkippedLayer
 
 if TYPE_CHECKING:
@@ -230,92 +229,47 @@ def count_line(given: int | None, found: int) -> Assumption:
     return verified(statement, f"{found:,} examples were counted.")
 
 
-def declared_sample_line(data: str, count: int) -> Assumption:
-    """What the sample is where no run recorded it."""
+def declared_sample_line(data: str, count: int, repeated: int) -> Assumption:
+    """What the sample is where no run recorded it; ``repeated`` images equal others of it."""
     return declared(
         "The sample is drawn independently from the population.",
-        f"The {count:,} training examples of {data} were given as the checkpoint's sample.",
+        f"The {count:,} training examples of {data} were given as the checkpoint's sample; "
+        f"{told_repeated(repeated)}",
     )
 
 
-def run_sample_lines(config: RunConfig) -> list[Assumption]:
-    """What the sample is where a run recorded it."""
+def told_repeated(repeated: int) -> str:
+    """How many images of a part of the data repeat others of it, as the end of a sentence."""
+    if not repeated:
+        return "none of its images repeats another, by hash."
+    return (
+        f"{repeated:,} of its images {'repeats' if repeated == 1 else 'repeat'} another, by hash."
+    )
+
+
+def run_sample_lines(config: RunConfig, repeated: int, *, is_bound: bool) -> list[Assumption]:
+    """What the sample is where a run recorded it.
+
+    Args:
+        config: the run's facts.
+        repeated: images of the sample that equal others of it.
+        is_bound: whether hashes tie the record to the checkpoint's file.
+    """
     count, altered = config["examples"], config["counts"]["altered"]
-    found = verified(
+    tie = "" if is_bound else " The run recorded no sha256 of its files."
+    found = (verified if is_bound else declared)(
         "The sample is the one that the checkpoint was trained on.",
         f"All {count:,} images of the run were found in the data by their hashes; labels are those "
-        "that it used.",
+        f"that it used.{tie}",
     )
     population = declared(
         "The sample is drawn independently from the population.",
-        "Given as such with --data; a random part of it, with the real labels."
+        f"Given as such with --data, with the real labels; {told_repeated(repeated)}"
         if not altered
-        else f"Its population is the one with altered labels: {altered:,} of {count:,} are.",
+        else f"Its population is the one with altered labels: {altered:,} of {count:,} are; "
+        f"{told_repeated(repeated)}",
     )
     return [found, population]
-
-
-def excluded_line(trained: str, excluded: int, left: int, *, enough: bool) -> Assumption:
-    """Whether examples that something else was trained on have left the bound's sample."""
-    statement = f"No example of the bound's sample trained {trained}."
-    if enough:
-        return verified(
-            statement, f"{excluded:,} examples trained it and left the bound; {left:,} are in it."
-        )
-    return violated(statement, f"{excluded:,} examples trained it; {left:,} would be left.")
-
-
-def untraced_anchor_line(name: str, source: str) -> Assumption:
-    """An anchor that was trained on nobody knows which examples of the sample's source."""
-    return violated(
-        f"No example of the bound's sample trained the anchor {name}.",
-        f"It records training on examples of {source}, but not on which; name it inside its run's "
-        "directory.",
-    )
-
-
-def shared_anchor_line(name: str, shared: int) -> Assumption:
-    """An anchor that was trained on examples that m counts."""
-    return violated(
-        f"No example of the bound's sample trained the anchor {name}.",
-        f"{shared:,} examples trained both; with --data they leave the sample of {KL.name}.",
-    )
-
-
-def holdout_lines(
-    origin: str, count: int, overlap: int, *, recorded: bool
-) -> tuple[Assumption, ...]:
-    """Whether the checkpoint never saw the holdout.
-
-    Args:
-        origin: ``recorded`` by the run, or the ``test`` set.
-        count: its examples.
-        overlap: images in it that the sample holds too.
-        recorded: whether the training images are on record.
-    """
-    statement = "No example of the holdout was trained on."
-    trained = "the run's training images" if recorded else "the sample's images"
-    if overlap:
-        seen = violated(
-            statement, f"{overlap:,} images of it are among {trained}, by their hashes."
-        )
-    elif recorded:
-        seen = verified(statement, f"None of its {count:,} images is among {trained}, by hash.")
-    else:
-        seen = declared(
-            statement,
-            f"None of its {count:,} images is among {trained}, by hash; what the checkpoint was "
-            "trained on is not on record.",
-        )
-    chosen = "The checkpoint was not chosen by its errors on the holdout."
-    if origin == "recorded":
-        choice = verified(chosen, "The run set it aside first and did not look at it.")
-    else:
-        choice = declared(chosen, "It is the test set of the data given.")
-    independent = declared(
-        "The holdout is drawn independently from the population.", "Given as such with --data."
-    )
-    return (seen, choice, independent)
 
 
 def gibbs_lines(draws: int, frozen: Sequence[str], *, relative: bool) -> list[Assumption]:
