@@ -14,6 +14,10 @@ STACKS = {
         None,
     ),
     "members": ({"q.weight": torch.Size([3, 4, 6]), "q.bias": torch.Size([3, 4])}, None),
+    "a list of members": (
+        {"net.0.weight": torch.Size([3, 16, 24]), "net.2.weight": torch.Size([3, 24, 2])},
+        None,
+    ),
     "linear": ({"block.input_linear.weight": torch.Size([3, 6, 4])}, None),
     "a router": (
         {"ff.w1.weight": torch.Size([3, 6, 4]), "ff.gate.weight": torch.Size([3, 4])},
@@ -49,6 +53,12 @@ KERNELS = {
     "by its bias": {"x.weight": torch.ones(4, 3, 64), "x.bias": torch.ones(4)},
     "by few taps": {"net.0.weight": torch.ones(6, 4, 3)},
     "transposed": {"up.weight": torch.ones(6, 4, 3), "up.bias": torch.ones(4)},
+    "of three taps": {
+        "net.0.weight": torch.ones(16, 3, 3),
+        "net.1.weight": torch.ones(16, 16, 3),
+        "net.2.weight": torch.ones(16, 1, 3),
+        "net.3.weight": torch.ones(16, 16, 1),
+    },
     "in a stack of layers": {
         "net.0.weight": torch.ones(6, 3, 5),
         "net.1.weight": torch.ones(6, 6, 5),

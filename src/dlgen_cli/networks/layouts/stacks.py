@@ -114,11 +114,20 @@ def _has_partner(name: str, shape: tuple[int, ...], infos: Mapping[str, TensorIn
         if info is None or len(info.shape) != 3 or info.shape[0] != shape[0]:
             continue
         one, two = shape[1:], info.shape[1:]
-        if (one == two[::-1] and one[0] != one[1]) or (
+        if own.isdecimal():
+            first, second = (one, two) if int(own) < int(other) else (two, one)
+            if shape[0] % second[0] and _follow(first, second):
+                return True  # a kernel takes the outputs of the one before it, or groups of them
+        elif (one == two[::-1] and one[0] != one[1]) or (
             max(one + two) > _MOST_TAPS and (one[0] == two[1] or one[1] == two[0])
         ):
             return True
     return False
+
+
+def _follow(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
+    """Whether a matrix takes what the one before it gives, both stored in one of the two ways."""
+    return first[1] == second[0] > 1 or first[0] == second[1] > 1
 
 
 def _partners(own: str) -> list[str]:
