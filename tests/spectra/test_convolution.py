@@ -463,6 +463,7 @@ def test_no_upper_end_below_the_explicit_operator_at_the_default_tolerance(singl
     """By the lattice and by the torus: 2,000 maps in all, none by its own matrix."""
     monkeypatch.setattr("dlgen_cli.spectra.convolution._DENSE_ENTRIES", 0)
     monkeypatch.setattr("dlgen_cli.spectra.convolution._NARROW_ORDER", 0)
+    monkeypatch.setattr("dlgen_cli.spectra.finite_maps._WORK", 0)
     if single:
         monkeypatch.setattr("dlgen_cli.spectra.transfer._SMALL", 1)
     rng = random.Random(17 + single)
