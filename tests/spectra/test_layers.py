@@ -6,7 +6,8 @@ import torch
 
 from dlgen_cli.errors import TensorError
 from dlgen_cli.networks import EffectiveLayer, GraphLayer
-from dlgen_cli.spectra import measure_layer
+from dlgen_cli.records import Interval
+from dlgen_cli.spectra import measure_layer, scaled_norm
 
 
 def measured(weight, bias=None, rank=None, *, rounding=0.0, bias_rounding=0.0, **facts):
@@ -132,3 +133,26 @@ def test_the_largest_row_is_what_a_one_hot_vector_sees():
     assert found.row_norm.lower <= exact <= found.row_norm.upper
     assert found.row_norm.upper <= exact * (1 + 1e-10)
     assert found.spectral_norm.upper >= exact
+
+
+@pytest.mark.parametrize("factor", [0.3, -2.0, 1 / 3])
+def test_a_weight_times_a_number_has_its_norm_times_that(factor):
+    weight = torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(8))
+    layer = GraphLayer(
+        name="W",
+        module="W",
+        kind="linear",
+        weight_shape=(5, 4),
+        has_own_bias=False,
+        input_shape=(4,),
+        output_shape=(5,),
+    )
+    effective = EffectiveLayer(layer=layer, weight=weight, bias=None, rounding_upper=0.0)
+    norm = Interval(lower=1.0, upper=2.0)
+    found = scaled_norm(norm, effective, weight * factor)
+    assert found.lower <= abs(factor) <= found.lower * (1 + 1e-13)
+    assert found.upper * (1 - 1e-13) <= 2 * abs(factor) <= found.upper
+    moved = weight * factor
+    moved[2, 1] *= 1 + 1e-14
+    assert scaled_norm(norm, effective, moved) is None
+    assert scaled_norm(norm, effective, weight * torch.rand(5, 1)) is None

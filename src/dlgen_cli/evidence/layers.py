@@ -18,8 +18,8 @@ from dlgen_cli.evidence.small_matrices import SmallMatrices
 from dlgen_cli.evidence.workers import run_within
 from dlgen_cli.networks import EffectiveLayer, GraphLayer, ReadNetwork, effective_layer
 from dlgen_cli.processes import exchange, process_count, process_rank, shares
-from dlgen_cli.records import LayerSpectrum
-from dlgen_cli.spectra import Enclosures, measure_layer, operator_norm
+from dlgen_cli.records import Interval, LayerSpectrum
+from dlgen_cli.spectra import Enclosures, measure_layer, operator_norm, scaled_norm
 
 #: Called as work gets done: what was measured last, weights done, weights in all.
 Progress = Callable[[str, int, int], None]
@@ -207,23 +207,36 @@ class _Meter:
 
         Of one that only the table shows the norms are enough.
         """
-        spectra = [
-            measure_layer(
-                one,
-                geometry=self.geometry,
-                rank=self.options.r,
-                norms_only=not (self.with_values or (self.for_bounds and one is maps[-1])),
-                tolerance=self.options.tolerance,
-                device=self.device,
-                known=known,
-            )
-            for one in (maps if self.for_bounds else maps[:1])
-        ]
-        stored, applied = spectra[0], spectra[-1]
+        stored = self._spectrum(
+            maps[0], with_values=len(maps) == 1 and self.for_bounds, known=known
+        )
         if len(maps) == 1:
             return stored, stored
+        norm = scaled_norm(stored.spectral_norm, maps[0], maps[1].weight)
         if self.for_bounds:
+            applied = self._spectrum(maps[1], with_values=True, norm=norm)
             return replace(stored, folded_norm=applied.spectral_norm), applied
-        folded = operator_norm(maps[1], geometry=self.geometry, tolerance=self.options.tolerance)
+        folded = operator_norm(
+            maps[1], geometry=self.geometry, tolerance=self.options.tolerance, norm=norm
+        )
         shown = replace(stored, folded_norm=folded)
         return shown, shown
+
+    def _spectrum(
+        self,
+        effective: EffectiveLayer,
+        *,
+        with_values: bool,
+        norm: Interval | None = None,
+        known: Enclosures | None = None,
+    ) -> LayerSpectrum:
+        return measure_layer(
+            effective,
+            geometry=self.geometry,
+            rank=self.options.r,
+            norms_only=not (with_values or self.with_values),
+            tolerance=self.options.tolerance,
+            norm=norm,
+            device=self.device,
+            known=known,
+        )

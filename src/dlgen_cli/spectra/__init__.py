@@ -1,7 +1,12 @@
 """Linear maps to norms and singular-value tails, each with its direction."""
 
 from dlgen_cli.spectra.distances import Norms, distance, norms
-from dlgen_cli.spectra.layers import measure_layer, operator_norm, residual_norm_upper
+from dlgen_cli.spectra.layers import (
+    measure_layer,
+    operator_norm,
+    residual_norm_upper,
+    scaled_norm,
+)
 from dlgen_cli.spectra.small_matrices import MOST_ENTRIES, Enclosures, enclose_each
 from dlgen_cli.spectra.sums import (
     largest_magnitude,
@@ -23,6 +28,7 @@ __all__ = [
     "norms",
     "operator_norm",
     "residual_norm_upper",
+    "scaled_norm",
     "squared_distance_upper",
     "sum_of_squares",
     "sum_up",

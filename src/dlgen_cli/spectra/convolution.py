@@ -66,7 +66,11 @@ _GRID_WORK = 6e10  # frequencies of a circular map times order cubed
 
 
 def convolution_norm(
-    kernel: torch.Tensor, geometry: ConvolutionGeometry, tolerance: float = TOLERANCE
+    kernel: torch.Tensor,
+    geometry: ConvolutionGeometry,
+    tolerance: float = TOLERANCE,
+    *,
+    upper_only: bool = False,
 ) -> Interval:
     """Enclose the operator norm of a convolution.
 
@@ -77,6 +81,7 @@ def convolution_norm(
             without, the norm is the supremum over all map sizes.
         tolerance: relative width of the bracket that is aimed at, above 0. Kernels with few
             channels are measured better.
+        upper_only: spend nothing on the lower end, which may then be 0.
 
     Returns:
         ``lower <= ||A|| <= upper``. On the lattice the ends are within the tolerance of each
@@ -91,7 +96,7 @@ def convolution_norm(
     scaled, exponent = _scaled(kernel)
     if exponent is None:
         return Interval(lower=0.0, upper=0.0)
-    found = _scaled_norm(scaled, geometry, tolerance)
+    found = _scaled_norm(scaled, geometry, tolerance, upper_only=upper_only)
     return Interval(
         lower=_ldexp(found.lower, exponent, toward=0.0),
         upper=_ldexp(found.upper, exponent, toward=math.inf),
@@ -106,7 +111,7 @@ def _scaled(kernel: torch.Tensor) -> tuple[torch.Tensor, int | None]:
         return wide, None
     exponent = math.frexp(largest)[1]
     half = exponent // 2  # in two exact steps: 2^-e itself may leave the range
-    return wide * 2.0**-half * 2.0 ** (half - exponent), exponent
+    return (wide * 2.0**-half).mul_(2.0 ** (half - exponent)), exponent
 
 
 def _ldexp(value: float, exponent: int, *, toward: float) -> float:
@@ -117,7 +122,9 @@ def _ldexp(value: float, exponent: int, *, toward: float) -> float:
     return scaled if math.ldexp(scaled, -exponent) == value else math.nextafter(scaled, toward)
 
 
-def _scaled_norm(kernel: torch.Tensor, geometry: ConvolutionGeometry, tolerance: float) -> Interval:
+def _scaled_norm(
+    kernel: torch.Tensor, geometry: ConvolutionGeometry, tolerance: float, *, upper_only: bool
+) -> Interval:
     """`convolution_norm` of a kernel with entries below 1, one of them at least 1/2."""
     if geometry.input_size is None or _is_one_patch(kernel, geometry):
         return _lattice_norm(kernel, geometry, tolerance)
@@ -130,7 +137,8 @@ def _scaled_norm(kernel: torch.Tensor, geometry: ConvolutionGeometry, tolerance:
         return periodic
     else:
         upper = periodic.upper
-    return Interval(lower=min(upper, finite_map_lower(kernel, geometry)), upper=upper)
+    lower = 0.0 if upper_only else finite_map_lower(kernel, geometry)
+    return Interval(lower=min(upper, lower), upper=upper)
 
 
 def _is_one_patch(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> bool:
@@ -350,5 +358,6 @@ def _residual_norm(
     residual = matrices - left @ right[:, :rank]
     magnitude = left.abs() @ right[:, :rank].abs() + residual.abs()
     rounding = gamma(rank + 8) * float(magnitude.norm()) * (1 + gamma(magnitude.numel()))
-    found = convolution_norm(residual.reshape(kernel.shape), geometry, tolerance).upper
+    residual = residual.reshape(kernel.shape)
+    found = convolution_norm(residual, geometry, tolerance, upper_only=True).upper
     return (found + rounding * patch_factor_upper(kernel, geometry)) * SLACK

@@ -16,7 +16,7 @@ from dlgen_cli.spectra.convolution import TOLERANCE, ConvolutionGeometry, convol
 from dlgen_cli.spectra.dense import singular_value_bounds, spectral_norm_bounds
 from dlgen_cli.spectra.operator_norms import Geometry, error_factor, norm_of_weight
 from dlgen_cli.spectra.products import product_norms
-from dlgen_cli.spectra.rounding import SLACK, gamma
+from dlgen_cli.spectra.rounding import SLACK, UNIT_ROUNDOFF, gamma
 from dlgen_cli.spectra.small_matrices import Enclosures
 from dlgen_cli.spectra.sums import sum_of_squares
 
@@ -28,6 +28,7 @@ def measure_layer(
     rank: int | None = None,
     norms_only: bool = False,
     tolerance: float = TOLERANCE,
+    norm: Interval | None = None,
     device: torch.device | None = None,
     known: Enclosures | None = None,
 ) -> LayerSpectrum:
@@ -48,6 +49,7 @@ def measure_layer(
         norms_only: leave out singular values and truncation errors, which cost several times as
             much for a large matrix; ``rank`` must be None then.
         tolerance: relative width of a convolution's bracket.
+        norm: encloses the operator norm of the weight, where that is known: see `scaled_norm`.
         device: where singular values are computed; convolutions stay on the CPU.
         known: of the weight, a matrix, where it was measured together with others.
 
@@ -77,17 +79,12 @@ def measure_layer(
 
     factor = error_factor(layer, weight)
     folding = effective.rounding_upper * frobenius.upper * factor
-    norm = (
-        values[0]
-        if _is_matrix_at_each_place(layer)
-        else norm_of_weight(
-            layer,
-            weight,
-            geometry=geometry,
-            tolerance=tolerance,
-            matrix_norm=known_norm,
+    if norm is None and _is_matrix_at_each_place(layer):
+        norm = values[0]
+    elif norm is None:
+        norm = norm_of_weight(
+            layer, weight, geometry=geometry, tolerance=tolerance, matrix_norm=known_norm
         )
-    )
     norm = widened(norm, folding)
     if layer.stride and geometry == "assumed":  # groups, stride and padding may make it smaller
         norm = replace(norm, lower=0.0)
@@ -182,8 +179,41 @@ def widened(norm: Interval, error: float) -> Interval:
     )
 
 
+def scaled_norm(norm: Interval, of: EffectiveLayer, weight: torch.Tensor) -> Interval | None:
+    """The operator norm of a weight that is another one times a number; None where it is not.
+
+    Batch normalization that treats all channels alike is folded into such a weight. Entries may
+    differ by roundings: with ``|W' - c W| <= 8 u |W'|`` entrywise the norms of W' and c W are at
+    most ``8 u ||W'||_F`` apart, times the factor by which a convolution meets its errors.
+
+    Args:
+        norm: encloses that of W.
+        of: the layer with the weight W.
+        weight: W', of the same shape.
+    """
+    if of.factors is not None or of.weight.shape != weight.shape or not of.weight.numel():
+        return None
+    one, other = of.weight.to(torch.float64), weight.to(torch.float64)
+    place = one.abs().argmax()
+    most = float(one.flatten()[place])
+    factor = float(other.flatten()[place]) / most if most else 0.0
+    apart = (one * factor).sub_(other).abs_()
+    if not bool((apart <= other.abs().mul_(4 * UNIT_ROUNDOFF)).all()):
+        return None
+    error = 8 * UNIT_ROUNDOFF * _root(sum_of_squares(other)).upper * error_factor(of.layer, weight)
+    scaled = Interval(
+        lower=norm.lower * abs(factor) / SLACK, upper=norm.upper * abs(factor) * SLACK
+    )
+    lost = math.ulp(0.0) * weight.numel()  # of entries that underflow
+    return widened(scaled, error * SLACK + lost)
+
+
 def operator_norm(
-    effective: EffectiveLayer, *, geometry: Geometry, tolerance: float = TOLERANCE
+    effective: EffectiveLayer,
+    *,
+    geometry: Geometry,
+    tolerance: float = TOLERANCE,
+    norm: Interval | None = None,
 ) -> Interval:
     """Enclose the operator norm of a layer alone: cheaper than `measure_layer`.
 
@@ -191,15 +221,16 @@ def operator_norm(
         effective: the layer with the tensors that it really applies.
         geometry: as for `measure_layer`.
         tolerance: as for `measure_layer`.
+        norm: as for `measure_layer`.
 
     Returns:
         With the rounding of folding in the upper end.
     """
     layer, weight = effective.layer, effective.weight
-    if _is_matrix_at_each_place(layer):
-        norm, factor = _norm_by_one_tap(weight), 1.0
-    else:
-        factor = error_factor(layer, weight)
+    factor = error_factor(layer, weight)
+    if norm is None and _is_matrix_at_each_place(layer):
+        norm = _norm_by_one_tap(weight)
+    elif norm is None:
         norm = norm_of_weight(
             layer, weight, geometry=geometry, tolerance=tolerance, matrix_norm=_norm_by_one_tap
         )
@@ -307,5 +338,6 @@ def residual_norm_upper(
         geometry=geometry,
         tolerance=tolerance,
         matrix_norm=spectral_norm_bounds,
+        upper_only=True,
     )
     return (norm.upper + rounding * error_factor(layer, weight)) * SLACK

@@ -28,6 +28,7 @@ def norm_of_weight(
     geometry: Geometry,
     tolerance: float,
     matrix_norm: Callable[[Tensor], Interval],
+    upper_only: bool = False,
 ) -> Interval:
     """Enclose the operator norm of a weight that is applied as a layer applies its own.
 
@@ -38,13 +39,15 @@ def norm_of_weight(
             assumed, the norm is that of the largest map.
         tolerance: relative width of a convolution's bracket.
         matrix_norm: encloses the largest singular value of a matrix.
+        upper_only: spend nothing on the lower end of a convolution, which may then be 0.
     """
     match kind_of(layer).operator:
         case "factors":
             largest = largest_magnitude(weight)
             return Interval(lower=largest, upper=largest)
         case "kernel":
-            return convolution_norm(weight, _placed(layer, geometry), tolerance)
+            placed = _placed(layer, geometry)
+            return convolution_norm(weight, placed, tolerance, upper_only=upper_only)
         case "matrix":
             return matrix_norm(weight)
 

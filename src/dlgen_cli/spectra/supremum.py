@@ -56,7 +56,7 @@ _FINE = 1 << 16  # refinement of a cell's unit in the search for a lower bound
 _BUDGET = 15.0  # seconds of tests, roughly, before the tolerance grows
 _COARSE = 1.3  # radius of the largest cells
 _SPARED = 2.0  # times what a test in float32 gives away must be at hand
-_SHOWN = 12  # frequencies of a wide kernel whose norms are estimated at once
+_SHOWN = 8  # frequencies of a wide kernel whose norms are estimated at once
 
 
 @dataclass(frozen=True, slots=True)
