@@ -214,3 +214,15 @@ def test_a_wrong_smaller_variant_would_be_caught(tmp_path):
     upper = mpmath.fprod(mpmath.mpf(layer.spectral_norm.upper) for layer in report.layers)
     lower = mpmath.fprod(mpmath.mpf(layer.spectral_norm.lower) for layer in report.layers)
     assert lower < exact < upper
+
+
+def test_a_nan_is_named_and_withholds_while_the_other_layers_are_measured(tmp_path):
+    state = {f"l{at}.weight": torch.randn(6, 6) for at in range(3)}
+    state["l1.weight"][2, 3] = float("nan")
+    torch.save(state, tmp_path / "x.pt")
+    options = AuditOptions(checkpoint=tmp_path / "x.pt", b=8)
+    report = audit(options, command="audit", families=["compression", "rademacher"])
+    assert [layer.name for layer in report.layers] == ["l0.weight", "l2.weight"]
+    assert report.skipped[0].name == "l1.weight"
+    assert "1 NaN" in report.skipped[0].reason
+    assert all(bound.status == "not_applicable" for bound in report.bounds)
