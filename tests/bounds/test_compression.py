@@ -1,17 +1,16 @@
 """Compression bounds against an independent evaluation at 50 digits."""
 
 import math
-from itertools import product
 
 import mpmath
 import numpy as np
 import pytest
+from chains import CHAINS, SETTINGS, a_map, a_setting, chain_of, exact_complexity, exact_distance
+from exact import close_above
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlgen_cli.bounds import (
-    CompressionSetting,
-    LayeredNetwork,
     LinearMap,
     all_ranks,
     fixed_rank,
@@ -19,103 +18,6 @@ from dlgen_cli.bounds import (
     margin_lipschitz,
 )
 from dlgen_cli.errors import UsageError
-from dlgen_cli.records import GraphNode
-
-
-def a_map(rows, columns, scale=1.0, name="W", bias=0.0, seed=0):
-    values = np.sort(np.random.default_rng(seed).uniform(0.1, 1.0, min(rows, columns)))[::-1]
-    values = (values * scale).tolist()
-    return LinearMap(
-        name=name,
-        rows=rows,
-        columns=columns,
-        norm_upper=values[0],
-        truncation_errors_upper=[*values, 0.0],
-        bias_norm_upper=bias,
-        bias_parameters=rows if bias else 0,
-    )
-
-
-def a_setting(**changes):
-    numbers = {
-        "bits_per_parameter": 32,
-        "examples": 1437,
-        "delta": 0.05,
-        "loss_lipschitz": 1.0,
-        "radius": 1.0,
-    }
-    return CompressionSetting(**(numbers | changes))
-
-
-def chain_of(maps, gamma=1.0):
-    """The source's network: the maps one after another, a gamma-Lipschitz function between."""
-    nodes = [GraphNode(name="x", kind="input", operation="input")]
-    for map_ in maps:
-        if len(nodes) > 1:
-            nodes.append(
-                GraphNode(
-                    name=f"act {map_.name}",
-                    kind="lipschitz",
-                    operation="activation",
-                    inputs=(nodes[-1].name,),
-                    factor_upper=gamma,
-                )
-            )
-        nodes.append(
-            GraphNode(
-                name=f"node {map_.name}",
-                kind="linear",
-                operation="linear",
-                inputs=(nodes[-1].name,),
-                layer=map_.name,
-            )
-        )
-    return LayeredNetwork(nodes=nodes, maps=maps)
-
-
-def exact_distance(maps, setting, ranks, gamma=1.0):
-    """The telescoping sum of the source, written out."""
-    total = mpmath.mpf(0)
-    for n, one in enumerate(maps):
-        tails = one.truncation_errors_upper
-        rank = ranks[n]
-        term = mpmath.mpf(tails[rank] if rank < len(tails) else 0)
-        for j, other in enumerate(maps):
-            if j != n:
-                term *= mpmath.mpf(other.norm_upper)
-        total += term
-    gamma = mpmath.mpf(gamma)
-    return mpmath.mpf(setting.radius) * gamma ** (len(maps) - 1) * total
-
-
-def exact_complexity(setting, parameters, choices, sides=2):
-    nats = setting.bits_per_parameter * parameters * mpmath.log(2) + mpmath.log(sides)
-    nats += mpmath.log(mpmath.mpf(choices) / mpmath.mpf(setting.delta))
-    return mpmath.sqrt(nats / (2 * setting.examples))
-
-
-CHAINS = {
-    "square": [a_map(8, 8, 2.0, f"W{n}", seed=n) for n in range(3)],
-    "rectangular": [
-        a_map(12, 7, name="a", seed=1),
-        a_map(5, 12, 3.0, "b", seed=2),
-        a_map(10, 5, name="c", seed=3),
-    ],
-    "one matrix": [a_map(6, 9)],
-    "beyond the floats": [a_map(8, 8, 1e200, f"W{n}", seed=n) for n in range(4)],
-    "below the floats": [a_map(8, 8, 1e-200, f"W{n}", seed=n) for n in range(4)],
-}
-SETTINGS = {
-    "the source's": (a_setting(), 1.0),
-    "scaled": (a_setting(loss_lipschitz=2.5, radius=7.0, delta=0.01), 1.13),
-    "few bits": (a_setting(bits_per_parameter=1, examples=50_000), 1.0),
-}
-
-
-def close_above(found, exact):
-    assert found is not None
-    assert mpmath.mpf(found) >= exact
-    assert mpmath.mpf(found) <= exact * (1 + mpmath.mpf("1e-12"))
 
 
 def matches(terms, name, exact):
@@ -167,35 +69,6 @@ def test_fixed_rank_pays_no_union(chain, rank):
     matches(bound.terms, "distance", distance)
     exact = complexity + 2 * distance
     assert bound.log10_value == pytest.approx(float(mpmath.log10(exact)), rel=1e-12)
-
-
-@pytest.mark.parametrize("numbers", SETTINGS)
-def test_layer_ranks_is_the_best_of_all_vectors(numbers):
-    maps = [a_map(4, 5, 1.5, "a", seed=1), a_map(6, 4, 0.8, "b", seed=2), a_map(3, 6, 2, "c")]
-    setting, gamma = SETTINGS[numbers]
-    tops = [min(one.rows, one.columns) for one in maps]
-    best = mpmath.inf
-    for ranks in product(*(range(1, top + 1) for top in tops)):
-        parameters, kept = 0, []
-        for one, rank, top in zip(maps, ranks, tops, strict=True):
-            whole = rank * (one.rows + one.columns) >= one.rows * one.columns
-            kept.append(top if whole else rank)
-            parameters += min(rank * (one.rows + one.columns), one.rows * one.columns)
-        value = exact_complexity(setting, parameters, math.prod(tops), sides=1)
-        value += 2 * mpmath.mpf(setting.loss_lipschitz) * exact_distance(maps, setting, kept, gamma)
-        best = min(best, value)
-    bound = layer_ranks(chain_of(maps, gamma), setting)
-    assert set(bound.terms["ranks"]) == {"a", "b", "c"}
-    close_above(bound.value, best)
-
-
-def test_layer_ranks_costs_at_most_the_union_more_than_one_rank_for_all():
-    for scale in (0.01, 0.3, 1.0, 30.0):
-        maps = [a_map(20, 20, scale, f"W{n}", seed=n) for n in range(4)]
-        setting = a_setting(examples=10**6)
-        union = math.sqrt(4 * math.log(20) / (2 * setting.examples))
-        network = chain_of(maps)
-        assert layer_ranks(network, setting).value <= all_ranks(network, setting).value + union
 
 
 def test_a_bias_enters_the_radius_and_the_count():

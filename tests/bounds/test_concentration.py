@@ -7,6 +7,7 @@ from pathlib import Path
 
 import mpmath
 import pytest
+from exact import exact_kl, mpf
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -25,16 +26,6 @@ CASES = json.loads((Path(__file__).parents[1] / "check_cases.json").read_text())
 SHARP = mpmath.mpf(10) ** -20
 ANY_RATE = st.floats(0.0, 1.0).map(Decimal)
 ANY_EXPONENT = st.floats(1e-12, 1e4).map(Decimal)
-
-
-def mpf(value):
-    return mpmath.mpf(str(value))
-
-
-def exact_kl(q, p):
-    q, p = mpf(q), mpf(p)
-    first = q * mpmath.log(q / p) if q else mpmath.mpf(0)
-    return first + ((1 - q) * mpmath.log((1 - q) / (1 - p)) if q < 1 else 0)
 
 
 def exact_ln_tail(errors, n, p):

@@ -5,6 +5,7 @@ import math
 import mpmath
 import numpy as np
 import pytest
+from exact import close_above
 
 from dlgen_cli.bounds import Box, expected, markov, printed
 from dlgen_cli.bounds.rademacher import informative_distance, shell_volume
@@ -30,11 +31,6 @@ BOXES = [
     a_box(parameters=1, linf_norm=0.0, epsilon=0.5, delta=1e-9),
     a_box(parameters=100, linf_norm=0.4, epsilon=0.37),
 ]
-
-
-def close_above(found, exact):
-    assert mpmath.mpf(found) >= exact
-    assert mpmath.mpf(found) <= exact * (1 + mpmath.mpf("1e-12"))
 
 
 def exact_parts(box):
