@@ -7,6 +7,7 @@ import pytest
 
 from dlgen_cli.bounds.recorded_fields import Fields, UnusableField, read_assumptions, read_report
 from dlgen_cli.errors import ReportFileError
+from dlgen_cli.records import SCHEMA_VERSION
 
 ENTRIES = Fields(
     {
@@ -95,7 +96,7 @@ def test_a_ledger_has_the_four_statuses_and_no_other():
 
 
 REPORT = {
-    "schema_version": "1",
+    "schema_version": SCHEMA_VERSION,
     "dlgen_version": "0",
     "command": "audit",
     "status": "success",
@@ -113,8 +114,8 @@ REPORT = {
         ("[]", "no report of dlgen"),
         (json.dumps({**REPORT, "bounds": []}), "holds no bound"),
         (json.dumps({**REPORT, "status": "error"}), "report of a failure"),
-        (json.dumps({**REPORT, "schema_version": "2"}), "the schema '2'"),
-        (json.dumps({"schema_version": "1"}), "no report of dlgen"),
+        (json.dumps({**REPORT, "schema_version": "0"}), "the schema '0'"),
+        (json.dumps({"schema_version": SCHEMA_VERSION}), "no report of dlgen"),
     ],
 )
 def test_what_is_no_report_is_refused(content, message, tmp_path):
