@@ -28,7 +28,7 @@ NodeKind = Literal[
 ]
 #: A stored tensor costs up to so many bits for each entry, and those of its scale.
 MOST_STORED_BITS = 32
-SCALE_BITS = 64
+SCALE_BITS = 32
 #: Layers of these kinds are diagonal maps: their weights are vectors, and are stored whole.
 DIAGONAL_KINDS = ("diagonal",)
 

@@ -139,7 +139,7 @@ def test_every_bit_of_the_file_is_paid(tmp_path, small_network):
     header = json.loads(made.content[8 : 8 + length])
     facts = json.loads(header["__metadata__"]["dlgen_factors"])
     entries = [part for fact in facts.values() for part in fact["parts"].values()]
-    paid = sum(part["bits"] * torch.Size(part["shape"]).numel() + 64 for part in entries)
+    paid = sum(part["bits"] * torch.Size(part["shape"]).numel() + 32 for part in entries)
     assert made.report.results["bits"] == paid
     stored = sum(
         header[name]["data_offsets"][1] - header[name]["data_offsets"][0]

@@ -282,6 +282,11 @@ def test_norms_known_in_closed_form(kernel, stride, exact):
         ((4, 1, 3, 3), {"padding": (1, 1), "groups": 4, "input_size": (5, 4)}),
         ((2, 2, 3, 3), {"padding": (1, 1), "stride": (2, 2), "input_size": (6, 8)}),
         ((2, 2, 4, 3), {"padding": (2, 1), "stride": (2, 3), "input_size": (6, 7)}),
+        ((2, 2, 5, 3), {"padding": (2, 1), "stride": (4, 6), "input_size": (6, 9)}),
+        (
+            (2, 3, 5, 5),
+            {"padding": (2, 2), "stride": (4, 4), "dilation": (2, 3), "input_size": (14, 18)},
+        ),
         ((2, 2, 3), {"padding": (4,), "input_size": (5,)}),
         ((1, 2, 3, 3, 3), {"padding": (1, 1, 1), "input_size": (4, 3, 3)}),
         ((2, 2, 3, 3), {"padding": (4, 2), "stride": (2, 1), "dilation": (4, 2)}),
@@ -300,6 +305,17 @@ def test_circular_padding(shape, changes, monkeypatch):
     for bracket in (explicit, by_grid):
         assert bracket.lower <= exact * (1 + 1e-12)
         assert exact * (1 - 1e-12) <= bracket.upper
+
+
+def test_circular_with_a_stride_that_shares_a_factor_with_the_map(monkeypatch):
+    """All four outputs of the map read from even places: half the rows of the one of stride 1."""
+    monkeypatch.setattr("dlgen_cli.spectra.convolution._DENSE_ENTRIES", 0)
+    kernel = torch.ones(1, 1, 5)
+    geometry = plain(1, padding=(2,), stride=(4,), padding_mode="circular", input_size=(14,))
+    exact = norm_of(unit_vector_operator(kernel, geometry))
+    found = convolution_norm(kernel, geometry).upper
+    assert exact <= found
+    assert found < 0.75 * convolution_norm(kernel, replace(geometry, stride=(1,))).upper
 
 
 def test_circular_at_stride_one_is_exact(monkeypatch):

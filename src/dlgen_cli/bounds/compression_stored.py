@@ -23,6 +23,9 @@ from dlgen_cli.bounds.recorded_fields import Fields, UnusableField
 from dlgen_cli.bounds.theorem import Theorem
 from dlgen_cli.records import SCALE_BITS, Assumption, Bound
 
+#: The bits of a scale in reports that do not tell them.
+_FORMER_SCALE_BITS = 64
+
 
 def stored(
     network: LayeredNetwork,
@@ -33,6 +36,7 @@ def stored(
     stored_whole: Sequence[str] = (),
     stored_bits: int,
     choices: int,
+    scale_bits: int = SCALE_BITS,
     assumptions: Sequence[Assumption] = (),
 ) -> Bound:
     """Bound the generalization gap by the distance to the network that is really stored.
@@ -53,6 +57,7 @@ def stored(
         stored_whole: the layers that are not factored.
         stored_bits: factors, biases and scales.
         choices: how many rank vectors there were to choose from, times the widths b.
+        scale_bits: those among ``stored_bits`` that each tensor's scale takes.
         assumptions: the caller's ledger.
 
     Returns:
@@ -65,6 +70,7 @@ def stored(
         terms={
             "ranks": dict(ranks),
             "stored_whole": list(stored_whole),
+            **({"scale_bits": SCALE_BITS} if scale_bits == SCALE_BITS else {}),
             **evaluation.terms(),
             "layer_error_upper": {name: float(one.error_upper) for name, one in norms.items()},
             "union_nats": to_float(Decimal(choices).ln()),
@@ -82,13 +88,14 @@ def _read_back(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Boun
     network, norms = read_network(terms)
     setting, ranks = read_setting(terms, delta), terms.counts("ranks")
     whole, bits = terms.texts("stored_whole"), terms.count("bits")
+    scale_bits = SCALE_BITS if terms.get("scale_bits") == SCALE_BITS else _FORMER_SCALE_BITS
     entries = setting.bits_per_parameter * stored_parameters(terms, network, ranks, whole)
     tensors = sum(
         (1 if map_.name in whole else 2) + (1 if map_.bias_parameters else 0)
         for map_ in network.maps
     )
-    if bits != entries + SCALE_BITS * tensors:
-        expected = f"{entries} for the entries and {SCALE_BITS} for each of {tensors} scales"
+    if bits != entries + scale_bits * tensors:
+        expected = f"{entries} for the entries and {scale_bits} for each of {tensors} scales"
         raise UnusableField(terms.path("bits"), bits, expected)
     choices = terms.count("widths") * math.prod(map_.largest_rank for map_ in network.maps)
     if choices < 1:
@@ -101,6 +108,7 @@ def _read_back(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Boun
         stored_whole=whole,
         stored_bits=bits,
         choices=choices,
+        scale_bits=scale_bits,
         assumptions=lines,
     )
 

@@ -199,13 +199,14 @@ def _periodic_norm(
 ) -> Interval | None:
     """The periodic convolution that the known map's is a part of; None where others are cheaper.
 
-    With circular padding it is on the map itself, else on `enclosing_torus`. An axis whose stride
-    divides the torus is in polyphase form with n/s frequencies; any other axis takes stride 1, of
-    which the operator keeps some rows. Upper bounds the operator on the map.
+    With circular padding it is on the map itself, else on `enclosing_torus`, which the stride
+    divides. With stride s on n cells the outputs read from places ``s x mod n``, multiples of
+    ``g = gcd(n, s)``: the operator keeps some rows of the one of stride g, whose polyphase form has
+    n/g frequencies. Upper bounds the operator on the map.
     """
     circular = geometry.padding_mode == "circular"
     size = (geometry.input_size or ()) if circular else enclosing_torus(kernel, geometry)
-    stride = tuple(s if n % s == 0 else 1 for n, s in zip(size, geometry.stride, strict=True))
+    stride = tuple(math.gcd(n, s) for n, s in zip(size, geometry.stride, strict=True))
     taps = transfer_taps(kernel, stride, geometry.dilation, geometry.groups)
     axes = [j for j, q in enumerate(taps.shape[3:]) if q > 1]
     grid = [size[j] // stride[j] for j in axes]

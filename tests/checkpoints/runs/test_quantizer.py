@@ -16,7 +16,7 @@ def test_entries_cost_b_bits_and_lie_on_the_nearest_level(bits):
     values = stored.values()
     assert values.shape == tensor.shape
     assert stored.payload.numel() == -(-bits * 65 // 8)
-    assert stored.stored_bits == bits * 65 + 64
+    assert stored.stored_bits == bits * 65 + 32
     error = (values - tensor.double()).abs().max().item()
     largest = tensor.abs().max().item()
     if bits == 32:
@@ -26,6 +26,7 @@ def test_entries_cost_b_bits_and_lie_on_the_nearest_level(bits):
     else:
         assert error <= largest / (2**bits - 1) * (1 + 1e-5)
         assert len(values.unique()) <= 2**bits
+    assert np.array(stored.scale).view(np.uint64) % 2**32 == 0  # the lower half is not stored
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e-6, 1e30, 1e200])
@@ -34,6 +35,11 @@ def test_small_and_large_weights_keep_their_digits(scale, bits):
     tensor = torch.randn(50, dtype=torch.float64) * scale
     error = (quantize(tensor, bits).values() - tensor).abs().max() / tensor.abs().max()
     assert error <= 1.01 / (2**8 - 1)
+
+
+def test_the_largest_float_has_a_scale():
+    stored = quantize(torch.tensor([-1.7e308, 1.7976931348623157e308], dtype=torch.float64), 1)
+    assert torch.isfinite(stored.values()).all()
 
 
 def test_zeros_are_stored_without_nan():
@@ -55,10 +61,10 @@ def test_factors_reproduce_the_truncation():
     cut = (left[:, :4] * values[:4]) @ right[:4]
     stored = store_factors(weight, 4, 32)
     assert stored.rank == 4
-    assert stored.stored_bits == 32 * 4 * (20 + 54) + 2 * 64
+    assert stored.stored_bits == 32 * 4 * (20 + 54) + 2 * 32
     found = stored.weight().flatten(start_dim=1).numpy()
     assert np.abs(found - cut).max() <= 1e-5
     assert stored.weight().shape == weight.shape
     whole = store_whole(weight, 8)
-    assert whole.stored_bits == 8 * weight.numel() + 64
+    assert whole.stored_bits == 8 * weight.numel() + 32
     assert whole.rank == 20

@@ -1,9 +1,9 @@
 """Tensors in b bits for each entry, and what they cost.
 
 32 bits: IEEE float32. 16 bits: IEEE float16. Any other b from 1 to 31: a uniform grid, symmetric
-about 0, with ``2^b`` levels ``scale (2 code - (2^b - 1))``. Every tensor has one float64 scale,
-whose 64 bits are counted; for the floats it is a power of two that keeps the largest entry in
-range, so that neither large nor tiny weights are lost.
+about 0, with ``2^b`` levels ``scale (2 code - (2^b - 1))``. Every tensor has one scale, the upper
+32 bits of a float64, which are counted; for the floats it is a power of two that keeps the largest
+entry in range, so that neither large nor tiny weights are lost.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from dlgen_cli.records import MOST_STORED_BITS, SCALE_BITS
 
 _BLOCK = 1 << 18  # codes that are packed at a time
 _SAFE_IN_FLOAT32 = (2.0**-60, 2.0**127)  # largest entries that need no scale
+
+_LARGEST_UPPER_HALF = 0x7FEF_FFFF  # of a finite float64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +100,19 @@ def quantize(tensor: torch.Tensor, bits: int) -> Quantized:
         raw = np.ascontiguousarray((values / scale).astype("<f2"))
     else:
         levels = 2**bits - 1
-        scale = largest / levels  # 0 for the zero tensor, which is then stored exactly
+        scale = _in_32_bits(largest / levels)  # 0 for the zero tensor, which is stored exactly
         steps = values / scale if scale else values
         codes = np.clip(np.rint((steps + levels) / 2), 0, levels).astype(np.uint64)
         raw = _pack(codes.reshape(-1), bits)
     payload = torch.from_numpy(raw.reshape(-1).view(np.uint8).copy())
     return Quantized(bits=bits, shape=tuple(tensor.shape), payload=payload, scale=scale)
+
+
+def _in_32_bits(scale: float) -> float:
+    """The float64 at or above, by 2^-20 relative at most, whose lower 32 bits are 0."""
+    above = (int(np.array(scale).view(np.uint64)) + 2**32 - 1) >> 32
+    above = min(above, _LARGEST_UPPER_HALF)
+    return float(np.array(above << 32, np.uint64).view(np.float64))
 
 
 def _power_of_two(largest: float) -> float:
