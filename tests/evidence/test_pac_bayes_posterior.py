@@ -151,6 +151,23 @@ def test_the_divergence_is_that_of_dense_gaussians(report, trained):
     assert bound_of(report)["terms"]["spread_nats_upper"] == pytest.approx(total)
 
 
+@pytest.mark.parametrize(
+    ("words", "nats", "evidence"),
+    [
+        (("--tried", 20), math.log(20), "a list fixed before any result was seen"),
+        (("--tried-nats", 7.5), 7.5, "the length of those that the search chose"),
+    ],
+)
+def test_settings_that_were_tried_are_paid_for(directory, report, words, nats, evidence):
+    bound = bound_of(certify(directory, *words))
+    paid = bound["terms"]["choice_nats"] - bound_of(report)["terms"]["choice_nats"]
+    assert paid == pytest.approx(nats)
+    assert evidence in line_of(bound, "All settings of the prior")["evidence"]
+    assert (
+        "No other was tried" in line_of(bound_of(report), "All settings of the prior")["evidence"]
+    )
+
+
 def test_the_best_posterior_is_the_bound(report):
     bound = bound_of(report)
     values = [row["value"] for row in bound["terms"]["posteriors"]]
@@ -318,6 +335,8 @@ def test_an_anchor_of_unknown_origin_is_refused(trained, copy):
         (("--sigma", 0.5), "--sigma was given, but"),
         (("--shrink", -0.5), "--shrink is -0.5"),
         (("--shrink", 2.5), "--shrink is 2.5"),
+        (("--tried-nats", -1), "--tried-nats is -1"),
+        (("--tried-nats", 2, "--tried", 3), "both were given"),
         (("--shrink", 1, "--shrink", 1), "one twice"),
     ],
 )
@@ -325,7 +344,7 @@ def test_options_without_sense_are_refused(directory, words, message):
     assert message in refused(directory, *words)
 
 
-@pytest.mark.parametrize("words", [("--shrink", 0.5), ("--occam",)])
+@pytest.mark.parametrize("words", [("--shrink", 0.5), ("--occam",), ("--tried-nats", 1)])
 def test_a_run_without_a_posterior_has_nothing_to_shrink(trained, words):
     assert f"{words[0]} was given, but" in refused(trained, *words)
 

@@ -1,6 +1,7 @@
 """A record is as good as its weakest ancestor, and the same image is the same image."""
 
-import shutil
+import itertools
+import json
 from pathlib import Path
 
 import pytest
@@ -84,8 +85,6 @@ def test_a_chain_of_runs_on_record_is_verified(tmp_path, certify, bound_of, line
 
 
 def test_a_run_without_digests_is_read_but_not_verified(tmp_path, certify, bound_of, line_of):
-    import json
-
     run = train(tmp_path / "run", holdout=200)
     before = certify(run, "--sigma", "0.3")
     config = json.loads((run / "config.json").read_text())
@@ -125,6 +124,28 @@ def test_the_same_images_in_another_format_are_no_other_images(
     assert "500 of its 1,442 images look like one" in suspicion["evidence"]
 
 
+def test_repeated_images_are_counted(tmp_path, bound_of, line_of, invoke):
+    for split, name, level in itertools.product(("train", "test"), "ab", range(12)):
+        folder = tmp_path / "data" / split / name
+        folder.mkdir(parents=True, exist_ok=True)
+        grey = level // 2 if split == "train" else 100 + level  # each image of train twice
+        Image.new("L", (8, 8), grey + (20 if name == "b" else 0)).save(folder / f"{level:02}.png")
+    source = str(tmp_path / "data")
+    run = train(tmp_path / "run", source=source, architecture="mlp")
+    words = ("--data", source, "-q", "--json", "--draws", 100, "--b", 8, "--sigma", 0.3)
+    report = json.loads(invoke("certify", run, *words).stdout)
+    assert report["results"]["repeated_images"] == {"all": 12, "sample": 12}
+    line = line_of(bound_of(report, GIBBS), "The sample is drawn independently")
+    assert line["status"] == "declared"
+    assert "12 of its images repeat another, by hash" in line["evidence"]
+
+
+def test_what_no_program_can_know_is_declared(digits_report, bound_of, line_of):
+    choice = line_of(bound_of(digits_report, HOLDOUT), "not chosen by its errors on the holdout")
+    width = line_of(bound_of(digits_report, "compression.occam"), "b was fixed before the sample")
+    assert (choice["status"], width["status"]) == ("declared", "declared")
+
+
 @pytest.mark.parametrize("name", ["model", "init", "labels"])
 def test_a_file_copied_over_a_runs_is_not_the_runs(name, tmp_path, invoke):
     run, other = train(tmp_path / "run", m=90), train(tmp_path / "other", m=90, seed=9)
@@ -148,8 +169,6 @@ def test_weights_beside_a_run_do_not_inherit_its_record(
 
 
 def test_a_list_of_hashes_shorter_than_the_examples_is_refused(tmp_path, invoke):
-    import json
-
     run = train(tmp_path / "run", m=90)
     labels = load_file(run / "labels.safetensors")
     labels["image_hashes"] = labels["image_hashes"][:80].contiguous()
@@ -176,4 +195,3 @@ def test_an_anchors_record_is_of_its_own_tensors(tmp_path, invoke):
     result = invoke("spectra", file)
     assert result.exit_code == 2
     assert "tells the origin of other tensors" in result.stderr
-    shutil.rmtree(run)

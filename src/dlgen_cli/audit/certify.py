@@ -132,7 +132,11 @@ def _makers(options: AuditOptions, data: DataOptions) -> list[Maker]:
 
 def _settings(data: DataOptions, *, has_posterior: bool) -> dict[str, Any]:
     """The options of a certificate in force, for the report."""
-    own: dict[str, Any] = {"shrink": list(data.shrink), "tried": data.tried}
+    own: dict[str, Any] = {
+        "shrink": list(data.shrink),
+        "tried": data.tried,
+        "tried_nats": data.tried_nats,
+    }
     if not has_posterior:
         own = {"freeze": list(data.freeze), "relative_sigma": data.relative}
     return {
@@ -155,6 +159,7 @@ def _results(
         "test_examples": len(samples.test),
         "test_error": errors["test"] / len(samples.test),
         "holdout_origin": samples.holdout_origin,
+        "repeated_images": samples.repeated_images,
         "certificates": [
             {
                 "theorem": bound.theorem,

@@ -42,10 +42,19 @@ class CertifyCommand(
         int,
         typer.Option(
             "--tried",
-            help="Settings of a trained posterior's prior that were tried on these data, this one "
-            "among them; the choice is paid for.",
+            help="Settings of a trained posterior's prior in a list that you fixed before trying "
+            "any on these data; pays ln N.",
         ),
     ] = DATA_DEFAULTS.tried
+    tried_nats: Annotated[
+        float,
+        typer.Option(
+            "--tried-nats",
+            metavar="X",
+            help="Instead, where a search looked at each result: pays X nats, the length of the "
+            "chosen settings in a prefix code over all that it could have reached.",
+        ),
+    ] = DATA_DEFAULTS.tried_nats
     occam: Annotated[
         bool, typer.Option("--occam", help="Occam's bound of a trained posterior's mean too.")
     ] = False
@@ -64,7 +73,13 @@ def certify(options: CertifyCommand) -> None:
     console.check_gate(options.fail_above)
     data = data_options(options)
     assert data is not None  # noqa: S101  --data is required
-    data = replace(data, shrink=options.shrink, occam=options.occam, tried=options.tried)
+    data = replace(
+        data,
+        shrink=options.shrink,
+        occam=options.occam,
+        tried=options.tried,
+        tried_nats=options.tried_nats,
+    )
     with console.layer_progress(options) as measured, console.draw_progress(options) as drawn:
         report = run(audit_options(options), data, layer_progress=measured, draw_progress=drawn)
     console.emit(report, options)

@@ -55,7 +55,10 @@ def occam_certificate(evidence: Evidence) -> Certificate:
 
     def bound(code: _Code, delta: float) -> Bound:
         rank = "whole weights" if code.rank is None else f"rank {code.rank}"
-        assumptions = [*lines, ledger.code_line(rank, code.width, len(plans))]
+        code_lines = ledger.code_lines(
+            rank, code.width, len(plans), is_given=inputs.options.b is not None
+        )
+        assumptions = [*lines, *code_lines]
         return bounds.occam(
             code.bits, code.errors, examples, delta, union_nats=union, assumptions=assumptions
         )

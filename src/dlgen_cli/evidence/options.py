@@ -91,8 +91,11 @@ class DataOptions:
         seed: of the draws.
         state: file that keeps the draws of an interrupted run.
         shrink: a posterior's mean is scored at these multiples of its way from the prior's.
-        tried: settings of a posterior's prior that were tried on the data, this one among them, at
-            least 1: the choice is paid for.
+        tried: settings of a posterior's prior in a list that was fixed before any was tried on
+            the data, at least 1: the choice is paid for.
+        tried_nats: what the choice costs where a search looked at each result before the next
+            setting: the length of the chosen settings in a prefix code over all that it could have
+            reached, in nats, at least 0.
         occam: evaluate Occam's bound of a posterior's mean too.
     """
 
@@ -105,6 +108,7 @@ class DataOptions:
     state: Path | None = None
     shrink: Sequence[float] = (1.0,)
     tried: int = 1
+    tried_nats: float = 0.0
     occam: bool = False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,8 +94,10 @@ def refuse_options_of_a_posterior(options: AuditOptions, data: DataOptions) -> N
     Raises:
         UsageError: naming the option.
     """
-    if list(data.shrink) != [1.0] or data.occam or data.tried != 1:
-        option = "--occam" if data.occam else "--shrink" if data.tried == 1 else "--tried"
+    if list(data.shrink) != [1.0] or data.occam or data.tried != 1 or data.tried_nats:
+        tried = "--tried-nats" if data.tried_nats else "--tried"
+        is_tried = data.tried != 1 or data.tried_nats
+        option = "--occam" if data.occam else tried if is_tried else "--shrink"
         raise UsageError(
             f"{option} was given, but {options.checkpoint} is not a run of "
             "`dlgen train --objective pac-bayes`.",
@@ -110,6 +113,13 @@ def require_options_of_a_posterior(data: DataOptions) -> None:
     """
     if data.tried < 1:
         raise UsageError(f"--tried is {data.tried}.", remedy="Give at least 1, for this one.")
+    if not 0 <= data.tried_nats < math.inf:
+        raise UsageError(f"--tried-nats is {data.tried_nats:g}; 0 or more was expected.")
+    if data.tried_nats and data.tried != 1:
+        raise UsageError(
+            "--tried pays for a list fixed in advance, --tried-nats for a search; both were given.",
+            remedy="Give one of them: a search within a list costs ln N nats too.",
+        )
     for one in data.shrink:
         if not 0 <= one <= _LARGEST_SHRINK:
             raise UsageError(f"--shrink is {one:g}; a number from 0 to 2 was expected.")
@@ -151,14 +161,14 @@ def posterior_certificate(evidence: Evidence) -> Certificate:
         _posterior(shrink, cost, data.draws, errors)
         for shrink, cost, errors in zip(data.shrink, costs, counts.errors, strict=True)
     ]
-    examples, choices = len(samples.bound), _choice_nats(stored, data.tried)
+    examples, choices = len(samples.bound), _choice_nats(stored, data)
     frozen = [name for name in own if name not in stored.exponents]
     lines = [
         *samples.sample_lines,
         *ledger.structure_lines(inputs.read, inputs.options.arch),
         origin,
         prior_deviations_line(len(stored.exponents), len(PRIOR_EXPONENTS), choices[0]),
-        tried_line(data.tried),
+        tried_line(data.tried, data.tried_nats),
         *ledger.frozen_lines(frozen, "As the run recorded it."),
         random_predictor_line(),
         ledger.draws_line(data.draws),
@@ -184,10 +194,10 @@ def posterior_certificate(evidence: Evidence) -> Certificate:
     )
 
 
-def _choice_nats(stored: StoredPosterior, tried: int) -> tuple[float, float]:
+def _choice_nats(stored: StoredPosterior, data: DataOptions) -> tuple[float, float]:
     """What the choice of the prior costs: of its deviations, and of its settings."""
     of_deviations = choice_nats_upper(len(PRIOR_EXPONENTS), len(stored.exponents))
-    return of_deviations, choice_nats_upper(tried, 1)
+    return of_deviations, data.tried_nats or choice_nats_upper(data.tried, 1)
 
 
 def _errors_of_trained(errors: Sequence[int] | None, shrink: Sequence[float]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,6 +68,20 @@ class Samples:
     def parts(self) -> Mapping[str, Split]:
         """The sample, the holdout and the test set, by these names; two may be one."""
         return {"sample": self.bound, "holdout": self.holdout, "test": self.test}
+
+    @property
+    def repeated_images(self) -> Mapping[str, int]:
+        """Images that equal one before them in a part, or one of another part, by their hashes.
+
+        ``all`` of them, then those of each part and pair of parts that has any.
+        """
+        hashes = {name: hash_images(part.images) for name, part in self.parts.items()}
+        counts = {name: count_repeated(one) for name, one in hashes.items()} | {
+            f"{two}_in_{one}": count_shared(hashes[two], hashes[one])
+            for one, two in itertools.combinations(hashes, 2)
+            if self.parts[one] is not self.parts[two]
+        }
+        return {"all": sum(counts.values())} | {name: one for name, one in counts.items() if one}
 
     def without(self, found: TrainedOn, trained: str) -> tuple[Samples, int]:
         """Take examples out of the bound's sample because something else was trained on them.

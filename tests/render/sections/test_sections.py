@@ -21,6 +21,20 @@ def test_a_thinned_sweep_keeps_the_ends_and_the_best(length: int, data: st.DataO
     assert len(kept) <= 12
 
 
+def test_what_is_declared_is_named_in_short(audit_report: Report):
+    def paragraphs(verbosity: int) -> list[str]:
+        section = build_document(audit_report, verbosity).sections
+        ledger = next(one for one in section if one.title == "Assumptions")
+        return [block.text for block in ledger.blocks if isinstance(block, Paragraph)]
+
+    lines = [line for bound in audit_report.bounds for line in bound.assumptions]
+    declared = {line.statement for line in lines if line.status == "declared"}
+    (text,) = paragraphs(0)
+    assert text.startswith("You vouch for: ")
+    assert all(text.count(statement) == 1 for statement in declared)
+    assert not paragraphs(1)
+
+
 def test_a_report_with_nothing_is_a_title():
     document = build_document(Report(dlgen_version="0", command="train"))
     assert document.sections == ()

@@ -43,12 +43,28 @@ def prior_deviations_line(tensors: int, exponents: int, choice_nats: float) -> A
     )
 
 
-def tried_line(settings: int) -> Assumption:
-    """How many settings of the prior there were to choose from after looking."""
+def tried_line(settings: int, nats: float) -> Assumption:
+    """What the prior's settings were chosen from after looking.
+
+    Args:
+        settings: in a list that was fixed in advance.
+        nats: the code length of those that a search chose.
+    """
+    if nats:
+        evidence = (
+            f"{nats:g} nats as given with --tried-nats: the length of those that the search chose, "
+            "in a prefix code over all that it could have reached, fixed before it."
+        )
+    elif settings > 1:
+        evidence = (
+            f"{settings:,} as given with --tried, a list fixed before any result was seen "
+            "(architecture, views, scale of the head, what is frozen): "
+            f"ln {settings:,} nats."
+        )
+    else:
+        evidence = "No other was tried: neither --tried nor --tried-nats was given."
     return declared(
-        "All settings of the prior that were tried on these data are paid for.",
-        f"{settings:,} as given with --tried (architecture, views, scale of the head, what is "
-        f"frozen): ln {settings:,} nats.",
+        "All settings of the prior that were tried on these data are paid for.", evidence
     )
 
 

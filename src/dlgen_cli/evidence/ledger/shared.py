@@ -319,10 +319,20 @@ def frozen_lines(frozen: Sequence[str], why: str) -> list[Assumption]:
     ]
 
 
-def code_line(rank: str, width: int, choices: int) -> Assumption:
-    """What the code length counts."""
-    return verified(
+def code_lines(rank: str, width: int, choices: int, *, is_given: bool) -> list[Assumption]:
+    """What the code length counts.
+
+    Args:
+        rank: in words.
+        width: bits for each parameter.
+        choices: codes that the program chose from.
+        is_given: the user gave the width, which no program can tell to be fixed in advance.
+    """
+    paid = verified(
         "Every bit of the stored network is paid for, and the choice of its code.",
         f"{rank} at {width} bits for each parameter, scales and biases included; one of {choices} "
-        "codes that were fixed before the sample.",
+        "codes.",
     )
+    if not is_given:
+        return [paid]
+    return [paid, declared("b was fixed before the sample.", f"--b {width} was given.")]

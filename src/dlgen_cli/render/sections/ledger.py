@@ -8,7 +8,7 @@ from typing import get_args
 
 from dlgen_cli.records import AssumptionStatus, Bound
 from dlgen_cli.render import numbers
-from dlgen_cli.render.model import Column, Ledger, LedgerLine, Section, Table
+from dlgen_cli.render.model import Column, Ledger, LedgerLine, Paragraph, Section, Table
 
 _STATUSES: tuple[AssumptionStatus, ...] = get_args(AssumptionStatus)
 _GRAVEST_FIRST: tuple[AssumptionStatus, ...] = ("violated", "assumed", "declared", "verified")
@@ -22,7 +22,7 @@ def ledger_section(bounds: Sequence[Bound], verbosity: int) -> Section | None:
         bounds: all bounds of the report.
         verbosity: 0 counts by status, and writes out what is violated and what is assumed;
             1 or more writes out every line with its evidence. A line that bounds share is
-            written once.
+            written once. The short form names what is declared in one paragraph.
 
     Returns:
         A table of counts, then the lines.
@@ -32,8 +32,18 @@ def ledger_section(bounds: Sequence[Bound], verbosity: int) -> Section | None:
         return None
     lines = _lines(with_ledger, verbosity)
     counts = _counts(with_ledger)
-    blocks = (counts, Ledger(lines=tuple(lines))) if lines else (counts,)
-    return Section(title="Assumptions", blocks=blocks)
+    vouched = [] if verbosity else _vouched(with_ledger)
+    written = [Ledger(lines=tuple(lines))] if lines else []
+    return Section(title="Assumptions", blocks=(counts, *vouched, *written))
+
+
+def _vouched(bounds: Sequence[Bound]) -> list[Paragraph]:
+    """What only the user can know, in one paragraph; empty where there is nothing."""
+    lines = (line for bound in bounds for line in bound.assumptions)
+    said = dict.fromkeys(line.statement for line in lines if line.status == "declared")
+    if not said:
+        return []
+    return [Paragraph(text=f"You vouch for: {' '.join(said)}")]
 
 
 def _counts(bounds: Sequence[Bound]) -> Table:
