@@ -27,6 +27,18 @@ MAY_IMPORT = {
         "verification",
         "__init__",
     },
+    "api": {
+        "audit",
+        "bounds",
+        "checkpoints",
+        "datasets",
+        "evidence",
+        "files",
+        "networks",
+        "render",
+        "verification",
+        "__init__",
+    },
     "postulates": {"bounds", "checkpoints"},
     "audit": {
         "architectures",

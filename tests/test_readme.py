@@ -25,6 +25,12 @@ def test_a_session_prints_what_is_shown(command, shown, monkeypatch):
         assert line == "…" or line in printed, line
 
 
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL))
+def test_an_example_in_python_runs(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})  # the examples are our own
+
+
 def test_the_table_lists_every_command():
     listed = set(re.findall(r"^\| `dlgen ([\w-]+)", README, flags=re.MULTILINE))
     commands = {command.name for command in app.registered_commands}

@@ -104,7 +104,7 @@ def _joined(plan: Plan, certificate: Certificate, data: DataOptions) -> Plan:
     """A family with its certificate."""
     return replace(
         plan,
-        settings={**plan.settings, "data": data.data, "seed": data.seed, "draws": data.draws},
+        settings={**plan.settings, "data": data.name, "seed": data.seed, "draws": data.draws},
         evaluate=lambda delta: [*plan.evaluate(delta), certificate.evaluate(delta)],
         preferred=certificate.theorem,
     )

@@ -140,7 +140,7 @@ def _settings(data: DataOptions, *, has_posterior: bool) -> dict[str, Any]:
     if not has_posterior:
         own = {"freeze": list(data.freeze), "relative_sigma": data.relative}
     return {
-        "data": data.data,
+        "data": data.name,
         "draws": data.draws,
         "delta_monte_carlo": data.delta_monte_carlo,
         **own,

@@ -54,6 +54,7 @@ def compare(options: AuditOptions, against: Path, *, progress: Progress) -> Repo
         input_shape=options.input_shape or _input_shape(read),
         include=options.include,
         exclude=options.exclude,
+        module=read.module,
     )
     compared = _compare_layers(inputs, other, progress)
     if not compared["layers"] and not compared["mismatched"]:

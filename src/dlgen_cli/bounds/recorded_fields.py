@@ -136,7 +136,7 @@ def read_assumptions(bound: Fields) -> tuple[Assumption, ...]:
 
 
 def read_report(path: Path) -> Fields:
-    """Read a report that was saved as JSON.
+    """Read a report with bounds that was saved as JSON.
 
     Args:
         path: of the file.
@@ -145,8 +145,23 @@ def read_report(path: Path) -> Fields:
         The envelope.
 
     Raises:
-        ReportFileError: the file cannot be read, is no report of this schema, tells of a failure or
-            holds no bound.
+        ReportFileError: see `read_envelope`; or the report holds no bound.
+    """
+    values = read_envelope(path)
+    if not values["bounds"]:
+        raise ReportFileError(f"{path} holds no bound.", remedy=_REMEDY)
+    return Fields(values)
+
+
+def read_envelope(path: Path) -> dict[str, Any]:
+    """Read a report that was saved as JSON, with or without bounds.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        ReportFileError: the file cannot be read, is no report of a known schema, or tells of a
+            failure.
     """
     try:
         content = path.read_text(encoding="utf-8")
@@ -168,9 +183,9 @@ def read_report(path: Path) -> Fields:
         )
     if values["status"] != "success":
         raise ReportFileError(f"{path} is the report of a failure.", remedy=_REMEDY)
-    if not isinstance(values["bounds"], list) or not values["bounds"]:
-        raise ReportFileError(f"{path} holds no bound.", remedy=_REMEDY)
-    return Fields(values)
+    if not isinstance(values["bounds"], list):
+        raise ReportFileError(f"{path} is no report of dlgen.", remedy=_REMEDY)
+    return values
 
 
 def is_first(report: Fields) -> bool:

@@ -108,7 +108,10 @@ def _without(
 
 
 def _open(options: AuditOptions) -> tuple[Checkpoint, ReadNetwork]:
-    checkpoint = open_checkpoint(options.checkpoint, part=options.part, prefix=options.prefix)
+    if options.given is not None:
+        checkpoint = options.given.checkpoint
+    else:
+        checkpoint = open_checkpoint(options.checkpoint, part=options.part, prefix=options.prefix)
     read = _read(checkpoint, options, options.exclude)
     if options.strict and read.skipped:
         listed = "; ".join(f"{one.name}: {one.reason}" for one in read.skipped[:3])
@@ -126,4 +129,5 @@ def _read(checkpoint: Checkpoint, options: AuditOptions, exclude: Sequence[str])
         input_shape=options.input_shape,
         include=options.include,
         exclude=exclude,
+        module=options.given.module if options.given is not None else None,
     )

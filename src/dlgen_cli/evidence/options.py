@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dlgen_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from dlgen_cli.datasets import SourceData
+    from dlgen_cli.networks.given import Given
 
 #: What ``--b auto`` chooses from.
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
@@ -39,6 +44,7 @@ class AuditOptions:
         tolerance: relative width of the bracket of a convolution's norm, between 0 and 1.
         strict: a skipped tensor is an error.
         singular_values: report all of them.
+        given: weights in memory that are audited in the place of the file; from Python alone.
         cache: keep measurements of large layers on disk, and take them from there.
     """
 
@@ -65,6 +71,7 @@ class AuditOptions:
     strict: bool = False
     singular_values: bool = False
     cache: bool = False
+    given: Given | None = None
 
     @property
     def initialization(self) -> Path:
@@ -82,7 +89,7 @@ class DataOptions:
     """What a certificate is made from beside the checkpoint.
 
     Attributes:
-        data: ``digits``, ``cifar10``, or a directory of images.
+        data: ``digits``, ``cifar10``, or a directory of images; from Python, examples in memory.
         draws: draws of weights, at least 1; fixed before any result is seen.
         delta_monte_carlo: failure probability of the Monte Carlo step; None takes a fifth of the
             certificate's share of delta.
@@ -99,7 +106,7 @@ class DataOptions:
         occam: evaluate Occam's bound of a posterior's mean too.
     """
 
-    data: str
+    data: str | SourceData
     draws: int = 20_000
     delta_monte_carlo: float | None = None
     freeze: Sequence[str] = ()
@@ -110,6 +117,11 @@ class DataOptions:
     tried: int = 1
     tried_nats: float = 0.0
     occam: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the data are called."""
+        return self.data if isinstance(self.data, str) else self.data.name
 
 
 def refuse_options_of_a_prior(options: AuditOptions, data: DataOptions) -> None:

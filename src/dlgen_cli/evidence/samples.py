@@ -115,7 +115,7 @@ class Samples:
         return left, count
 
 
-def find_samples(checkpoint: Checkpoint, data: str, m: int | None) -> Samples:
+def find_samples(checkpoint: Checkpoint, data: str | SourceData, m: int | None) -> Samples:
     """Find the examples that a checkpoint was trained on, and those that it never saw.
 
     A run of ``dlgen train`` recorded the hashes of its images and the labels that it used. For
@@ -123,14 +123,15 @@ def find_samples(checkpoint: Checkpoint, data: str, m: int | None) -> Samples:
 
     Args:
         checkpoint: opened.
-        data: ``digits``, ``cifar10``, or a directory that holds CIFAR-10 or an image folder.
+        data: ``digits``, ``cifar10``, or a directory that holds CIFAR-10 or an image folder; or
+            examples in memory.
         m: the sample count that the user asks for; None for all examples found.
 
     Raises:
         UsageError: m is smaller than the sample.
         DataError: the data are missing or damaged, or are not those of the run.
     """
-    source = open_data(data)
+    source, data = (open_data(data), data) if isinstance(data, str) else (data, data.name)
     run = _recorded(checkpoint)
     if run is None:
         samples = _declared(checkpoint, source, data)

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from torch import nn
+
 from dlgen_cli import architectures
 from dlgen_cli.checkpoints import Checkpoint
 from dlgen_cli.errors import CheckpointError
 from dlgen_cli.networks.chain import left_out_by, read_chain
 from dlgen_cli.networks.graph import Network
-from dlgen_cli.networks.loaded_module import build_for
+from dlgen_cli.networks.loaded_module import BuiltNetwork, build_for, built_from
 from dlgen_cli.networks.read_network import ReadNetwork
 from dlgen_cli.networks.tracer import trace
 from dlgen_cli.records import SkippedLayer
@@ -29,6 +31,7 @@ def read_network(
     input_shape: tuple[int, ...] | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    module: nn.Module | None = None,
 ) -> ReadNetwork:
     """Read the network of a checkpoint.
 
@@ -39,28 +42,34 @@ def read_network(
             architecture usually takes.
         include: glob patterns of layers.
         exclude: glob patterns of layers.
+        module: from `plain_copy`; it is traced as it is, with the weights of the checkpoint.
 
     Raises:
         UsageError: the architecture is unknown or does not take inputs of this shape.
         CheckpointError: a tensor does not fit the architecture, or no layer is left.
     """
     name = arch or checkpoint.architecture
-    if name is None or (arch is None and not architectures.is_known(name)):
+    if module is not None:
+        read = _read_graph(
+            checkpoint, built_from(module, checkpoint), input_shape, include, exclude
+        )
+        read = replace(read, module=module)
+    elif name is None or (arch is None and not architectures.is_known(name)):
         read = read_chain(checkpoint, include=include, exclude=exclude)
     else:
-        read = _read_graph(checkpoint, name, input_shape, include, exclude)
+        read = _read_graph(checkpoint, build_for(checkpoint, name), input_shape, include, exclude)
     unknown = [SkippedLayer(name=one.name, reason=one.reason) for one in checkpoint.not_understood]
     return replace(read, skipped=[*unknown, *read.skipped])
 
 
 def _read_graph(
     checkpoint: Checkpoint,
-    name: str,
+    built: BuiltNetwork,
     input_shape: tuple[int, ...] | None,
     include: Sequence[str],
     exclude: Sequence[str],
 ) -> ReadNetwork:
-    built = build_for(checkpoint, name)
+    name = built.architecture
     shape = input_shape or built.input_shape or _usual_shape(name, built.arguments)
     network = trace(built.module, shape)
     skipped = [

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from torch import nn
+from torch.nn.utils import remove_spectral_norm, remove_weight_norm
+from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from dlgen_cli.architectures import build, split_size
 from dlgen_cli.checkpoints import Checkpoint, prefix_remedy
@@ -16,7 +23,7 @@ from dlgen_cli.networks.reparametrization import (
 )
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 _OPTIONAL_HEADS = {"aux_logits": ("aux1.", "aux2.", "AuxLogits.")}
 
@@ -73,6 +80,49 @@ def build_for(
         architecture=name,
         arguments=given,
         input_shape=tuple(config["input"]["shape"]) if config is not None else shape,
+    )
+
+
+def plain_copy(module: nn.Module) -> nn.Module:
+    """A copy in evaluation mode, on the CPU, with the weights that the module really applies.
+
+    Args:
+        module: not changed. Parametrizations, such as weight normalization, are carried out in its
+            own arithmetic.
+    """
+    plain = copy.deepcopy(module).cpu().eval().requires_grad_(requires_grad=False)
+    for part in list(plain.modules()):
+        if is_parametrized(part):
+            # torch's own removal takes the property off a class that the original shares
+            names = [one for one, _ in part.get_submodule("parametrizations").named_children()]
+            weights = {name: getattr(part, name) for name in names}
+            plain_type = type_before_parametrizations(part)
+            del part.parametrizations
+            part.__class__ = plain_type
+            for name, weight in weights.items():
+                part.register_parameter(name, nn.Parameter(weight, requires_grad=False))
+        for hook in list(part._forward_pre_hooks.values()):  # noqa: SLF001  as torch removes it
+            if isinstance(hook, WeightNorm):
+                remove_weight_norm(part, hook.name)
+            elif isinstance(hook, SpectralNorm):
+                remove_spectral_norm(part, hook.name)
+    return plain
+
+
+def built_from(module: nn.Module, checkpoint: Checkpoint) -> BuiltNetwork:
+    """A module as it is, with the weights of a checkpoint.
+
+    Args:
+        module: from `plain_copy`; it is not changed.
+        checkpoint: of its state dict, or of another one with its names.
+
+    Raises:
+        CheckpointError: a tensor is missing, surplus or of another shape; the first is named.
+    """
+    name, tensors = type(module).__name__, resolved_tensors(checkpoint)
+    _require_fit(checkpoint, name, module.state_dict(), tensors)
+    return BuiltNetwork(
+        module=module, tensors=tensors, architecture=name, arguments={}, input_shape=None
     )
 
 

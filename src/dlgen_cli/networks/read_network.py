@@ -11,7 +11,7 @@ from dlgen_cli.networks.layouts.weight import Role
 from dlgen_cli.records import SkippedLayer
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,6 +30,7 @@ class ReadNetwork:
         tied: stored tensors that are another one under a second name, with the first one.
         roles: what each stored tensor is that no layer reads: a parameter that bounds count, known
             to be none, or not understood. Those of a traced network are not read in evaluation.
+        module: what was traced, where it was given itself; None where it was built by name.
     """
 
     network: Network
@@ -41,6 +42,7 @@ class ReadNetwork:
     obstacle: str | None
     tied: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, Role] = field(default_factory=dict)
+    module: nn.Module | None = None
 
     @property
     def not_understood(self) -> list[SkippedLayer]:

@@ -253,7 +253,7 @@ def open_folded(checkpoint: Checkpoint, read: ReadNetwork) -> FoldedNetwork:
             f"{checkpoint.path} does not record its architecture, so that it cannot be evaluated.",
             remedy="Give --arch NAME.",
         )
-    module = build_for(checkpoint, read.architecture).module
+    module = read.module or build_for(checkpoint, read.architecture).module
     return fold_network(module, read.network, read.tensors)
 
 

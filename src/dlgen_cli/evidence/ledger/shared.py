@@ -92,11 +92,10 @@ def structure_lines(read: ReadNetwork, declared_name: str | None) -> list[Assump
         return [
             declared(statement, f"--arch {declared_name} was given, and its tensors fit: {names}.")
         ]
-    return [
-        verified(
-            statement, f"The checkpoint records the architecture {read.architecture}: {names}."
-        )
-    ]
+    known = f"The checkpoint records the architecture {read.architecture}"
+    if read.module is not None:
+        known = f"It was traced from the module that was given, a {read.architecture}"
+    return [verified(statement, f"{known}: {names}.")]
 
 
 def _assumed_geometry(read: ReadNetwork) -> list[Assumption]:
