@@ -80,6 +80,7 @@ class CertifySettings(AuditSettings, total=False):
         state: file that keeps the draws of an interrupted run.
         shrink: a posterior's mean is scored at these multiples of its way from the prior's.
         tried: settings of a posterior's prior that were tried on the data.
+        tried_nats: nats that a search of the prior has cost, in the place of ``tried``.
         occam: evaluate Occam's bound of a posterior's mean too.
     """
 
@@ -91,4 +92,5 @@ class CertifySettings(AuditSettings, total=False):
     state: Path | None
     shrink: Sequence[float]
     tried: int
+    tried_nats: float
     occam: bool
