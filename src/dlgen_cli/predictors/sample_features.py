@@ -67,7 +67,7 @@ class SampleFeatures:
     def _fits(self) -> bool:
         """Whether all features are tensors of one row an example, and not too many."""
         found = self._evaluate(self._images[:1])
-        if not all(isinstance(one, torch.Tensor) and len(one) == 1 for one in found):
+        if not all(isinstance(one, torch.Tensor) and one.shape[:1] == (1,) for one in found):
             return False
         entries = sum(math.prod(one.shape) for one in found)
         return bool(entries * 4 * len(self._images) <= _MOST_BYTES)
