@@ -30,6 +30,7 @@ from dlgen_cli.bounds import (
     pinsker,
 )
 from dlgen_cli.bounds.arithmetic import ZERO
+from dlgen_cli.bounds.betting import betting_mean_upper, loss_counts, stakes
 from dlgen_cli.bounds.compression import evaluate
 from dlgen_cli.bounds.maurer import maurer_risk, moment_upper
 
@@ -74,6 +75,43 @@ def test_a_point_estimate_and_a_midpoint_are_caught(holdout_errors):
 
     assert is_caught(midpoint, RISK, holdout_errors)
     assert is_caught(lambda k: k / N, RISK, holdout_errors)
+
+
+SCORES = 400
+
+
+@pytest.fixture(scope="module")
+def skewed_losses():
+    """Losses of mean 0.1: most are small, one in sixteen is 1."""
+    rng = np.random.default_rng(8)
+    losses = rng.choice([0, 0.0625, 0.125, 1], p=[0.5, 0.25, 0.1875, 0.0625], size=(DRAWS, SCORES))
+    return losses, 0.25 * 0.0625 + 0.1875 * 0.125 + 0.0625
+
+
+def ln_wealth(losses, mean, stake):
+    return np.log((1 - stake) + stake * (1 - losses) / (1 - mean)).sum(axis=1)
+
+
+def test_betting_on_a_mean(skewed_losses):
+    """The limit is below the mean where the wealth at the mean is 1/delta, and only there."""
+    losses, mean = skewed_losses
+    wealth = np.mean([np.exp(ln_wealth(losses, mean, c)) for c in stakes(SCORES)[1:]], axis=0)
+    share = len(stakes(SCORES)[1:]) / len(stakes(SCORES))  # who stakes all has lost it at a 1
+    refuted = share * wealth >= 1 / DELTA
+    assert np.mean(refuted) <= MOST
+    nats = Decimal(1 / DELTA).ln()
+    for is_refuted, chosen in ((True, refuted), (False, ~refuted)):
+        for row in losses[chosen][:10].tolist():
+            assert (betting_mean_upper(loss_counts(row), nats) < mean) == is_refuted
+
+
+def test_members_of_a_group_that_count_as_independent_are_caught(skewed_losses):
+    """Twenty examples of a group that share their loss: the group counts, and not its members."""
+    losses, mean = skewed_losses
+    players = stakes(20 * SCORES)
+    wealth = [np.exp(np.minimum(20 * ln_wealth(losses, mean, c), 600)) for c in players[1:]]
+    assert np.mean(np.sum(wealth, axis=0) / len(players) >= 1 / DELTA) > MOST
+    assert np.mean(losses.mean(axis=1) < mean) > MOST  # and so is the mean itself
 
 
 M, COIN, PREDICTORS = 10_000, 0.3, 64

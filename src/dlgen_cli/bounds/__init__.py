@@ -6,6 +6,7 @@ from dlgen_cli.bounds.compression_occam import occam
 from dlgen_cli.bounds.compression_stored import stored
 from dlgen_cli.bounds.holdout import clopper_pearson
 from dlgen_cli.bounds.layered_network import CompressionSetting, LayeredNetwork, LinearMap
+from dlgen_cli.bounds.mean_betting import betting
 from dlgen_cli.bounds.pac_bayes import Anchor, anchors_union, mixture, pinsker
 from dlgen_cli.bounds.pac_bayes_kl import GibbsSample, kl_risk
 from dlgen_cli.bounds.pac_bayes_posterior import Posterior, posterior_risk
@@ -23,6 +24,7 @@ __all__ = [
     "Posterior",
     "all_ranks",
     "anchors_union",
+    "betting",
     "clopper_pearson",
     "expected",
     "fixed_rank",

@@ -9,6 +9,7 @@ from dlgen_cli.bounds.compression_layer_ranks import LAYER_RANKS
 from dlgen_cli.bounds.compression_occam import OCCAM
 from dlgen_cli.bounds.compression_stored import STORED
 from dlgen_cli.bounds.holdout import CLOPPER_PEARSON
+from dlgen_cli.bounds.mean_betting import BETTING
 from dlgen_cli.bounds.pac_bayes import ANCHORS, MIXTURE, PINSKER
 from dlgen_cli.bounds.pac_bayes_kl import KL
 from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR
@@ -33,5 +34,6 @@ THEOREMS: Mapping[str, Theorem] = {
         MARKOV,
         PRINTED,
         CLOPPER_PEARSON,
+        BETTING,
     )
 }

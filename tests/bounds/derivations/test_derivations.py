@@ -17,6 +17,7 @@ from dlgen_cli.bounds import (
     Posterior,
     all_ranks,
     anchors_union,
+    betting,
     clopper_pearson,
     expected,
     fixed_rank,
@@ -96,6 +97,7 @@ def bounds():
     yield from (one(box()) for one in (expected, markov, printed))
     yield expected(box(parameters=10**7, linf_norm=0.5, epsilon=1e-9))
     yield clopper_pearson(7, 500, 0.05)
+    yield betting({0: 400, 1000: 90, 4096: 10}, 0.05, union_nats=1.25)
 
 
 def binomial_tail(errors, n, p):

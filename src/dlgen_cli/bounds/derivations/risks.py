@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from dlgen_cli.bounds.arithmetic import UPWARD, log_inverse
+from dlgen_cli.bounds.betting import betting_mean_upper, read_losses, stakes
 from dlgen_cli.bounds.concentration import clopper_pearson_upper
 from dlgen_cli.bounds.derivations.derivation import Derivation, Step
 from dlgen_cli.bounds.recorded_fields import Fields
@@ -18,5 +20,21 @@ def risk_on_holdout(terms: Fields) -> Sequence[Step]:
         "value",
         "sup{{ p : P(Bin({n}, p) ≤ {errors}) ≥ {δ} }}",
         clopper_pearson_upper(errors, n, delta),
+    )
+    return lines.steps
+
+
+def mean_by_betting(terms: Fields) -> Sequence[Step]:
+    """``sup { p : K(p) < e^nats }``."""
+    n, delta = terms.count("examples"), Decimal(terms.number("delta"))
+    union = Decimal(terms.number("union_nats"))
+    lines = Derivation({"δ": delta, "union": union})
+    nats = UPWARD.add(log_inverse(delta), union).next_plus()
+    lines.step("nats", "{union} + ln(1/{δ})", nats)
+    lines.recorded(
+        "value",
+        f"the least p at which {len(stakes(n))} players who bet on {n:,} losses that their mean is "
+        "below p have a mean wealth of e^nats",
+        betting_mean_upper(read_losses(terms), nats),
     )
     return lines.steps
