@@ -27,6 +27,12 @@ def test_the_overview_lists_theorems_statuses_and_words():
     assert all(f"- `{word}`" in text for word in known)
 
 
+def test_implicit_regularization_is_explained_too():
+    for name in ("implicit.linear", "implicit.matrix"):
+        assert name in explanation.overview()
+        assert "## Proof" in explanation.explain(name)
+
+
 def test_a_word_is_explained_and_a_slip_is_answered_with_the_nearest():
     assert "says nothing" in explanation.explain("Vacuous")
     with pytest.raises(UsageError, match="no theorem and no word 'vacous'") as refused:

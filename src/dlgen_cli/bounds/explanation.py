@@ -1,6 +1,7 @@
 """What a reader is told of theorems, statuses and words, as Markdown.
 
-The texts are files: ``explanations/`` has one for each theorem, ``words.md`` the rest.
+The texts are files: ``explanations/`` has one for each theorem, the folder of that name beside the
+implicit regularization one for each of its two, ``words.md`` the rest.
 """
 
 from __future__ import annotations
@@ -27,10 +28,20 @@ def words() -> dict[str, str]:
     return {word: " ".join(text.split()) for word, text in _ENTRY.findall(_words_text())}
 
 
+def implicit_texts() -> dict[str, str]:
+    """What ``dlgen implicit`` shows, by name: the whole text, with its title."""
+    folder = files("dlgen_cli.implicit").joinpath("explanations")
+    texts = sorted((one for one in folder.iterdir()), key=lambda one: one.name)
+    return {one.name.removesuffix(".md"): one.read_text(encoding="utf-8") for one in texts}
+
+
 def overview() -> str:
     """Every theorem with its title, then statuses and words."""
-    width = max(map(len, THEOREMS))
-    lines = [f"    {name:<{width}}  {one.title}" for name, one in THEOREMS.items()]
+    titles = {name: one.title for name, one in THEOREMS.items()}
+    for name, text in implicit_texts().items():
+        titles[name] = text.partition("\n")[0].removeprefix("# ")
+    width = max(map(len, titles))
+    lines = [f"    {name:<{width}}  {title}" for name, title in titles.items()]
     return "# What dlgen can explain\n\n## Theorems\n\n" + "\n".join(lines) + "\n\n" + _words_text()
 
 
@@ -45,11 +56,14 @@ def explain(name: str) -> str:
     """
     if name in THEOREMS:
         return THEOREMS[name].explain()
+    implicit = implicit_texts()
+    if name in implicit:
+        return implicit[name]
     known = words()
     if name.lower() in known:
         return f"# {name.lower()}\n\n{known[name.lower()]}\n"
-    near = get_close_matches(name, [*THEOREMS, *known], n=3, cutoff=0.4)
-    near += [one for one in THEOREMS if name in one and one not in near]
+    near = get_close_matches(name, [*THEOREMS, *implicit, *known], n=3, cutoff=0.4)
+    near += [one for one in (*THEOREMS, *implicit) if name in one and one not in near]
     raise UsageError(
         f"There is no theorem and no word {name!r}.",
         remedy=f"Did you mean {' or '.join(near)}?" if near else "dlgen explain lists them.",

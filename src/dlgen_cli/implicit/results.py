@@ -17,6 +17,17 @@ from dlgen_cli.implicit.targets import Target
 _MOST_ROWS = 12
 #: Points of a curve of the theory in a plot.
 _CURVE_POINTS = 500
+#: What a page says of the theorem; X has the points in its rows.
+_IDENTITY = (
+    "‖w̃‖² = ‖w*‖² + ‖P⊥α‖², with w̃ = α + X⁺(y − Xα) where training from α ends, w* = X⁺y the "
+    "interpolant of least norm, and P⊥α the part of α that is orthogonal to all points"
+)
+#: Of a singular value that starts at ε and has the target s, by depth; c = 1/(d d').
+_FLOW = "dσ/dt = −N·c·(σ²)^(1 − 1/N)·(σ − s)"
+_SOLUTIONS = {
+    1: "σ(t) = s + (ε − s)·e^(−c·t)",
+    2: "σ(t) = s/(1 + (s/ε − 1)·e^(−2·c·s·t)), half way at t = ln(s/ε − 1)/(2·c·s)",
+}
 _TAKEOFF_DEFINITION = "the time at which a singular value reaches half its target"
 
 
@@ -94,6 +105,9 @@ def linear_page(results: Mapping[str, Any]) -> dict[str, Any]:
     page: dict[str, Any] = {
         "problem": f"{results['points']:,} points, {results['dimension']:,} features, "
         f"rank {results['rank']:,}",
+        "theorem": _IDENTITY,
+        "with the numbers": f"{results['identity_theory']:.6g} = "
+        f"{results['norm_minimum'] ** 2:.6g} + {results['norm_perpendicular'] ** 2:.6g}",
     }
     names = ["condition_number", "norm_minimum", "norm_perpendicular", "norm_theory", "norm_run"]
     names += ["suboptimality", "bound", "identity_theory", "identity_run", "identity_residual"]
@@ -188,6 +202,13 @@ def matrix_page(results: Mapping[str, Any]) -> dict[str, Any]:
         "rate c = 1/(d d')": results["rate"],
         "start": f"{'aligned with' if results['aligned'] else 'not aligned with'} the target, "
         "balanced",
+        "flow": _FLOW,
+        **{
+            f"solution for N = {row['depth']}": _SOLUTIONS.get(
+                row["depth"], "the flow, integrated numerically"
+            )
+            for row in depths
+        },
         "takeoff": results["takeoff_definition"],
     }
     if len(depths) == 1:
