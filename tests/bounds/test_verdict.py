@@ -8,6 +8,14 @@ from dlgen_cli.bounds.verdict import verdict
 HOLDOUT = CLOPPER_PEARSON.name
 
 
+def test_risks_on_two_populations_are_not_compared():
+    found = verdict({HOLDOUT: 0.3, "compression.occam": 0.2, "pac_bayes.kl": 1.0}, altered=True)
+    assert "beats" not in found
+    assert "On real labels the holdout certifies a risk of at most 0.3000." in found
+    assert "with altered labels, which is another one" in found
+    assert found.endswith("theory certifies compression.occam at most 0.2000.")
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

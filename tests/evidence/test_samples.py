@@ -1,6 +1,7 @@
 """The examples behind a certificate: found by their hashes, or refused."""
 
 import itertools
+import json
 import shutil
 from pathlib import Path
 
@@ -82,15 +83,29 @@ def test_a_run_on_random_images_has_no_sample_in_the_data(tmp_path, invoke):
     assert "50 of the 50 examples that trained this run were drawn at random" in result.stderr
 
 
-def test_altered_labels_are_on_the_ledger(tmp_path, certify, bound_of, line_of):
+def test_altered_labels_are_on_the_ledger(tmp_path, certify, bound_of, line_of, invoke):
     recipe = training.make_recipe(
         {"source": "digits", "dataset": "mixed-adversarial", "epochs": 5, "m": 300}
     )
     training.run(recipe, tmp_path / "run")
-    bound = bound_of(certify(tmp_path / "run", "--sigma", "0.3"), OCCAM)
+    report = certify(tmp_path / "run", "--sigma", "0.3")
+    bound = bound_of(report, OCCAM)
     line = line_of(bound, "drawn independently")
     assert line["status"] == "declared"
     assert "150 of 300 are" in line["evidence"]
+    # the holdout speaks of real labels, so nothing is compared with it
+    assert report["headline"]["candidates"] == [report["results"]["best"]]
+    assert report["results"]["best"] == "holdout.clopper_pearson"
+    assert report["headline"]["delta"] == bound["terms"]["delta"] == 0.05
+    assert "which is another one" in report["results"]["verdict"]
+    rows = {one["theorem"]: one["labels"] for one in report["results"]["certificates"]}
+    assert rows == {"holdout.clopper_pearson": "real", OCCAM: "altered", GIBBS: "altered"}
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(report))
+    assert invoke("verify", path).exit_code == 0
+    report["results"]["verdict"] = report["results"]["verdict"].replace("another", "this")
+    path.write_text(json.dumps(report))
+    assert invoke("verify", path).exit_code == 1
 
 
 def test_weights_of_another_run_are_refused(copy, trained_anchor, invoke):

@@ -7,6 +7,7 @@ from typing import Any
 
 from dlgen_cli.audit.audit import PLANNERS
 from dlgen_cli.audit.report import report_of
+from dlgen_cli.bounds.holdout import CLOPPER_PEARSON
 from dlgen_cli.bounds.refutation import refute
 from dlgen_cli.bounds.theorem import Family
 from dlgen_cli.bounds.verdict import verdict
@@ -46,7 +47,9 @@ def certify(
     That is Occam's bound of the compressed network, and PAC-Bayes in kl form where there is an
     anchor; or the bound of the posterior that the run trained, with Occam's where it is asked
     for; or the bound of a coded run. Each takes an equal share of delta, so the best of them is
-    a certificate too. Beside Occam's bound stand those on the gap, each at delta.
+    a certificate too. Where labels of the sample were altered, only the holdout speaks of real
+    ones: nothing is compared, each is at delta, and the holdout stands for the report. Beside
+    Occam's bound stand those on the gap, each at delta.
 
     Args:
         options: checkpoint and the numbers of the bounds.
@@ -66,7 +69,7 @@ def certify(
         options, with_layers=is_whole, for_bounds=is_whole, progress=layer_progress
     )
     samples = find_samples(inputs.checkpoint, data.data, options.m)
-    share = equal_share(options.delta, 1 + len(makers))
+    share = equal_share(options.delta, 1 if samples.altered else 1 + len(makers))
     if makers != [occam_certificate]:
         monte_carlo_share(data.delta_monte_carlo, share)  # refuse before any draw
     evidence = Evidence(
@@ -80,7 +83,8 @@ def certify(
     if inputs.checkpoint.config is None:
         recorded = counted_errors(samples, holdout.errors)
     bounds = [refute(one.evaluate(share), recorded) for one in certificates]
-    headline = best_of(bounds, share, [one.theorem for one in certificates])
+    competing = bounds[:1] if samples.altered else bounds
+    headline = best_of(competing, share, [one.theorem for one in competing])
     plans = [
         PLANNERS[family](inputs)
         for family in (families if is_whole else ())
@@ -90,7 +94,8 @@ def certify(
         **_results(samples, holdout.errors, bounds),
         "best": headline.theorem if headline else None,
         "verdict": verdict(
-            {bound.theorem: bound.value for bound in bounds if bound.status != "refuted"}
+            {bound.theorem: bound.value for bound in bounds if bound.status != "refuted"},
+            altered=samples.altered > 0,
         ),
     }
     for one, bound in zip(certificates, bounds, strict=True):
@@ -167,7 +172,16 @@ def _results(
                 "status": bound.status,
                 "empirical_risk": bound.terms.get("empirical_risk"),
                 "examples": bound.terms.get("examples"),
+                **population,
             }
-            for bound in bounds
+            for bound, population in zip(bounds, _populations(samples, bounds), strict=True)
         ],
     }
+
+
+def _populations(samples: Samples, bounds: Sequence[Bound]) -> list[dict[str, str]]:
+    """Which labels each certificate speaks of; nothing where all speak of the real ones."""
+    if not samples.altered:
+        return [{}] * len(bounds)
+    is_real = [bound.theorem == CLOPPER_PEARSON.name for bound in bounds]
+    return [{"labels": "real" if one else "altered"} for one in is_real]

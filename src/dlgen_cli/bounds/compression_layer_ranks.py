@@ -241,6 +241,7 @@ LAYER_RANKS = Theorem(
     name="compression.layer_ranks",
     family="compression",
     title="Compression with a rank for every layer, all rank vectors at once",
+    speaks_of="the gap of the network itself, in a β-Lipschitz loss",
     source=SOURCE,
     evaluate=layer_ranks,
     read_back=_read_back,

@@ -100,6 +100,7 @@ OCCAM = Theorem(
     name="compression.occam",
     family="compression",
     title="Risk of the compressed network, by its errors and its code length",
+    speaks_of="the risk of the network that the code stands for, not of the network itself",
     source=SOURCE,
     evaluate=occam,
     read_back=_read_back,

@@ -117,6 +117,7 @@ STORED = Theorem(
     name="compression.stored",
     family="compression",
     title="Compression to the factors that are really stored, every bit counted",
+    speaks_of="the gap of the network itself, in a β-Lipschitz loss",
     source=SOURCE,
     evaluate=stored,
     read_back=_read_back,

@@ -58,6 +58,7 @@ CLOPPER_PEARSON = Theorem(
     name="holdout.clopper_pearson",
     family="holdout",
     title="Risk on examples never seen, by the Clopper-Pearson limit",
+    speaks_of="the risk of the network itself",
     source="Clopper and Pearson 1934, https://doi.org/10.1093/biomet/26.4.404, one-sided",
     evaluate=clopper_pearson,
     read_back=_read_back,

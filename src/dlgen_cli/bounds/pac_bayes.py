@@ -364,6 +364,7 @@ ANCHORS = Theorem(
     name="pac_bayes.anchors",
     family="pac_bayes",
     title="PAC-Bayes for the random predictor Q, around the nearest anchor",
+    speaks_of="the gap of the random predictor Q, not of the network itself",
     source="Shalev-Shwartz and Ben-David 2014, Theorem 31.1, with a union over the anchors",
     evaluate=anchors_union,
     read_back=_read_back(anchors_union, lambda _: {}),
@@ -374,6 +375,7 @@ MIXTURE = Theorem(
     name="pac_bayes.mixture",
     family="pac_bayes",
     title="PAC-Bayes for the random predictor Q, one prior mixed of all anchors",
+    speaks_of="the gap of the random predictor Q, not of the network itself",
     source=(
         "Shalev-Shwartz and Ben-David 2014, Theorem 31.1; Hershey and Olsen 2007, "
         "https://doi.org/10.1109/ICASSP.2007.366913"
@@ -387,6 +389,7 @@ PINSKER = Theorem(
     name="pac_bayes.pinsker",
     family="pac_bayes",
     title="PAC-Bayes for the random predictor Q, Maurer's form relaxed by Pinsker",
+    speaks_of="the gap of the random predictor Q, not of the network itself",
     source="Maurer 2004, Theorem 5, https://arxiv.org/abs/cs/0411099, and Pinsker's inequality",
     evaluate=pinsker,
     read_back=_read_back(pinsker, lambda terms: {"moment": read_moment(terms)}),

@@ -166,6 +166,7 @@ KL = Theorem(
     name="pac_bayes.kl",
     family="pac_bayes",
     title="Risk of the random predictor Q, PAC-Bayes in kl form",
+    speaks_of="the risk of the random predictor Q, not of the network itself",
     source=SOURCE,
     evaluate=kl_risk,
     read_back=_read_back,

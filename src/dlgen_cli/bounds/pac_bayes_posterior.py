@@ -182,6 +182,7 @@ POSTERIOR = Theorem(
     name="pac_bayes.posterior",
     family="pac_bayes",
     title="Risk of the trained random predictor Q, PAC-Bayes in kl form",
+    speaks_of="the risk of the random predictor Q, not of the network itself",
     source=SOURCE,
     evaluate=posterior_risk,
     read_back=_read_back,

@@ -43,6 +43,7 @@ class Theorem:
         name: stable identifier, its family first.
         family: the theorems that it stands beside.
         title: one line for a reader.
+        speaks_of: whose gap or whose risk it bounds, and in which loss.
         source: where it stands.
         evaluate: the statement: numbers in, `Bound` out.
         read_back: the statement again, from the terms that it recorded; raises UnusableField
@@ -62,6 +63,7 @@ class Theorem:
     name: str
     family: Family
     title: str
+    speaks_of: str
     source: str
     evaluate: Callable[..., Bound]
     read_back: ReadBack

@@ -8,17 +8,23 @@ from collections.abc import Mapping
 from dlgen_cli.bounds.holdout import CLOPPER_PEARSON
 
 
-def verdict(values: Mapping[str, float | None]) -> str:
-    """Compare the certificates of one checkpoint.
+def verdict(values: Mapping[str, float | None], *, altered: bool = False) -> str:
+    """Compare the certificates of one checkpoint, where they speak of one population.
 
     Args:
         values: upper bounds on the risk by theorem; None where one does not apply. All hold at
-            once.
+            once, unless labels are altered.
+        altered: labels of the sample were altered, and those of the holdout were not: the others
+            bound risks on another population than the holdout's, and nothing is compared.
 
     Returns:
-        One sentence; numbers have four digits, rounded up.
+        One sentence, or two; numbers have four digits, rounded up.
     """
     found = {name: value for name, value in values.items() if value is not None}
+    return _two_populations(found) if altered else _one_population(found)
+
+
+def _one_population(found: dict[str, float]) -> str:
     if not found:
         return "No certificate applies."
     if min(found.values()) >= 1:
@@ -40,6 +46,17 @@ def verdict(values: Mapping[str, float | None]) -> str:
     return (
         f"The holdout certifies a risk of at most {_shown(holdout)}; from the training examples "
         f"theory certifies {_shown(found[name])} ({name})."
+    )
+
+
+def _two_populations(found: Mapping[str, float]) -> str:
+    below = {name: value for name, value in found.items() if value < 1}
+    holdout = below.pop(CLOPPER_PEARSON.name, None)
+    real = "nothing" if holdout is None else f"a risk of at most {_shown(holdout)}"
+    others = [f"{name} at most {_shown(value)}" for name, value in below.items()]
+    return (
+        f"On real labels the holdout certifies {real}. On the population with altered labels, "
+        f"which is another one, theory certifies {', '.join(others) or 'nothing'}."
     )
 
 

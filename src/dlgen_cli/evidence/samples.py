@@ -49,6 +49,7 @@ class Samples:
         holdout_origin: ``recorded`` by the run, or the ``test`` set.
         test: the test set; a measure, no certificate.
         scale: what the pixels are multiplied by for the network.
+        altered: examples of ``bound`` whose labels are not the real ones.
         sample_lines: the ledger on ``bound``.
         holdout_lines: the ledger on ``holdout``.
     """
@@ -61,6 +62,7 @@ class Samples:
     holdout_origin: str
     test: Split
     scale: float
+    altered: int
     sample_lines: tuple[Assumption, ...]
     holdout_lines: tuple[Assumption, ...]
 
@@ -210,6 +212,7 @@ def _declared(checkpoint: Checkpoint, source: SourceData, data: str) -> Samples:
         holdout_origin="test",
         test=source.test,
         scale=checkpoint.config["input"]["scale"] if checkpoint.config else 1.0,
+        altered=0,
         sample_lines=(ledger.declared_sample_line(data, count, count_repeated(hashes.train)),),
         holdout_lines=holdout_lines(
             "test",
@@ -250,6 +253,7 @@ def _of_run(checkpoint: Checkpoint, source: SourceData, run: RunRecord, data: st
         holdout_origin=origin,
         test=source.test,
         scale=config["input"]["scale"],
+        altered=config["counts"]["altered"],
         sample_lines=tuple(sample_lines),
         holdout_lines=_lines_of_holdout(
             trained_on(checkpoint), run, (origin, holdout), hashes, source.name

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from dlgen_cli.bounds import margin_lipschitz
 from dlgen_cli.bounds.compression import FIXED_RANK
+from dlgen_cli.bounds.holdout import CLOPPER_PEARSON
 from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR, posterior_name
 from dlgen_cli.bounds.recorded_fields import Fields, is_first
 from dlgen_cli.bounds.registry import THEOREMS
@@ -225,9 +226,9 @@ def check_parameters(report: Fields) -> Iterator[Mismatch]:
     weights = sum(row.count("parameters") for row in report.rows("layers"))
     count = len(list(report.rows("layers")))
     stored = provenance.count("parameters")
-    has_parts = "counted" in provenance.values.get("coverage", {})  # older reports lack them
-    if provenance.get("coverage") is not None and count and (has_parts or not is_first(report)):
-        coverage = provenance.fields("coverage")
+    coverage = provenance.fields("coverage") if provenance.get("coverage") is not None else None
+    is_whole = coverage is not None and ("counted" in coverage.values or not is_first(report))
+    if coverage is not None and count and is_whole:  # older reports lack the parts
         yield from _equal(coverage, "matrices", count)
         parts = sum(coverage.count(name) for name in ("parameters", "counted", "unknown"))
         yield from _equal(coverage, "of", parts)
@@ -264,7 +265,13 @@ def check_certificates(report: Fields) -> Iterator[Mismatch]:
         for name in shown
         if name in bounds and bounds[name].get("status") != "refuted"
     }
-    expected = verdict(values)
+    altered = _altered(report)
+    for row in results.rows("certificates"):
+        is_real = row.get("theorem") == CLOPPER_PEARSON.name
+        labels = ("real" if is_real else "altered") if altered else None
+        if row.get("labels") != labels:
+            yield Mismatch(where=row.path("labels"), recorded=row.get("labels"), recomputed=labels)
+    expected = verdict(values, altered=altered)
     if results.get("verdict") != expected:
         recorded = results.get("verdict")
         yield Mismatch(where=results.path("verdict"), recorded=recorded, recomputed=expected)
@@ -272,6 +279,16 @@ def check_certificates(report: Fields) -> Iterator[Mismatch]:
     best = None if headline is None else report.fields("headline").get("theorem")
     if results.get("best") != best:
         yield Mismatch(where=results.path("best"), recorded=results.get("best"), recomputed=best)
+
+
+def _altered(report: Fields) -> bool:
+    """Whether labels of the sample were altered: by the run's record, else by the rows' word."""
+    if is_first(report):
+        return False
+    provenance = report.fields("provenance")
+    if provenance.get("recorded_errors") is not None:
+        return provenance.fields("recorded_errors").count("altered") > 0
+    return any("labels" in row.values for row in report.fields("results").rows("certificates"))
 
 
 def check_results(report: Fields) -> Iterator[Mismatch]:

@@ -82,12 +82,18 @@ def headline_section(headline: Headline | None, bounds: Sequence[Bound]) -> Sect
     facts = [
         Fact(label="value ≤", value=size),
         Fact(label="bound", value=named),
+        *_speaks_of(headline.theorem),
         Fact(label="delta", value=_failure_probability(headline)),
     ]
     if len(headline.candidates) > 1:
         facts.append(Fact(label="candidates", value=", ".join(headline.candidates)))
     facts.append(Fact(label="verdict", value=_verdict(headline, bound)))
     return Section(title="Headline", blocks=(Facts(facts=tuple(facts)),))
+
+
+def _speaks_of(theorem: str) -> list[Fact]:
+    known = THEOREMS.get(theorem)
+    return [] if known is None else [Fact(label="of", value=known.speaks_of)]
 
 
 def value(bound: Bound) -> str:
