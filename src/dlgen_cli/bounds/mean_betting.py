@@ -76,6 +76,7 @@ BETTING = Theorem(
     name="mean.betting",
     family="mean",
     title="Mean of a loss in [0, 1] on examples never seen, by betting",
+    speaks_of="the mean loss of what was evaluated, on examples never seen",
     source=(
         "Waudby-Smith and Ramdas 2024, 'Estimating means of bounded random variables by betting', "
         "https://doi.org/10.1093/jrsssb/qkad009"
