@@ -97,8 +97,8 @@ class MLP(nn.Module):
 
 def _square_layer(width: int) -> nn.Linear:
     # Made without storage: nn.Linear's own initialization would draw from the global generator.
-    layer = nn.Linear(width, width, bias=False, device="meta").to_empty(device="cpu")
-    nn.init.zeros_(layer.weight)
+    layer = nn.Linear(width, width, bias=False, device="meta")
+    layer.weight = nn.Parameter(torch.zeros(width, width))
     return layer
 
 

@@ -30,6 +30,7 @@ from dlgen_cli.networks.graph import GraphLayer, Network
 from dlgen_cli.networks.layer_kinds import kind_of
 from dlgen_cli.networks.linear_maps import read_layer
 from dlgen_cli.networks.memory import SharedMemory
+from dlgen_cli.networks.plain_shapes import plain_result
 from dlgen_cli.networks.rules import apply_rule
 from dlgen_cli.records import GraphNode
 
@@ -160,6 +161,10 @@ class _Walk:
     def _evaluate(self, node: fx.Node) -> Any:
         args = fx.map_arg(node.args, self.values.__getitem__)
         kwargs = fx.map_arg(node.kwargs, self.values.__getitem__)
+        operation, module, in_place = self._operation(node)
+        known = plain_result(operation, module, args, kwargs, in_place=in_place)
+        if known is not None:
+            return known
         if callable(node.target):
             return node.target(*args, **kwargs)
         if node.op == "call_method":
