@@ -10,26 +10,29 @@ from exact import close_above
 
 from dlgen_cli.bounds.compression_stored import STORED, stored
 from dlgen_cli.bounds.recorded_fields import Fields, UnusableField
+from dlgen_cli.records import SCALE_BITS
 
 MAPS = [a_map(6, 4, 1.5, "a", seed=1, bias=0.5), a_map(5, 6, 0.8, "b", seed=2)]
 SETTING = a_setting(bits_per_parameter=8, examples=10**6)
-#: Layer a in factors of rank 2 with its bias, layer b whole: four tensors, a scale of 64 bits each.
-BITS = 8 * (2 * (6 + 4) + 6 + 5 * 6) + 4 * 64
+#: Layer a in factors of rank 2 with its bias, layer b whole: four tensors, a scale each.
+ENTRIES = 8 * (2 * (6 + 4) + 6 + 5 * 6)
+BITS = ENTRIES + 4 * SCALE_BITS
 WIDTHS = 9
 CHOICES = WIDTHS * 4 * 5
 
 
-def a_bound(bits=BITS, setting=SETTING):
+def a_bound(bits=BITS, scale_bits=SCALE_BITS):
     network = chain_of(MAPS)
     norms = {"a": MAPS[0].at_rank(2), "b": MAPS[1].at_rank(None)}
     return stored(
         network,
-        setting,
+        SETTING,
         norms,
         ranks={"a": 2, "b": 5},
         stored_whole=["b"],
         stored_bits=bits,
         choices=CHOICES,
+        scale_bits=scale_bits,
     )
 
 
@@ -48,17 +51,18 @@ def test_it_equals_the_formula():
     assert bound.terms["union_nats"] == pytest.approx(math.log(CHOICES), rel=1e-14)
 
 
-def test_it_is_read_back_to_the_last_bit():
-    bound = a_bound()
+@pytest.mark.parametrize("scale_bits", [SCALE_BITS, 64])  # 64 in reports of before
+def test_it_is_read_back_to_the_last_bit(scale_bits):
+    bound = a_bound(ENTRIES + 4 * scale_bits, scale_bits)
     read = STORED.recompute(recorded(bound), SETTING.delta, ())
     assert read.terms["network"]["layers"] == bound.terms["network"]["layers"]
     assert (read.value, read.status) == (bound.value, bound.status)
 
 
-@pytest.mark.parametrize("missing", [1, 8, 64, 4 * 64])
+@pytest.mark.parametrize("missing", [1, 8, SCALE_BITS, 4 * SCALE_BITS])
 def test_a_code_without_all_its_entries_and_scales_is_refused(missing):
     terms = recorded(a_bound(BITS - missing))
-    with pytest.raises(UnusableField, match="64 for each of 4 scales"):
+    with pytest.raises(UnusableField, match=f"{SCALE_BITS} for each of 4 scales"):
         STORED.recompute(terms, SETTING.delta, ())
 
 
