@@ -22,8 +22,6 @@ import sys
 
 import torch
 
-ROUNDS = 5
-STEPS = 30
 BATCH = 128
 THEIRS = """
 import sys, time, os, itertools
@@ -80,9 +78,9 @@ print(seconds[0] - seconds[1], steps * batch / seconds[1])
 """
 
 
-def measure(code: str, data: str, stem: str, device: str, how: str = "") -> list[float]:
+def measure(code: str, options: argparse.Namespace, stem: str, how: str = "") -> list[float]:
     """What the code printed; the last number is in images a second."""
-    words = [data, stem, device, str(STEPS), str(BATCH), how]
+    words = [options.data, stem, options.device, str(options.steps), str(BATCH), how]
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code, *words],
         capture_output=True,
@@ -97,17 +95,19 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("--stem", action="append")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=30, help="of each measurement")
     options = parser.parse_args()
     print(
         f"torch {torch.__version__}, device {options.device}, {os.cpu_count()} cores; "
-        f"median of {ROUNDS} rounds, images/s"
+        f"median of {options.rounds} rounds, images/s"
     )
     print(
         f"{'stem':10}{'plain loop':>12}{'dlgen':>10}{'ratio':>8}{'ratios of the rounds':>26}"
         f"{'--compile':>11}{'ratio':>8}{'ratios of the rounds':>26}{'compiling':>11}"
     )
     for stem in options.stem or ["imagenet", "medium", "small"]:
-        rounds = [measure_round(options.data, stem, options.device) for _ in range(ROUNDS)]
+        rounds = [measure_round(options, stem) for _ in range(options.rounds)]
         plain, ours, compiled, compiling = (
             statistics.median(column) for column in zip(*rounds, strict=True)
         )
@@ -118,11 +118,11 @@ def main() -> None:
         )
 
 
-def measure_round(data: str, stem: str, device: str) -> tuple[float, float, float, float]:
+def measure_round(options: argparse.Namespace, stem: str) -> tuple[float, float, float, float]:
     """Images a second of the plain loop, of dlgen, and compiled; seconds to compile."""
-    plain = measure(THEIRS, data, stem, device)[-1]
-    ours = measure(OURS, data, stem, device)[-1]
-    compiling, compiled = measure(OURS, data, stem, device, "compiled")
+    plain = measure(THEIRS, options, stem)[-1]
+    ours = measure(OURS, options, stem)[-1]
+    compiling, compiled = measure(OURS, options, stem, "compiled")
     return plain, ours, compiled, compiling
 
 
