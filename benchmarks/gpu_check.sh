@@ -80,7 +80,7 @@ part_regimes() {
 # Images a second against the plain DataLoader loop, eager and compiled.
 part_throughput() {
   local rounds=(--stem small --stem imagenet)
-  [ "$SIZE" = tiny ] && rounds=(--stem imagenet --rounds 1 --steps 3)
+  [ "$SIZE" = tiny ] && rounds=(--stem imagenet --rounds 1 --steps 3 --batch 32)
   within 140 "$python" benchmarks/training_throughput.py "$DATA" "${rounds[@]}" --device "$DEVICE"
 }
 

@@ -22,7 +22,6 @@ import sys
 
 import torch
 
-BATCH = 128
 THEIRS = """
 import sys, time, os, itertools
 import torch, torchvision
@@ -80,7 +79,7 @@ print(seconds[0] - seconds[1], steps * batch / seconds[1])
 
 def measure(code: str, options: argparse.Namespace, stem: str, how: str = "") -> list[float]:
     """What the code printed; the last number is in images a second."""
-    words = [options.data, stem, options.device, str(options.steps), str(BATCH), how]
+    words = [options.data, stem, options.device, str(options.steps), str(options.batch), how]
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code, *words],
         capture_output=True,
@@ -97,6 +96,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=30, help="of each measurement")
+    parser.add_argument("--batch", type=int, default=128)
     options = parser.parse_args()
     print(
         f"torch {torch.__version__}, device {options.device}, {os.cpu_count()} cores; "
