@@ -6,8 +6,8 @@
 # DATA   CIFAR-10 as torchvision's files or as an image folder (train/CLASS/*, test/CLASS/*).
 # OUT    few and small results: a log and a report for each part, and summary.txt.
 # WORK   checkpoints and states; a part that was broken off goes on from there.
-# DEVICE cuda (default) or cpu.  SIZE full (default) or tiny: a rehearsal with tiny numbers, for which
-#        some hundred images in DATA are enough.
+# DEVICE cuda (default) or cpu.  SIZE full (default) or tiny: a rehearsal with tiny numbers, for
+#        which some hundred images in DATA are enough.
 # LIMIT  seconds for all parts together (default 540); what does not fit is left for the next run.
 # WHEELS a folder with wheels, for a machine without a network: typer, msgspec and hatchling.
 #
@@ -81,7 +81,7 @@ part_regimes() {
 part_throughput() {
   local rounds=(--stem small --stem imagenet)
   [ "$SIZE" = tiny ] && rounds=(--stem imagenet --rounds 1 --steps 3 --batch 32)
-  within 140 "$python" benchmarks/training_throughput.py "$DATA" "${rounds[@]}" --device "$DEVICE"
+  within 240 "$python" benchmarks/training_throughput.py "$DATA" "${rounds[@]}" --device "$DEVICE"
 }
 
 # Norms on the device and on the CPU: every pair of brackets must overlap.
