@@ -25,7 +25,7 @@ _ENTRY = re.compile(r"^- `([^`]+)`: (.+(?:\n  .+)*)", flags=re.MULTILINE)
 
 def words() -> dict[str, str]:
     """Statuses and words with their meanings, in the order of the file."""
-    return {word: " ".join(text.split()) for word, text in _ENTRY.findall(_words_text())}
+    return {word: " ".join(text.split()) for word, text in _ENTRY.findall(words_text())}
 
 
 def implicit_texts() -> dict[str, str]:
@@ -42,7 +42,7 @@ def overview() -> str:
         titles[name] = text.partition("\n")[0].removeprefix("# ")
     width = max(map(len, titles))
     lines = [f"    {name:<{width}}  {title}" for name, title in titles.items()]
-    return "# What dlgen can explain\n\n## Theorems\n\n" + "\n".join(lines) + "\n\n" + _words_text()
+    return "# What dlgen can explain\n\n## Theorems\n\n" + "\n".join(lines) + "\n\n" + words_text()
 
 
 def explain(name: str) -> str:
@@ -145,5 +145,6 @@ def _agreement(bound: Fields, steps: Sequence[Step]) -> str:
     return f"The report says {recorded} ({status}); dlgen verify tells what differs."
 
 
-def _words_text() -> str:
+def words_text() -> str:
+    """Statuses and words, with two headings."""
     return files("dlgen_cli.bounds").joinpath("words.md").read_text(encoding="utf-8")
