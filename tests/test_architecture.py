@@ -7,6 +7,7 @@ from pathlib import Path
 import dlgen_cli
 
 ROOT = Path(dlgen_cli.__file__).parent
+TESTS = Path(__file__).parent
 
 EVERYWHERE = {"records", "errors"}
 #: Who may import whom, beside records and errors.
@@ -91,6 +92,44 @@ MAY_IMPORT = {
     "records": set(),
     "errors": set(),
     "__init__": set(),
+}
+#: Files whose tests stand in another file or folder of tests, because they are tested with what
+#: uses them: a folder of sources stands for its files.
+TESTED_IN = {
+    "api": "api",  # as a user of the library calls it
+    "audit/compress.py": "cli/test_compress.py",
+    "audit/report.py": "audit/test_audit.py",
+    "bounds/assumptions.py": "bounds/test_theorem.py",  # the four statuses of a ledger's lines
+    "bounds/derivations": "bounds/derivations/test_derivations.py",  # every theorem's, to the end
+    "bounds/mean_betting.py": "bounds/test_betting.py",
+    "checkpoints/adapter_config.py": "networks/layouts/test_weights.py",
+    "checkpoints/checkpoint.py": "checkpoints/test_reader.py",
+    "checkpoints/formats/numpy_file.py": "checkpoints/formats/test_signatures.py",
+    "checkpoints/formats/registry.py": "checkpoints/formats/test_signatures.py",
+    "checkpoints/formats/safetensors_file.py": "checkpoints/pickles/test_hostile.py",
+    "checkpoints/formats/torch_file.py": "checkpoints/pickles/test_hostile.py",
+    "checkpoints/pickles": "checkpoints/pickles/test_hostile.py",  # whole files, as they come
+    "checkpoints/runs/ancestor.py": "evidence/test_anchors.py",
+    "checkpoints/runs/anchor_record.py": "audit/test_make_anchor.py",
+    "checkpoints/runs/run_config.py": "checkpoints/runs/test_run_directory.py",
+    "checkpoints/runs/run_record.py": "evidence/test_provenance.py",
+    "checkpoints/runs/trained_on.py": "training/test_start.py",
+    "checkpoints/tree.py": "checkpoints/test_state_dicts.py",
+    "cli/anchors.py": "audit/test_make_anchor.py",
+    "cli/certify.py": "evidence/test_pac_bayes_posterior.py",
+    "evidence/compression_stored.py": "evidence/test_compression.py",
+    "evidence/ledger": "evidence",  # lines of the bounds that they stand under
+    "evidence/options.py": "evidence/test_coded.py",
+    "evidence/recorded_errors.py": "audit/test_statuses.py",
+    "evidence/small_matrices.py": "evidence/test_layers.py",
+    "networks/layouts": "networks/layouts",  # whole state dicts, as a reader meets them
+    "render/model.py": "render/test_golden.py",
+    "render/plots/learning_curves.py": "render/sections/test_pictures.py",
+    "render/sections": "render/test_golden.py",  # whole pages, to the byte
+    "spectra/supremum.py": "spectra/test_convolution.py",
+    "spectra/transfer.py": "spectra/test_convolution.py",
+    "training/coded/run.py": "evidence/test_coded.py",
+    "verification": "verification/test_verify.py",  # whole reports
 }
 HEAVY = {"torch", "torchvision", "sklearn", "numpy", "scipy", "matplotlib", "safetensors"}
 
@@ -191,3 +230,37 @@ def test_only_the_command_line_prints():
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
         assert "print" not in calls, path
+
+
+def has_behaviour(path):
+    """Whether a file has a public function, or a class with a method."""
+    if path.name.startswith("__"):
+        return False
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        is_public = not getattr(node, "name", "_").startswith("_")
+        is_function = isinstance(node, ast.FunctionDef)
+        if is_public and (
+            is_function or any(isinstance(one, ast.FunctionDef) for one in node.body)
+        ):
+            return True
+    return False
+
+
+def test_each_file_with_behaviour_has_its_file_of_tests():
+    lacking = []
+    for path in filter(has_behaviour, sorted(ROOT.rglob("*.py"))):
+        relative = path.relative_to(ROOT)
+        own = TESTS / relative.parent / f"test_{relative.name}"
+        named = TESTED_IN.keys() & {relative.as_posix(), *map(str, relative.parents)}
+        if not own.exists() and not named:
+            lacking.append(f"{relative}: write tests/{own.relative_to(TESTS)}")
+    assert not lacking
+
+
+def test_exceptions_name_files_without_tests_of_their_own_and_tests_that_are_there():
+    for source, tests in TESTED_IN.items():
+        path = ROOT / source
+        assert path.exists(), source
+        assert (TESTS / tests).exists(), tests
+        relative = Path(source)
+        assert not (TESTS / relative.parent / f"test_{relative.name}").exists(), source
