@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn.utils import parametrizations
 
 from dlgen_cli import architectures
 from dlgen_cli.checkpoints import open_checkpoint
-from dlgen_cli.errors import CheckpointError, UsageError
-from dlgen_cli.networks import read_network
+from dlgen_cli.errors import CheckpointError, TensorError, UsageError
+from dlgen_cli.networks import loaded_module, read_network
 from dlgen_cli.networks.loaded_module import build_for
 
 
@@ -115,3 +116,35 @@ def test_sizes_that_the_tensors_do_not_have_take_no_memory(tmp_path, size):
     checkpoint = saved(tmp_path, {"layers.0.weight": torch.eye(3)})
     with pytest.raises(CheckpointError, match=f"an mlp of {size} 10,000,000,000"):
         build_for(checkpoint, "mlp", {size: 10**10})
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(4, 4, bias=False)
+        self.second = nn.Linear(4, 4, bias=False)
+        self.second.weight = self.first.weight
+
+    def forward(self, x):
+        return self.second(self.first(x).relu())
+
+
+def test_a_name_that_the_network_shares_with_another_may_be_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(loaded_module, "build", lambda _: Tied())
+    weight = torch.rand(4, 4)
+    checkpoint = saved(tmp_path, {"first.weight": weight})
+    built = build_for(checkpoint, "tied")
+    assert torch.equal(built.tensors["second.weight"], weight)
+    assert built.tied == {"second.weight": "first.weight"}
+
+
+def test_a_tensor_with_nan_is_named_and_leaves_the_others(tmp_path):
+    state = architectures.build("resnet18", num_classes=3).state_dict()
+    state["layer1.0.conv1.weight"][0, 0, 0, 0] = torch.nan
+    checkpoint = saved(tmp_path, state)
+    with pytest.raises(TensorError, match=r"layer1\.0\.conv1\.weight"):
+        build_for(checkpoint, "resnet18")
+    read = read_network(checkpoint, arch="resnet18")
+    assert torch.equal(read.tensors["conv1.weight"], state["conv1.weight"])
+    with pytest.raises(TensorError, match="holds 1 NaN"):
+        read.tensors["layer1.0.conv1.weight"]

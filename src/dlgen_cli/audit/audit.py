@@ -8,7 +8,6 @@ from typing import Any
 
 from dlgen_cli.audit.report import report_of
 from dlgen_cli.bounds.theorem import Family
-from dlgen_cli.errors import TensorError
 from dlgen_cli.evidence.certificate import Certificate, Evidence, Maker
 from dlgen_cli.evidence.compression import plan_compression
 from dlgen_cli.evidence.compression_occam import occam_certificate
@@ -72,14 +71,7 @@ def audit(
     settings: dict[str, Any] = {"m": inputs.m, "delta": options.delta}
     if inputs.layers:
         settings["r"] = options.r
-    plans = {}
-    for family in families:
-        try:
-            plans[family] = PLANNERS[family](inputs)
-        except TensorError:
-            if not inputs.read.skipped or len(families) == 1:
-                raise
-            # a tensor that cannot be read: it is among the skipped, and the layers are reported
+    plans = {family: PLANNERS[family](inputs) for family in families}
     if data is not None:
         samples = find_samples(inputs.checkpoint, data.data, options.m)
         evidence = Evidence(inputs=inputs, samples=samples, data=data, delta=options.delta)

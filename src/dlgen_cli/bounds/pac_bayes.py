@@ -360,6 +360,7 @@ MADE_OF = (
     Part(term="empirical_risk_upper", phrase="risk on the sample {}"),
     Part(term="draws", phrase="{} draws", kind="count"),
 )
+_EMPTY_TERMS: Mapping[str, Any] = {"kl_nats": None, "sigma": None, "anchors": []}
 ANCHORS = Theorem(
     name="pac_bayes.anchors",
     family="pac_bayes",
@@ -369,6 +370,7 @@ ANCHORS = Theorem(
     evaluate=anchors_union,
     read_back=_read_back(anchors_union, lambda _: {}),
     made_of=MADE_OF,
+    empty_terms=_EMPTY_TERMS,
     derive=gap_by_nearest_anchor,
 )
 MIXTURE = Theorem(
@@ -383,6 +385,7 @@ MIXTURE = Theorem(
     evaluate=mixture,
     read_back=_read_back(mixture, lambda terms: {"sides": read_sides(terms)}),
     made_of=MADE_OF,
+    empty_terms=_EMPTY_TERMS,
     derive=gap_by_mixture,
 )
 PINSKER = Theorem(
@@ -394,5 +397,6 @@ PINSKER = Theorem(
     evaluate=pinsker,
     read_back=_read_back(pinsker, lambda terms: {"moment": read_moment(terms)}),
     made_of=MADE_OF,
+    empty_terms=_EMPTY_TERMS,
     derive=gap_by_pinsker,
 )

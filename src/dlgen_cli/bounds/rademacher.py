@@ -317,6 +317,9 @@ _MADE_OF = (
     Part(term="deviation", phrase="deviation {}"),
     Part(term="shell", phrase="k = {}", kind="count"),
 )
+_EMPTY_TERMS = dict.fromkeys(
+    ("shell", "volume", "linf_norm", "parameters", "epsilon", "deviation", "complexity")
+)
 EXPECTED = Theorem(
     name="rademacher.expected",
     family="rademacher",
@@ -326,6 +329,7 @@ EXPECTED = Theorem(
     evaluate=expected,
     read_back=_read_back(expected),
     made_of=_MADE_OF,
+    empty_terms=_EMPTY_TERMS,
     derive=gap_by_expected_complexity,
     contradicted_by="gap",
 )
@@ -338,6 +342,7 @@ MARKOV = Theorem(
     evaluate=markov,
     read_back=_read_back(markov),
     made_of=_MADE_OF,
+    empty_terms=_EMPTY_TERMS,
     derive=gap_by_markov,
     contradicted_by="gap",
 )
@@ -350,5 +355,6 @@ PRINTED = Theorem(
     evaluate=printed,
     read_back=_read_back(printed),
     made_of=_MADE_OF,
+    empty_terms=_EMPTY_TERMS,
     derive=gap_as_printed,
 )

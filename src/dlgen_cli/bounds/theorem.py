@@ -18,6 +18,8 @@ Family = Literal["compression", "holdout", "mean", "pac_bayes", "rademacher"]
 Derive = Callable[[Fields], Sequence[Step]]
 #: From recorded terms, a failure probability and the ledger to the bound.
 ReadBack = Callable[[Fields, float, Sequence[Assumption]], Bound]
+#: Terms of evaluated bounds, one for each family, that are numbers wherever they are.
+_ALWAYS_A_NUMBER = ("bits", "sigma", "shell")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,4 +166,4 @@ def read_sides(terms: Fields) -> int:
 
 def is_withheld(terms: Fields) -> bool:
     """Whether recorded terms are those of `Theorem.withheld`."""
-    return "bits" in terms.values and terms.get("bits") is None
+    return any(one in terms.values and terms.get(one) is None for one in _ALWAYS_A_NUMBER)

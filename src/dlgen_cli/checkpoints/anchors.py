@@ -83,7 +83,7 @@ def open_anchors(
         for one in anchors
     ]
     tied = ties or {}
-    matched = [_with_first_names(anchor, tied) for anchor in anchors]
+    matched = [_with_both_names(anchor, tied) for anchor in anchors]
     for anchor in matched:
         _require_match(anchor, checkpoint, tied)
     return matched
@@ -190,12 +190,13 @@ def _held(tensor: torch.Tensor) -> StoredTensor:
     )
 
 
-def _with_first_names(anchor: AnchorTensors, ties: Mapping[str, str]) -> AnchorTensors:
-    """An anchor that has a tied tensor under its second name alone, under the first one too."""
+def _with_both_names(anchor: AnchorTensors, ties: Mapping[str, str]) -> AnchorTensors:
+    """An anchor that has a tied tensor under one of its names, under the other too."""
     tensors = dict(anchor.source.tensors)
     for second, first in ties.items():
-        if first not in tensors and second in tensors:
-            tensors[first] = tensors[second]
+        for here, there in ((first, second), (second, first)):
+            if here not in tensors and there in tensors:
+                tensors[here] = replace(tensors[there], name=here, entries=0)
     if len(tensors) == len(anchor.source.tensors):
         return anchor
     return replace(anchor, source=replace(anchor.source, tensors=tensors))

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-from torch import Tensor
 
 from dlgen_cli.checkpoints import Checkpoint, open_checkpoint
 from dlgen_cli.errors import StrictError
 from dlgen_cli.evidence.layers import Measured, Progress, Unmeasured, measure
 from dlgen_cli.evidence.ledger import shared as ledger
 from dlgen_cli.evidence.options import AuditOptions
-from dlgen_cli.networks import ReadNetwork, SelectedTensors, effective_tensors, read_network
+from dlgen_cli.networks import ReadNetwork, read_network
 from dlgen_cli.processes import exchange
 from dlgen_cli.records import Assumption, SkippedLayer
 
@@ -37,25 +35,6 @@ class Inputs:
     layers: Sequence[Measured]
     m: int
     sample: Sequence[Assumption]
-
-    def hypothesis(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """The parameters that the predictor really has, by name.
-
-        A traced network's are its effective ones: batch normalization folded, weight normalization
-        resolved. Otherwise they are all floating-point tensors of the checkpoint, tied ones once,
-        read one by one.
-
-        Args:
-            tensors: the checkpoint's, or those of another that has the same names.
-        """
-        if self.read.structure == "graph" and self.read.network.unsupported is None:
-            return effective_tensors(self.read.network, tensors)
-        names = [
-            info.name
-            for info in self.checkpoint.floating
-            if info.name not in self.read.tied and not info.is_view
-        ]
-        return SelectedTensors(tensors, names)
 
 
 def read_inputs(

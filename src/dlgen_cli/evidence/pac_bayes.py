@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+
+from torch import Tensor
 
 from dlgen_cli import bounds
 from dlgen_cli.bounds.pac_bayes import ANCHORS, MIXTURE, PINSKER
@@ -11,15 +14,18 @@ from dlgen_cli.checkpoints.anchors import AnchorTensors, open_anchors
 from dlgen_cli.checkpoints.runs.run_config import read_config
 from dlgen_cli.checkpoints.runs.run_directory import is_run_directory
 from dlgen_cli.checkpoints.runs.run_record import require_own
-from dlgen_cli.errors import UsageError
+from dlgen_cli.errors import TensorError, UsageError
 from dlgen_cli.evidence.anchors import shared_lines
+from dlgen_cli.evidence.hypothesis import fixed_lines, hypothesis, parameter_lines
 from dlgen_cli.evidence.inputs import Inputs
 from dlgen_cli.evidence.ledger import shared as ledger
 from dlgen_cli.evidence.options import AuditOptions
-from dlgen_cli.evidence.plan import Plan
+from dlgen_cli.evidence.plan import Plan, withheld_plan
 from dlgen_cli.networks import CheckpointTensors
 from dlgen_cli.records import Bound
 from dlgen_cli.spectra import squared_distance_upper, sum_up
+
+_THEOREMS = (ANCHORS, MIXTURE, PINSKER)
 
 
 def plan_pac_bayes(inputs: Inputs) -> Plan:
@@ -32,19 +38,26 @@ def plan_pac_bayes(inputs: Inputs) -> Plan:
     options = inputs.options
     paths, from_run = anchor_paths(options)
     opened = open_anchors(paths, inputs.checkpoint, inputs.read.tied, prefix=options.prefix)
-    anchors = [_measure_anchor(anchor, inputs) for anchor in opened]
     assumptions = [
         *inputs.sample,
-        *ledger.parameter_lines(inputs.checkpoint, inputs.read),
+        *parameter_lines(inputs),
         ledger.bounded_loss_line(),
         *ledger.anchor_lines([anchor.label for anchor in opened], from_run=from_run),
         *shared_lines(opened, inputs.checkpoint),
+        *(line for anchor in opened for line in fixed_lines(anchor, inputs)),
     ]
+    try:
+        own = hypothesis(inputs, inputs.read.tensors)
+        for name in own:
+            own[name]  # each must be readable
+    except TensorError as error:
+        return withheld_plan(_THEOREMS, PINSKER, assumptions, error)
+    anchors = [_measure_anchor(anchor, own, inputs) for anchor in opened]
 
     def evaluate(delta: float) -> list[Bound]:
         return [
             theorem.evaluate(anchors, options.sigma, inputs.m, delta, assumptions)
-            for theorem in (ANCHORS, MIXTURE, PINSKER)
+            for theorem in _THEOREMS
         ]
 
     settings = {"anchors": [str(path) for path in paths], "sigma": list(options.sigma)}
@@ -80,9 +93,10 @@ def _was_drawn(options: AuditOptions) -> bool:
     return initial.config is not None and initial.is_initial and "anchor" not in initial.config
 
 
-def _measure_anchor(anchor: AnchorTensors, inputs: Inputs) -> bounds.Anchor:
-    own = inputs.hypothesis(inputs.read.tensors)
-    other = inputs.hypothesis(CheckpointTensors(anchor.source))
+def _measure_anchor(
+    anchor: AnchorTensors, own: Mapping[str, Tensor], inputs: Inputs
+) -> bounds.Anchor:
+    other = hypothesis(inputs, CheckpointTensors(anchor.source))
     parts = [(name, squared_distance_upper(own[name], other[name])) for name in own]
     return bounds.Anchor(
         name=anchor.name,

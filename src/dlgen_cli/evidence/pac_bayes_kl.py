@@ -52,7 +52,7 @@ def kl_certificate(evidence: Evidence) -> Certificate:
     inputs, samples, data = evidence.inputs, evidence.samples, evidence.data
     monte_carlo_share(data.delta_monte_carlo, evidence.delta)  # refuse before any draw
     paths, from_run = anchor_paths(inputs.options)
-    opened = open_anchors(paths, inputs.checkpoint, prefix=inputs.options.prefix)
+    opened = open_anchors(paths, inputs.checkpoint, inputs.read.tied, prefix=inputs.options.prefix)
     for one in opened:
         samples = without_anchor_examples(one, samples)
     folded = open_folded(inputs.checkpoint, inputs.read)

@@ -223,7 +223,7 @@ def _coordinate_rows(
 def _open_prior(inputs: Inputs, directory: Path) -> Checkpoint:
     """The prior's mean: the initialization of the same run."""
     require_own(directory, read_config(directory), INIT_FILE, POSTERIOR_FILE)
-    (prior,) = open_anchors([directory / INIT_FILE], inputs.checkpoint)
+    (prior,) = open_anchors([directory / INIT_FILE], inputs.checkpoint, inputs.read.tied)
     own = inputs.checkpoint.config
     if own is None or prior.source.config not in (None, facts_of(own)):
         raise CheckpointError(

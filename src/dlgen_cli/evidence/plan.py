@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from dlgen_cli.records import Bound, Headline
+from dlgen_cli.bounds.assumptions import violated
+from dlgen_cli.bounds.theorem import Theorem
+from dlgen_cli.errors import TensorError
+from dlgen_cli.records import Assumption, Bound, Headline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,29 @@ class Plan:
     settings: Mapping[str, Any]
     evaluate: Callable[[float], Sequence[Bound]]
     preferred: str
+
+
+def withheld_plan(
+    theorems: Sequence[Theorem],
+    preferred: Theorem,
+    assumptions: Sequence[Assumption],
+    error: TensorError,
+) -> Plan:
+    """A family that cannot be evaluated, as a parameter cannot be read.
+
+    Args:
+        theorems: of the family.
+        preferred: the one that stands for it.
+        assumptions: what is known of the ledger.
+        error: which one, and why.
+    """
+    line = violated("Every parameter of the hypothesis is a finite number.", error.message)
+    ledger = (*assumptions, line)
+    return Plan(
+        settings={},
+        evaluate=lambda _: [theorem.withheld(ledger) for theorem in theorems],
+        preferred=preferred.name,
+    )
 
 
 def equal_share(delta: float, count: int) -> float:

@@ -5,8 +5,10 @@ from dlgen_cli.networks.coverage import coverage_of
 from dlgen_cli.networks.folding import EffectiveLayer, effective_layer, effective_tensors
 from dlgen_cli.networks.front_end import read_network
 from dlgen_cli.networks.graph import GraphLayer, Network
+from dlgen_cli.networks.layouts import Recipe
+from dlgen_cli.networks.layouts.evaluation import evaluate
 from dlgen_cli.networks.read_network import ReadNetwork
-from dlgen_cli.networks.tensors import CheckpointTensors, SelectedTensors
+from dlgen_cli.networks.tensors import CheckpointTensors
 
 __all__ = [
     "ASSUMED_ACTIVATION",
@@ -15,9 +17,10 @@ __all__ = [
     "GraphLayer",
     "Network",
     "ReadNetwork",
-    "SelectedTensors",
+    "Recipe",
     "coverage_of",
     "effective_layer",
     "effective_tensors",
+    "evaluate",
     "read_network",
 ]

@@ -85,6 +85,9 @@ def read_chain(
         counters=counters,
         tied=ties,
         roles=roles,
+        applied={
+            one.name: one.recipe for one in weights.found if one.recipe.form in {"scaled", "masked"}
+        },
         obstacle=no_chain(layers) or _tied(ties) or _misfit(layers) or _unknown_maps(layers),
     )
 

@@ -14,6 +14,7 @@ from dlgen_cli.checkpoints import Checkpoint
 from dlgen_cli.errors import CheckpointError
 from dlgen_cli.networks.chain import left_out_by, read_chain
 from dlgen_cli.networks.graph import Network
+from dlgen_cli.networks.layouts.ties import sharing_entries
 from dlgen_cli.networks.loaded_module import BuiltNetwork, build_for, built_from
 from dlgen_cli.networks.read_network import ReadNetwork
 from dlgen_cli.networks.tracer import trace
@@ -57,7 +58,8 @@ def read_network(
     elif name is None or (arch is None and not architectures.is_known(name)):
         read = read_chain(checkpoint, include=include, exclude=exclude)
     else:
-        read = _read_graph(checkpoint, build_for(checkpoint, name), input_shape, include, exclude)
+        built = build_for(checkpoint, name, keeps_broken=True)
+        read = _read_graph(checkpoint, built, input_shape, include, exclude)
     unknown = [SkippedLayer(name=one.name, reason=one.reason) for one in checkpoint.not_understood]
     return replace(read, skipped=[*unknown, *read.skipped])
 
@@ -91,6 +93,7 @@ def _read_graph(
         skipped=skipped,
         counters=unused,
         obstacle=_obstacle(network),
+        tied={**sharing_entries(checkpoint), **built.tied},
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 from torch.nn.utils import remove_spectral_norm, remove_weight_norm
 from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
@@ -15,7 +16,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from dlgen_cli.architectures import build, split_size
 from dlgen_cli.checkpoints import Checkpoint, prefix_remedy
-from dlgen_cli.errors import CheckpointError, UsageError
+from dlgen_cli.errors import CheckpointError, TensorError, UsageError
 from dlgen_cli.networks.reparametrization import (
     normalized_weight,
     resolve_weight_norm,
@@ -38,6 +39,10 @@ class BuiltNetwork:
         architecture: the name that it was built by.
         arguments: what its constructor was given.
         input_shape: of one example, where the checkpoint records it; otherwise None.
+        broken: why tensors could not be read, by name; zeros stand for them in ``module``, and
+            reading them from ``tensors`` raises it.
+        tied: names that the checkpoint lacks, as the network shares their tensor with the name that
+            stands beside each.
     """
 
     module: nn.Module
@@ -45,10 +50,16 @@ class BuiltNetwork:
     architecture: str
     arguments: Mapping[str, Any]
     input_shape: tuple[int, ...] | None
+    broken: Mapping[str, TensorError] = field(default_factory=dict)
+    tied: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_for(
-    checkpoint: Checkpoint, name: str | None = None, arguments: Mapping[str, Any] | None = None
+    checkpoint: Checkpoint,
+    name: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    keeps_broken: bool = False,
 ) -> BuiltNetwork:
     """Build the network whose weights a checkpoint holds, and load them strictly.
 
@@ -57,16 +68,21 @@ def build_for(
         name: the architecture; what the checkpoint records where None.
         arguments: of its constructor, on top of those that the checkpoint records for this
             architecture. ``num_classes`` is read off the shape of the last layer.
+        keeps_broken: name tensors with NaN or infinite entries in `BuiltNetwork.broken`.
 
     Raises:
         UsageError: no architecture is given or recorded, it is unknown, or an argument is.
         CheckpointError: a tensor is missing, surplus or of another shape; the first is named.
+        TensorError: an entry is NaN or infinite, and ``keeps_broken`` is not given.
     """
     name, given = _recorded(checkpoint, name, arguments or {})
-    tensors = resolved_tensors(checkpoint)
+    tensors, broken = resolved_tensors(checkpoint)
+    if broken and not keeps_broken:
+        raise next(iter(broken.values()))
     infer = _mlp_sizes if name == "mlp" else _inferred
     given = infer(name, given, tensors)
     module = build(name, **given)
+    tied = _add_shared_names(module, tensors, broken)
     _require_fit(checkpoint, name, module.state_dict(), tensors)
     module = module.eval().requires_grad_(requires_grad=False)
     if any(tensor.is_floating_point() and tensor.itemsize > 4 for tensor in tensors.values()):
@@ -76,10 +92,12 @@ def build_for(
     shape = anchor.input_shape if anchor is not None else None
     return BuiltNetwork(
         module=module,
-        tensors=module.state_dict(),
+        tensors=_SoundTensors(module.state_dict(), broken),
         architecture=name,
         arguments=given,
         input_shape=tuple(config["input"]["shape"]) if config is not None else shape,
+        broken=broken,
+        tied=tied,
     )
 
 
@@ -119,25 +137,77 @@ def built_from(module: nn.Module, checkpoint: Checkpoint) -> BuiltNetwork:
     Raises:
         CheckpointError: a tensor is missing, surplus or of another shape; the first is named.
     """
-    name, tensors = type(module).__name__, resolved_tensors(checkpoint)
+    name = type(module).__name__
+    tensors, broken = resolved_tensors(checkpoint)
+    tied = _add_shared_names(module, tensors, broken)
     _require_fit(checkpoint, name, module.state_dict(), tensors)
     return BuiltNetwork(
-        module=module, tensors=tensors, architecture=name, arguments={}, input_shape=None
+        module=module,
+        tensors=_SoundTensors(tensors, broken),
+        architecture=name,
+        arguments={},
+        input_shape=None,
+        broken=broken,
+        tied=tied,
     )
 
 
-def resolved_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """All tensors of a checkpoint, with weight normalization resolved in float64."""
-    found = {name: checkpoint.read(name) for name in checkpoint.tensors}
+class _SoundTensors(Mapping[str, "Tensor"]):
+    """The tensors of a module; those that could not be read raise the reason."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], broken: Mapping[str, TensorError]) -> None:
+        self._tensors = tensors
+        self._broken = broken
+
+    def __getitem__(self, name: str) -> Tensor:
+        """A tensor that was read."""
+        if name in self._broken:
+            raise self._broken[name]
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """All names, in order."""
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        """How many tensors there are."""
+        return len(self._tensors)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a tensor of this name, read or not."""
+        return name in self._tensors
+
+
+def resolved_tensors(
+    checkpoint: Checkpoint,
+) -> tuple[dict[str, Tensor], dict[str, TensorError]]:
+    """All tensors of a checkpoint, with weight normalization resolved in float64.
+
+    Returns:
+        The tensors, zeros for those that cannot be read; and why not, by name.
+    """
+    found: dict[str, Tensor] = {}
+    broken: dict[str, TensorError] = {}
+    for name, info in checkpoint.tensors.items():
+        try:
+            found[name] = checkpoint.read(name)
+        except TensorError as error:
+            found[name], broken[name] = torch.zeros(info.shape), error
     weights = {name: normalized_weight(name) for name in found}
     for g_name, weight in weights.items():
         if weight is None or not weight.endswith(".weight"):
             continue
         v_name = dict(weight_norm_names(weight))[g_name]
-        if v_name in found:
-            g, v = found.pop(g_name), found.pop(v_name)
+        if v_name not in found:
+            continue
+        g, v = found.pop(g_name), found.pop(v_name)
+        try:
+            for name in {g_name, v_name} & broken.keys():
+                raise broken[name]
             found[weight] = resolve_weight_norm(g.double(), v.double())
-    return found
+        except TensorError as error:
+            found[weight], broken[weight] = torch.zeros(v.shape), error
+    return found, broken
 
 
 def _recorded(
@@ -190,6 +260,24 @@ def _inferred(name: str, given: Mapping[str, Any], tensors: Mapping[str, Tensor]
         if expected and not any(key.startswith(heads) for key in tensors):
             chosen.setdefault(argument, False)
     return chosen
+
+
+def _add_shared_names(
+    module: nn.Module, found: dict[str, Tensor], broken: dict[str, TensorError]
+) -> dict[str, str]:
+    """Add the names that are not there of tensors that the module has under one that is."""
+    places = {
+        name: (one.data_ptr(), one.shape, one.stride())
+        for name, one in module.state_dict().items()
+        if one.numel()
+    }
+    first = {place: name for name, place in places.items() if name in found}
+    shared = {
+        name: first[place] for name, place in places.items() if name not in found and place in first
+    }
+    found |= {name: found[one] for name, one in shared.items()}
+    broken |= {name: broken[one] for name, one in shared.items() if one in broken}
+    return shared
 
 
 def head_of(module: nn.Module) -> str:

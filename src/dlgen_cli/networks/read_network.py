@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from dlgen_cli.networks.graph import Network
+from dlgen_cli.networks.layouts import Recipe
 from dlgen_cli.networks.layouts.weight import Role
 from dlgen_cli.records import SkippedLayer
 
@@ -30,6 +31,8 @@ class ReadNetwork:
         tied: stored tensors that are another one under a second name, with the first one.
         roles: what each stored tensor is that no layer reads: a parameter that bounds count, known
             to be none, or not understood. Those of a traced network are not read in evaluation.
+        applied: weights of a chain that are not what is stored, whole, by name: quantised entries
+            with their scale, or masked ones.
         module: what was traced, where it was given itself; None where it was built by name.
     """
 
@@ -42,6 +45,7 @@ class ReadNetwork:
     obstacle: str | None
     tied: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, Role] = field(default_factory=dict)
+    applied: Mapping[str, Recipe] = field(default_factory=dict)
     module: nn.Module | None = None
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from dlgen_cli.checkpoints import Checkpoint
@@ -45,26 +45,6 @@ class CheckpointTensors(Mapping[str, "Tensor"]):
     def __contains__(self, name: object) -> bool:
         """Whether there is a tensor of this name; nothing is read."""
         return name in self._checkpoint.tensors
-
-
-class SelectedTensors(Mapping[str, "Tensor"]):
-    """Some of a mapping's tensors, read one by one."""
-
-    def __init__(self, tensors: Mapping[str, Tensor], names: Sequence[str]) -> None:
-        self._tensors = tensors
-        self._names = names
-
-    def __getitem__(self, name: str) -> Tensor:
-        """Read one tensor."""
-        return self._tensors[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """The names, in their order."""
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        """How many tensors there are."""
-        return len(self._names)
 
 
 def read_tensor(name: str, tensors: Mapping[str, Tensor]) -> Tensor:

@@ -197,6 +197,32 @@ def parameter_lines(checkpoint: Checkpoint, read: ReadNetwork) -> list[Assumptio
     ]
 
 
+def buffer_lines(buffers: Sequence[tuple[str, int]]) -> list[Assumption]:
+    """What counts as a parameter of the hypothesis beside the parameters of the network.
+
+    Args:
+        buffers: names and numbers of entries of running statistics, tables and the like.
+    """
+    if not buffers:
+        return []
+    entries = sum(count for _, count in buffers)
+    return [
+        verified(
+            "What the predictor reads is a parameter of the hypothesis.",
+            f"Running statistics and buffers too: {entries:,} entries of {len(buffers):,} tensors, "
+            f"first {buffers[0][0]}.",
+        )
+    ]
+
+
+def fixed_line(name: str, anchor: str) -> Assumption:
+    """An index or a mask that is in no distance."""
+    return violated(
+        "Indices and masks, which are no parameters, are those of the anchors.",
+        f"{name} differs from that of the anchor {anchor}.",
+    )
+
+
 def bounded_loss_line() -> Assumption:
     """The loss of the bounds that need nothing more of it."""
     return verified("The loss is in [0, 1].", "The statement is about the 0-1 error.")

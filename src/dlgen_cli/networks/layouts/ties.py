@@ -28,7 +28,7 @@ def find_ties(weights: Sequence[Weight], checkpoint: Checkpoint) -> dict[str, st
     Returns:
         The first name by every further one.
     """
-    tied = _sharing_entries(checkpoint)
+    tied = sharing_entries(checkpoint)
     groups = defaultdict(list)
     for weight in weights:
         if weight.recipe.form == "plain":
@@ -42,8 +42,15 @@ def find_ties(weights: Sequence[Weight], checkpoint: Checkpoint) -> dict[str, st
     return tied
 
 
-def _sharing_entries(checkpoint: Checkpoint) -> dict[str, str]:
-    """Floating-point tensors whose entries lie where those of an earlier one of the shape lie."""
+def sharing_entries(checkpoint: Checkpoint) -> dict[str, str]:
+    """Floating-point tensors whose entries lie where those of an earlier one of the shape lie.
+
+    Args:
+        checkpoint: its tensors; none is read.
+
+    Returns:
+        The first name by every further one.
+    """
     first: dict[object, str] = {}
     tied = {}
     for info in checkpoint.floating:
