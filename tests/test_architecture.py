@@ -119,16 +119,13 @@ TESTED_IN = {
     "cli/certify.py": "evidence/test_pac_bayes_posterior.py",
     "evidence/compression_stored.py": "evidence/test_compression.py",
     "evidence/ledger": "evidence",  # lines of the bounds that they stand under
-    "evidence/options.py": "evidence/test_coded.py",
     "evidence/recorded_errors.py": "audit/test_statuses.py",
-    "evidence/small_matrices.py": "evidence/test_layers.py",
     "networks/layouts": "networks/layouts",  # whole state dicts, as a reader meets them
     "render/model.py": "render/test_golden.py",
     "render/plots/learning_curves.py": "render/sections/test_pictures.py",
     "render/sections": "render/test_golden.py",  # whole pages, to the byte
     "spectra/supremum.py": "spectra/test_convolution.py",
     "spectra/transfer.py": "spectra/test_convolution.py",
-    "training/coded/run.py": "evidence/test_coded.py",
     "verification": "verification/test_verify.py",  # whole reports
 }
 HEAVY = {"torch", "torchvision", "sklearn", "numpy", "scipy", "matplotlib", "safetensors"}

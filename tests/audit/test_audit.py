@@ -3,26 +3,14 @@
 import mpmath
 import pytest
 import torch
+from reports import bound_of
+from state_dicts import save_chain
 
 from dlgen_cli.audit.audit import audit
 from dlgen_cli.errors import CheckpointError, StrictError, TensorError, UsageError
 from dlgen_cli.evidence.options import AuditOptions
 
 ALL = ("compression", "pac_bayes", "rademacher")
-
-
-def bound_of(report, theorem):
-    return next(one for one in report.bounds if one.theorem == theorem)
-
-
-def save_chain(path, shapes, *, scale=1.0, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    state = {
-        f"layers.{n}.weight": torch.randn(shape, generator=generator, dtype=torch.float64) * scale
-        for n, shape in enumerate(shapes)
-    }
-    torch.save(state, path)
-    return state
 
 
 def singular_values(matrix):

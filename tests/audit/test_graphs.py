@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 import torchvision
+from reports import bound_of
 from torch import nn
 
 from dlgen_cli.audit.audit import audit
@@ -15,10 +16,6 @@ from dlgen_cli.evidence.options import AuditOptions
 from dlgen_cli.networks import effective_tensors, read_network
 
 SHAPE = (3, 32, 32)
-
-
-def bound_of(report, theorem):
-    return next(one for one in report.bounds if one.theorem == theorem)
 
 
 def compression_of(checkpoint, **options):

@@ -158,16 +158,6 @@ def test_no_line_of_the_ledger_is_violated(name, request):
     assert report["headline"]["delta"] * 2 <= 0.05
 
 
-def test_the_same_seed_gives_the_same_bytes(root):
-    words = ("--epochs", 4, "--predictor")
-    for predictor in ("code", "gaussian"):
-        first = train(root / f"{predictor}-1", *words, predictor)
-        second = train(root / f"{predictor}-2", *words, predictor)
-        for path in first.iterdir():
-            assert path.read_bytes() == (second / path.name).read_bytes(), path.name
-    assert (root / "code-1" / "code.bin").read_bytes()
-
-
 def test_a_bank_of_filters_has_a_factor_and_the_laws_of_both_ways_to_draw(root):
     words = ("--source", "digits", "--objective", "coded", "--arch", "filter_bank", "--width", 4)
     out = root / "bank"
@@ -204,37 +194,6 @@ def test_damage_is_told_in_one_line(code_run, gaussian_run, tmp_path):
         (copy / name).unlink()
         result = invoke("certify", copy, "--data", "digits", "--draws", "2000")
         assert (result.exit_code, name in result.stderr) == (2, True)
-
-
-@pytest.mark.parametrize(
-    ("words", "reason"),
-    [
-        (("--objective", "other"), "--objective 'other' is unknown"),
-        (("--dim", "5"), "--dim was given with"),
-        (("--objective", "coded", "--resume"), "runs in one go"),
-        (("--objective", "coded", "--arch", "resnet18"), "without batch statistics"),
-        (("--objective", "coded", "--dim", "99999999"), "--dim is 99999999"),
-        (("--objective", "coded", "--predictor", "x"), "--predictor 'x'"),
-        (("--objective", "coded", "--step", "0"), "--step is 0"),
-        (("--objective", "coded", "--dataset", "random"), "draws images"),
-        (("--objective", "coded", "--clip-linf", "1"), "--clip-linf"),
-    ],
-)
-def test_bad_options_are_told_in_one_line(words, reason, tmp_path):
-    result = invoke("train", "--source", "digits", "--out", tmp_path / "x", "-q", *words)
-    assert result.exit_code == 2
-    assert reason in " ".join(result.stderr.split())
-    assert not (tmp_path / "x").exists()
-
-
-def test_a_coded_run_is_not_resumed_and_nothing_advises_it(code_run):
-    result = invoke("train", "--resume", "--out", code_run, "--epochs", "99")
-    assert result.exit_code == 2
-    assert "not resumed" in result.stderr
-    for words in ((), ("--objective", "coded")):
-        result = invoke("train", "--source", "digits", "--out", code_run, *words)
-        assert result.exit_code == 2
-        assert "finished run. Give another --out." in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(
@@ -291,18 +250,3 @@ def test_a_kernel_machine_errs_like_draws_of_its_process(root):
 
 def line_of(bound: dict, statement: str) -> dict:
     return next(one for one in bound["assumptions"] if statement in one["statement"])
-
-
-@pytest.mark.parametrize(
-    ("words", "reason"),
-    [
-        (("--predictor", "code"), "--predictor code was given with --arch filter_kernel"),
-        (("--dim", "405"), "a multiple of the classes"),
-        (("--dim", "90000"), "landmarks"),
-    ],
-)
-def test_a_kernel_machine_that_cannot_be_is_told_in_one_line(words, reason, tmp_path):
-    shared = ("--source", "digits", "--objective", "coded", "--arch", "filter_kernel")
-    result = invoke("train", *shared, "--width", 2, "--out", tmp_path / "x", "-q", *words)
-    assert result.exit_code == 2
-    assert reason in " ".join(result.stderr.split())

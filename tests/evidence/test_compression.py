@@ -1,11 +1,9 @@
 """The compression bounds of a measured network: the choice of bits, and its range."""
 
+from reports import bound_of
+
 from dlgen_cli.audit.audit import audit
 from dlgen_cli.evidence.options import AuditOptions
-
-
-def bound_of(report, theorem):
-    return next(one for one in report.bounds if one.theorem == theorem)
 
 
 def compression_of(checkpoint, **options):

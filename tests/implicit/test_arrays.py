@@ -55,8 +55,9 @@ def test_other_than_real_numbers_are_refused(tmp_path):
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="not a whole numpy file"):
         read_arrays(tmp_path / "objects.npy")
-    with pytest.raises(DataError, match="cannot be read"):
-        read_arrays(tmp_path / "missing.csv")
+    for name in ("a.csv", "a.npz", "a.npy", "a.safetensors"):
+        with pytest.raises(DataError, match="cannot be read"):
+            read_arrays(tmp_path / name)
 
 
 @pytest.mark.parametrize(

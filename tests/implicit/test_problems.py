@@ -2,21 +2,13 @@
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from arrays import save
 
 from dlgen_cli.errors import DataError, UsageError
 from dlgen_cli.implicit import problems
 
 X = np.arange(6.0).reshape(2, 3)
 Y = np.array([1.0, 2.0])
-
-
-def save(path, **arrays):
-    if path.suffix == ".npz":
-        np.savez(path, **arrays)
-    else:
-        save_file(arrays, path)
-    return path
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.safetensors"])
@@ -58,38 +50,13 @@ def test_what_does_not_fit_is_said_in_a_line(tmp_path, arrays, message):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.csv", b"", "is empty"),
-        ("a.csv", b"a,b\n", "holds no line of numbers"),
-        ("a.csv", b"1,2\n1,x\n", "Line 2 of .* no number"),
-        ("a.csv", b"1,2\n1,2,3\n", "Line 2 of .* 3 cells"),
-        ("a.csv", b"1\n2\n", "one column"),
-        ("a.csv", b"1,nan\n", "NaN"),
-        ("a.csv", b"\xff\xfe1,2\n", "not text"),
-        ("a.npz", b"junk", "not a whole numpy file"),
-        ("a.npz", b"PK\x03\x04junk", "not a whole numpy file"),
-        ("a.safetensors", b"junkjunkjunk", "cannot be read as safetensors"),
-        ("a.txt", b"1,2\n", "suffix"),
-    ],
+    ("content", "message"),
+    [(b"", "is empty"), (b"1\n2\n", "one column"), (b"1,nan\n", "NaN")],
 )
-def test_broken_files(tmp_path, name, content, message):
-    path = tmp_path / name
+def test_files_without_a_problem(tmp_path, content, message):
+    path = tmp_path / "a.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
-        problems.read_problem(path)
-
-
-@pytest.mark.parametrize("name", ["a.npz", "a.csv", "a.safetensors"])
-def test_missing_files(tmp_path, name):
-    with pytest.raises(DataError, match="cannot be read"):
-        problems.read_problem(tmp_path / name)
-
-
-def test_pickled_objects_are_not_loaded(tmp_path):
-    path = tmp_path / "a.npz"
-    np.savez(path, X=np.array([{}], dtype=object), y=Y)
-    with pytest.raises(DataError, match="not a whole numpy file"):
         problems.read_problem(path)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from arrays import save
 
 from dlgen_cli.errors import DataError, UsageError
 from dlgen_cli.implicit import targets
@@ -11,14 +11,6 @@ X = np.arange(6.0).reshape(2, 3)
 
 
 Y = np.array([1.0, 2.0])
-
-
-def save(path, **arrays):
-    if path.suffix == ".npz":
-        np.savez(path, **arrays)
-    else:
-        save_file(arrays, path)
-    return path
 
 
 def test_a_prescribed_spectrum_is_the_spectrum():

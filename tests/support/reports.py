@@ -10,3 +10,8 @@ def strict_json(text):
         raise AssertionError(f"{constant} in JSON")
 
     return json.loads(text, parse_constant=refuse)
+
+
+def bound_of(report, theorem):
+    """The bound of a theorem."""
+    return next(one for one in report.bounds if one.theorem == theorem)
