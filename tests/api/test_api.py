@@ -175,6 +175,12 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path):
         api.audit(3)
     with pytest.raises(UsageError, match="no option 'bits'"):
         api.audit(network(), bits=3)
+    with pytest.raises(UsageError, match="b is 'x'"):
+        api.audit(network(), b="x")
+    with pytest.raises(UsageError, match="of type int"):
+        api.audit(network(), anchors=[3])
+    with pytest.raises(UsageError, match="no option 'top'"):
+        api.make_anchor(tmp_path, tmp_path / "a.safetensors", top="zero")
     with pytest.raises(UsageError, match="prefix was given"):
         api.audit(network(), prefix="model.")
     with pytest.raises(CheckpointError, match="entry 'epoch' is a int"):
@@ -193,7 +199,11 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path):
 def test_the_options_are_those_of_the_audit():
     from dataclasses import fields
 
+    from dlgen_cli.audit.make_anchor import AnchorOptions
     from dlgen_cli.evidence.options import AuditOptions, DataOptions
+
+    anchor = {one.name for one in fields(AnchorOptions)} - {"source"}
+    assert api.AnchorSettings.__annotations__.keys() == anchor
 
     audit = {one.name for one in fields(AuditOptions)} - {"checkpoint", "given"}
     assert api.AuditSettings.__annotations__.keys() == audit

@@ -17,9 +17,10 @@ from dlgen_cli.api.data import LabelledData
 from dlgen_cli.api.network import Network
 from dlgen_cli.api.report import Report
 from dlgen_cli.api.saved_report import read_report
-from dlgen_cli.api.settings import AuditSettings, CertifySettings
+from dlgen_cli.api.settings import AnchorSettings, AuditSettings, CertifySettings
 
 __all__ = [
+    "AnchorSettings",
     "AuditSettings",
     "CertifySettings",
     "LabelledData",

@@ -12,7 +12,7 @@ from dlgen_cli import files, verification
 from dlgen_cli.api.data import LabelledData, in_memory
 from dlgen_cli.api.network import Network, as_files, given_by
 from dlgen_cli.api.report import Report
-from dlgen_cli.api.settings import AuditSettings, CertifySettings
+from dlgen_cli.api.settings import AnchorSettings, AuditSettings, CertifySettings
 from dlgen_cli.audit.audit import audit as run_audit
 from dlgen_cli.audit.certify import certify as run_certify
 from dlgen_cli.audit.compare import compare
@@ -158,13 +158,13 @@ def compress(
     return Report(made.report)
 
 
-def make_anchor(source: str | Path, out: str | Path, **options: Any) -> Report:
+def make_anchor(source: str | Path, out: str | Path, **settings: Unpack[AnchorSettings]) -> Report:
     """Make an anchors file: a network with a head for your classes, and what trained it.
 
     Args:
         source: pretrained weights, a directory of ``dlgen train``, or another anchors file.
         out: the safetensors file that is written.
-        **options: see `dlgen_cli.audit.make_anchor.AnchorOptions`.
+        **settings: see `AnchorSettings`.
 
     Returns:
         A report of what was done.
@@ -172,7 +172,8 @@ def make_anchor(source: str | Path, out: str | Path, **options: Any) -> Report:
     Raises:
         DlgenError: bad input; one subclass for each kind.
     """
-    made = run_make_anchor(AnchorOptions(source=Path(source), **options), file=str(out))
+    _require_known(settings, AnchorSettings)
+    made = run_make_anchor(AnchorOptions(source=Path(source), **settings), file=str(out))
     files.write_whole(Path(out), made.content)
     return Report(made.report)
 
@@ -221,15 +222,10 @@ def _options(
     example_shape: tuple[int, ...] | None = None,
 ) -> AuditOptions:
     """The options of an audit; anchors in memory are files until the stack is closed."""
-    known = AuditSettings.__annotations__.keys()
-    for name in settings:
-        if name not in known:
-            raise UsageError(
-                f"There is no option {name!r}.", remedy=f"Known are {', '.join(known)}."
-            )
+    _require_known(settings, AuditSettings)
     chosen = {**settings, **given_by(network, settings, example_shape)}
-    if chosen.get("b") == "auto":
-        chosen["b"] = None
+    if "b" in chosen:
+        chosen["b"] = None if chosen["b"] == "auto" else _require_width(chosen["b"])
     if isinstance(chosen.get("sigma"), int | float):
         chosen["sigma"] = (chosen["sigma"],)
     if "anchors" in chosen:
@@ -237,6 +233,21 @@ def _options(
     if chosen.get("input_shape") is not None:
         chosen["input_shape"] = tuple(chosen["input_shape"])
     return AuditOptions(**chosen)
+
+
+def _require_known(settings: Mapping[str, Any], known: type) -> None:
+    names = known.__annotations__
+    for name in settings:
+        if name not in names:
+            raise UsageError(
+                f"There is no option {name!r}.", remedy=f"Known are {', '.join(names)}."
+            )
+
+
+def _require_width(value: object) -> int:
+    if not isinstance(value, int):
+        raise UsageError(f"b is {value!r}; a whole number or 'auto' was expected.")
+    return value
 
 
 def _quiet(_what: str, _done: int, _total: int) -> None:

@@ -56,8 +56,12 @@ def given_by(
     if isinstance(network, Mapping):
         given = Given(checkpoint=checkpoint_of(network, "state dict"))
         return {"checkpoint": Path("state dict"), "given": given}
-    raise UsageError(
-        f"A network of type {type(network).__name__} was given; a path, a state dict or an "
+    raise _no_network(network)
+
+
+def _no_network(given: object) -> UsageError:
+    return UsageError(
+        f"A network of type {type(given).__name__} was given; a path, a state dict or an "
         "nn.Module was expected."
     )
 
@@ -92,6 +96,8 @@ def as_files(networks: Network | Sequence[Network]) -> Iterator[list[Path]]:
             if isinstance(network, str | Path):
                 paths.append(Path(network))
                 continue
+            if not isinstance(network, nn.Module | Mapping):
+                raise _no_network(network)
             tensors = (
                 plain_copy(network).state_dict() if isinstance(network, nn.Module) else network
             )

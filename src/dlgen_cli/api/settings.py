@@ -68,6 +68,34 @@ class AuditSettings(TypedDict, total=False):
     cache: bool
 
 
+class AnchorSettings(TypedDict, total=False):
+    """What an anchors file is made with.
+
+    Attributes:
+        initial: take a run's initialization in place of its trained weights.
+        arch: name of the architecture.
+        image_size: for ``mobilenet_v2``.
+        mirrored: for ``mobilenet_v2`` with an image size.
+        taps: blocks of it with maps of their own to the logits, separated by commas.
+        head: ``keep``, ``zero`` or ``rows``.
+        classes: of the new head.
+        data: gives the classes and their order.
+        rows: JSON that maps each class to rows of the source's head.
+        head_scale: multiplies the averages, above 0.
+    """
+
+    initial: bool
+    arch: str | None
+    image_size: int | None
+    mirrored: bool
+    taps: str | None
+    head: str
+    classes: int | None
+    data: str | None
+    rows: Path | None
+    head_scale: float | None
+
+
 class CertifySettings(AuditSettings, total=False):
     """What a certificate takes beside.
 
