@@ -1,6 +1,7 @@
 """The limit on a mean by betting, against mpmath and against exact and cruder limits."""
 
 import math
+from collections import Counter
 from decimal import Decimal
 
 import mpmath
@@ -30,7 +31,7 @@ def ln_wealth(losses, p):
 @given(LOSSES)
 def test_it_is_where_the_wealth_refutes_and_close_above(losses):
     with mpmath.workdps(60):
-        found = mpmath.mpf(str(betting_mean_upper(loss_counts(losses), NATS)))
+        found = mpmath.mpf(str(betting_mean_upper(loss_counts(Counter(losses)), NATS)))
         rounded = [math.ceil(x * LEVELS) / LEVELS for x in losses]
         if found < 1:
             nats = mpmath.mpf(str(NATS))
@@ -43,10 +44,10 @@ def test_it_is_where_the_wealth_refutes_and_close_above(losses):
 @given(LOSSES, st.floats(0, 1))
 def test_it_rises_with_a_loss_and_with_the_price(losses, other):
     nats = NATS + 3
-    value = betting_mean_upper(loss_counts(losses), nats)
-    assert value >= betting_mean_upper(loss_counts(losses), NATS)
+    value = betting_mean_upper(loss_counts(Counter(losses)), nats)
+    assert value >= betting_mean_upper(loss_counts(Counter(losses)), NATS)
     more = [max(losses[0], other), *losses[1:]]
-    assert betting_mean_upper(loss_counts(more), nats) >= value
+    assert betting_mean_upper(loss_counts(Counter(more)), nats) >= value
 
 
 @pytest.mark.parametrize(("errors", "n"), [(0, 50), (3, 50), (40, 1000), (1000, 1000), (7, 10**9)])
@@ -58,13 +59,13 @@ def test_it_is_above_the_exact_limit_of_a_count(errors, n):
 
 def test_little_variance_is_worth_much():
     n = 20_000
-    counts = loss_counts([0.25 + 0.001 * (i % 7) for i in range(n)])
+    counts = loss_counts(Counter(0.25 + 0.001 * (i % 7) for i in range(n)))
     hoeffding = math.sqrt(math.log(20) / (2 * n))
     assert betting(counts, 0.05).value - 0.253 < hoeffding / 4
 
 
 def test_it_is_read_back_from_its_counts():
-    bound = betting(loss_counts([0.0, 0.3, 0.3, 1.0] * 20), 0.05, union_nats=2.5)
+    bound = betting(loss_counts({0.0: 20, 0.3: 40, 1.0: 20}), 0.05, union_nats=2.5)
     assert bound.terms["examples"] == 80
     assert bound.terms["empirical_risk"] >= 0.4
     assert THEOREMS[bound.theorem].recompute(Fields(bound.terms), 0.05, ()) == bound
@@ -73,7 +74,7 @@ def test_it_is_read_back_from_its_counts():
 def test_losses_out_of_their_range_are_refused():
     for losses in ([1.5], [-0.1], [math.nan]):
         with pytest.raises(UsageError, match="from 0 to 1"):
-            loss_counts(losses)
+            loss_counts(Counter(losses))
     for counts in ({}, {0: 0}, {-1: 3}, {LEVELS + 1: 1}):
         with pytest.raises(UsageError):
             betting(counts, 0.05)

@@ -12,6 +12,7 @@ The same check catches wrong variants: a point estimate, a bisection's midpoint,
 Monte Carlo trials in the place of draws, and the full m with a prior that was trained on half.
 """
 
+from collections import Counter
 from decimal import Decimal
 from functools import cache, lru_cache
 
@@ -102,7 +103,7 @@ def test_betting_on_a_mean(skewed_losses):
     nats = Decimal(1 / DELTA).ln()
     for is_refuted, chosen in ((True, refuted), (False, ~refuted)):
         for row in losses[chosen][:10].tolist():
-            assert (betting_mean_upper(loss_counts(row), nats) < mean) == is_refuted
+            assert (betting_mean_upper(loss_counts(Counter(row)), nats) < mean) == is_refuted
 
 
 def test_members_of_a_group_that_count_as_independent_are_caught(skewed_losses):

@@ -17,8 +17,10 @@ JRSS B 86(1), https://doi.org/10.1093/jrsssb/qkad009; here with bets that are fi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
+from fractions import Fraction
 
 from dlgen_cli.bounds.arithmetic import ONE, UPWARD, ZERO
 from dlgen_cli.bounds.concentration import MOST_TRIALS
@@ -35,11 +37,11 @@ _LARGEST_EXPONENT = 90.0
 _MOST_STEPS = 200
 
 
-def loss_counts(losses: Iterable[float]) -> dict[int, int]:
+def loss_counts(losses: Mapping[Fraction, int] | Mapping[float, int]) -> dict[int, int]:
     """How often each loss occurs, rounded up to multiples of 1/`LEVELS`.
 
     Args:
-        losses: each in [0, 1].
+        losses: how often each occurs, all in [0, 1].
 
     Returns:
         Counts by ``ceil(loss * LEVELS)``, ascending.
@@ -47,12 +49,11 @@ def loss_counts(losses: Iterable[float]) -> dict[int, int]:
     Raises:
         UsageError: a loss is outside [0, 1].
     """
-    counts: dict[int, int] = {}
-    for loss in losses:
+    counts: Counter[int] = Counter()
+    for loss, count in losses.items():
         if not 0 <= loss <= 1:
             raise UsageError(f"A loss is {loss}; numbers from 0 to 1 were expected.")
-        level = math.ceil(loss * LEVELS)  # a power of two: the product is exact
-        counts[level] = counts.get(level, 0) + 1
+        counts[math.ceil(loss * LEVELS)] += count  # a power of two: the product is exact
     return dict(sorted(counts.items()))
 
 

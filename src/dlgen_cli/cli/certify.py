@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,7 @@ from dlgen_cli.cli import console
 from dlgen_cli.cli.audits import audit_options, data_options
 from dlgen_cli.cli.options import (
     DATA_DEFAULTS,
+    DATA_HELP,
     CheckpointOptions,
     CompressionOptions,
     GateOptions,
@@ -18,6 +20,13 @@ from dlgen_cli.cli.options import (
     PacBayesOptions,
     RequiredData,
 )
+from dlgen_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from dlgen_cli.records import Report
+
+#: Stands for no argument.
+NO_CHECKPOINT = Path()
 
 
 @dataclass(kw_only=True)
@@ -26,6 +35,44 @@ class CertifyCommand(
 ):
     """Options of ``dlgen certify``."""
 
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            metavar="[CKPT]",
+            help="Weights, as for dlgen audit; none with --predictions or --errors.",
+            show_default=False,
+        ),
+    ] = NO_CHECKPOINT
+    data: Annotated[
+        str, typer.Option("--data", help=f"{DATA_HELP} Needed with CKPT.", show_default=False)
+    ] = ""
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            "--predictions",
+            metavar="FILE",
+            help="Certify whatever made these: CSV or npz with label and prediction, or loss in "
+            "[0, 1]; and split (holdout or sample) and group where there are any.",
+        ),
+    ] = None
+    errors: Annotated[
+        int | None,
+        typer.Option(
+            "--errors", metavar="K", help="Certify whatever erred K times, on --examples."
+        ),
+    ] = None
+    examples: Annotated[
+        int | None, typer.Option("--examples", metavar="N", help="Examples that K is counted on.")
+    ] = None
+    nats: Annotated[
+        float | None,
+        typer.Option(
+            "--nats",
+            metavar="X",
+            help="The predictor was chosen on these examples: pays X nats, ln of the number in a "
+            "list fixed before them or the length of its code.",
+        ),
+    ] = None
     b: Annotated[
         str, typer.Option("--b", help="Bits for each parameter, or auto.", show_default="auto")
     ] = "auto"
@@ -66,13 +113,24 @@ def certify(options: CertifyCommand) -> None:
     The holdout, Occam's bound and PAC-Bayes in kl form share delta; the best
     is named. Bounds on the gap stand beside them. Where a run trained a
     posterior, the holdout and its PAC-Bayes bound do.
+
+    With --predictions or --errors no checkpoint is read: whatever was
+    evaluated elsewhere is certified by its errors or losses.
     """
+    from_elsewhere = options.predictions is not None or options.errors is not None
+    if from_elsewhere or options.checkpoint == NO_CHECKPOINT or not options.data:
+        _certify_numbers(options)
+        return
+    if options.examples is not None or options.nats is not None:
+        raise UsageError(
+            "--examples and --nats go with --errors or --predictions.", remedy="Leave them out."
+        )
     from dlgen_cli.audit.certify import certify as run
 
     console.check_outputs(options, options.state)
     console.check_gate(options.fail_above)
     data = data_options(options)
-    assert data is not None  # noqa: S101  --data is required
+    assert data is not None  # noqa: S101  --data was given
     data = replace(
         data,
         shrink=options.shrink,
@@ -84,3 +142,29 @@ def certify(options: CertifyCommand) -> None:
         report = run(audit_options(options), data, layer_progress=measured, draw_progress=drawn)
     console.emit(report, options)
     console.gate(report, options)
+
+
+def _certify_numbers(options: CertifyCommand) -> None:
+    """Certify what was evaluated elsewhere."""
+    console.check_gate(options.fail_above)
+    read = options.predictions or options.checkpoint
+    console.check_outputs(replace(options, checkpoint=read))
+    report = _report_of_numbers(options)
+    console.emit(report, options)
+    console.gate(report, options)
+
+
+def _report_of_numbers(options: CertifyCommand) -> Report:
+    from dlgen_cli.audit.certify_predictions import certify_errors, certify_predictions
+
+    errors, examples, predictions = options.errors, options.examples, options.predictions
+    has_checkpoint = options.checkpoint != NO_CHECKPOINT or bool(options.data)
+    if predictions is not None and errors is None and examples is None and not has_checkpoint:
+        return certify_predictions(predictions, options.delta, options.nats)
+    if errors is not None and examples is not None and predictions is None and not has_checkpoint:
+        return certify_errors(errors, examples, options.delta, options.nats)
+    raise UsageError(
+        "One of three was expected: CKPT with --data, --predictions FILE, or --errors K with "
+        "--examples N.",
+        remedy="See dlgen certify --help.",
+    )

@@ -198,23 +198,23 @@ class PacBayesOptions:
     ] = field(default_factory=lambda: list(AUDIT_DEFAULTS.sigma))
 
 
-_DATA_HELP = "Labelled examples: digits, cifar10, or a directory with train/ and test/."
+DATA_HELP = "Labelled examples: digits, cifar10, or a directory with train/ and test/."
 
 
 @dataclass(kw_only=True)
 class DataOption:
     """The examples that a risk is counted on, where the user has them."""
 
-    data: Annotated[
-        str | None, typer.Option("--data", help=f"{_DATA_HELP} Adds a certificate.")
-    ] = None
+    data: Annotated[str | None, typer.Option("--data", help=f"{DATA_HELP} Adds a certificate.")] = (
+        None
+    )
 
 
 @dataclass(kw_only=True)
 class RequiredData:
     """The examples that a certificate needs."""
 
-    data: Annotated[str, typer.Option("--data", help=_DATA_HELP)]
+    data: Annotated[str, typer.Option("--data", help=DATA_HELP)]
 
 
 @dataclass(kw_only=True)

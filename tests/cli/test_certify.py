@@ -1,0 +1,92 @@
+"""``dlgen certify`` of what was evaluated elsewhere."""
+
+import json
+
+import pytest
+import scipy.stats
+from typer.testing import CliRunner
+
+from dlgen_cli.bounds.recorded_fields import Fields
+from dlgen_cli.cli.app import app
+from dlgen_cli.verification import verify
+
+
+def certify(*words):
+    return CliRunner().invoke(app, ["certify", *map(str, words), "--json"])
+
+
+def report_of(*words):
+    result = certify(*words)
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert verify(Fields(report)).mismatches == ()
+    return report
+
+
+def test_errors_on_examples_are_the_exact_limit():
+    headline = report_of("--errors", 12, "--examples", 1000)["headline"]
+    assert headline["value"] == pytest.approx(scipy.stats.beta.ppf(0.95, 13, 988), rel=1e-10)
+    assert headline["status"] == "holds"
+    many = report_of("--errors", 10**6, "--examples", 10**9)["headline"]
+    assert 1e-3 < many["value"] < 1.01e-3
+
+
+def test_a_choice_is_paid_for():
+    bound = report_of("--errors", 12, "--examples", 1000, "--nats", 4.5)["bounds"][0]
+    assert bound["theorem"] == "compression.occam"
+    exact = scipy.stats.beta.isf(0.05 * 2.718281828459045**-4.5, 13, 988)
+    assert bound["value"] == pytest.approx(exact, rel=1e-9)
+
+
+def test_both_splits_share_delta(tmp_path):
+    rows = [
+        f"{i % 5},{i % 5 if i % 9 else 'x'},{'train' if i < 300 else 'test'}" for i in range(900)
+    ]
+    (tmp_path / "p.csv").write_text("label,prediction,split\n" + "\n".join(rows))
+    report = report_of("--predictions", tmp_path / "p.csv", "--nats", 2)
+    by_theorem = {bound["theorem"]: bound["terms"] for bound in report["bounds"]}
+    assert by_theorem["holdout.clopper_pearson"]["examples"] == 600
+    assert by_theorem["compression.occam"]["errors"] == 34
+    assert {terms["delta"] for terms in by_theorem.values()} == {0.025}
+    assert report["results"] == {"holdout_examples": 600, "sample_examples": 300}
+
+
+def test_scores_and_groups_are_bounded_by_betting(tmp_path):
+    (tmp_path / "p.csv").write_text(
+        "loss,group\n" + "\n".join(f"0.25,{i // 4}" for i in range(400))
+    )
+    bound = report_of("--predictions", tmp_path / "p.csv")["bounds"][0]
+    assert (bound["theorem"], bound["terms"]["examples"]) == ("mean.betting", 100)
+    assert 0.25 < bound["value"] < 0.32
+    again = report_of("--predictions", tmp_path / "p.csv", "--nats", 5)["bounds"][0]
+    assert again["value"] > bound["value"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--errors", 3),
+        ("--examples", 10),
+        ("--errors", 3, "--examples", 10, "--data", "digits"),
+        ("--errors", 3, "--examples", 10, "--predictions", "p.csv"),
+        ("x.safetensors",),
+        ("--data", "digits"),
+        ("--errors", 3, "--examples", 10, "--nats", -1),
+        ("--errors", 3, "--examples", 10, "--delta", 0),
+        ("x.safetensors", "--data", "digits", "--nats", 1),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(words):
+    result = certify(*words)
+    assert result.exit_code == 2
+    assert len(json.loads(result.stdout)["errors"]) == 1
+
+
+def test_the_sample_and_its_price_belong_together(tmp_path):
+    (tmp_path / "p.csv").write_text("loss,split\n0,train\n1,test\n")
+    for words in ((), ("--nats", 1)):
+        result = certify("--predictions", tmp_path / "p.csv", *words)
+        assert (result.exit_code == 0) == bool(words), result.output
+    (tmp_path / "q.csv").write_text("loss,split\n0,test\n")
+    assert certify("--predictions", tmp_path / "q.csv", "--nats", 1).exit_code == 2
