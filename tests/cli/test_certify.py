@@ -38,19 +38,6 @@ def test_a_choice_is_paid_for():
     assert bound["value"] == pytest.approx(exact, rel=1e-9)
 
 
-def test_both_splits_share_delta(tmp_path):
-    rows = [
-        f"{i % 5},{i % 5 if i % 9 else 'x'},{'train' if i < 300 else 'test'}" for i in range(900)
-    ]
-    (tmp_path / "p.csv").write_text("label,prediction,split\n" + "\n".join(rows))
-    report = report_of("--predictions", tmp_path / "p.csv", "--nats", 2)
-    by_theorem = {bound["theorem"]: bound["terms"] for bound in report["bounds"]}
-    assert by_theorem["holdout.clopper_pearson"]["examples"] == 600
-    assert by_theorem["compression.occam"]["errors"] == 34
-    assert {terms["delta"] for terms in by_theorem.values()} == {0.025}
-    assert report["results"] == {"holdout_examples": 600, "sample_examples": 300}
-
-
 def test_scores_and_groups_are_bounded_by_betting(tmp_path):
     (tmp_path / "p.csv").write_text(
         "loss,group\n" + "\n".join(f"0.25,{i // 4}" for i in range(400))
@@ -81,12 +68,3 @@ def test_what_does_not_fit_together_is_refused(words):
     result = certify(*words)
     assert result.exit_code == 2
     assert len(json.loads(result.stdout)["errors"]) == 1
-
-
-def test_the_sample_and_its_price_belong_together(tmp_path):
-    (tmp_path / "p.csv").write_text("loss,split\n0,train\n1,test\n")
-    for words in ((), ("--nats", 1)):
-        result = certify("--predictions", tmp_path / "p.csv", *words)
-        assert (result.exit_code == 0) == bool(words), result.output
-    (tmp_path / "q.csv").write_text("loss,split\n0,test\n")
-    assert certify("--predictions", tmp_path / "q.csv", "--nats", 1).exit_code == 2
