@@ -116,7 +116,6 @@ TESTED_IN = {
     "checkpoints/runs/trained_on.py": "training/test_start.py",
     "checkpoints/tree.py": "checkpoints/test_state_dicts.py",
     "cli/anchors.py": "audit/test_make_anchor.py",
-    "cli/certify.py": "evidence/test_pac_bayes_posterior.py",
     "evidence/compression_stored.py": "evidence/test_compression.py",
     "evidence/ledger": "evidence",  # lines of the bounds that they stand under
     "evidence/recorded_errors.py": "audit/test_statuses.py",
