@@ -13,6 +13,7 @@ from dlgen_cli.evidence.compression import plan_compression
 from dlgen_cli.evidence.compression_occam import occam_certificate
 from dlgen_cli.evidence.inputs import Inputs, read_inputs
 from dlgen_cli.evidence.layers import Progress
+from dlgen_cli.evidence.noise import noise_warning
 from dlgen_cli.evidence.options import AuditOptions, DataOptions
 from dlgen_cli.evidence.pac_bayes import plan_pac_bayes
 from dlgen_cli.evidence.pac_bayes_kl import kl_certificate
@@ -47,6 +48,7 @@ def audit(
     with_layers: bool = True,
     data: DataOptions | None = None,
     progress: Progress = _quiet,
+    warn: Callable[[str], None] | None = None,
 ) -> Report:
     """Audit a checkpoint.
 
@@ -57,6 +59,7 @@ def audit(
         with_layers: measure the layers (compression needs them in any case).
         data: labelled examples; they add the certificate of each family, which then stands for it.
         progress: called before each layer.
+        warn: called where a random predictor is mostly noise; None does not look.
 
     Returns:
         The report, with a headline where a bound applies.
@@ -72,6 +75,7 @@ def audit(
     if inputs.layers:
         settings["r"] = options.r
     plans = {family: PLANNERS[family](inputs) for family in families}
+    evidence = None
     if data is not None:
         samples = find_samples(inputs.checkpoint, data.data, options.m)
         evidence = Evidence(inputs=inputs, samples=samples, data=data, delta=options.delta)
@@ -83,6 +87,10 @@ def audit(
     for plan in plans.values():
         settings |= plan.settings
     bounds = [bound for plan in plans.values() for bound in plan.evaluate(options.delta)]
+    if warn is not None and "pac_bayes" in plans:
+        warning = noise_warning(bounds, inputs, evidence, options.delta)
+        if warning is not None:
+            warn(warning)
     return report_of(
         inputs,
         command=command,

@@ -129,6 +129,7 @@ def _run(
             with_layers=with_layers,
             data=data_options(options),
             progress=progress,
+            warn=console.warn if command == "pacbayes" else None,
         )
     plot: Path | None = getattr(options, "plot", None)
     if plot is not None and process_rank() == 0:

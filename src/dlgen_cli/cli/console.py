@@ -112,6 +112,12 @@ def emit(report: Report, options: ReportOptions) -> None:
         sys.stdout.flush()
 
 
+def warn(text: str) -> None:
+    """Print a warning on stderr; of several processes the first one does."""
+    if process_rank() == 0:
+        stderr().print(f"warning: {text}", markup=False)
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file, whole or not at all; of several processes the first one does.
 
