@@ -144,7 +144,9 @@ def test_the_head_is_kept_unless_another_is_asked_for(weights: Path, tmp_path: P
 def test_what_trained_a_run_stays_on_record(directory: Path, tmp_path: Path):
     out, twice = tmp_path / "anchor.safetensors", tmp_path / "twice.safetensors"
     anchors(directory, "--out", out)
-    anchors(out, "--out", twice)
+    result = invoke("anchors", out, "--out", twice, "--json")
+    own = {"name": "digits", "origin": "run", "images": "digits", "examples": 500}
+    assert json.loads(result.stdout)["results"]["ancestors"] == [own]
     hashes = load_file(directory / "labels.safetensors")["image_hashes"]
     for path, steps in ((out, ["digits"]), (twice, ["digits", "anchor.safetensors"])):
         checkpoint = open_checkpoint(path)

@@ -28,7 +28,7 @@ def run(*words):
 COMMANDS = {
     "spectra": ["--r", "4", "--singular-values"],
     "compress-bound": ["--r", "4", "--b", "8"],
-    "pacbayes": ["--sigma", "0.1", "--sigma", "0.5"],
+    "pacbayes": ["--sigma", "0.1", "--sigma", "0.2"],
     "rademacher": ["--epsilon", "1e-6"],
     "audit": [],
 }

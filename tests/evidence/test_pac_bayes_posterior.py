@@ -314,6 +314,13 @@ def test_a_damaged_directory_is_refused(copy, trained):
     assert "records another run" in refused(copy)
 
 
+def test_another_posterior_is_not_the_runs(copy):
+    stored = spreads()
+    stored.spreads[NAMES[1]].mul_(0.5)
+    posterior.write(copy, stored)
+    assert "posterior.safetensors is not the file that the run wrote" in refused(copy)
+
+
 def test_a_frozen_parameter_must_equal_the_priors_mean(trained, copy):
     init = weights(trained)[1]
     moved = load_file(trained / "model.safetensors")

@@ -119,6 +119,10 @@ def make_anchor(options: AnchorOptions, *, file: str) -> AnchorFile:
         "head": options.head,
         "origin": record.origin,
         "examples": record.examples,
+        "ancestors": [
+            {"name": one.name, "origin": one.origin, "images": one.source, "examples": one.examples}
+            for one in record.ancestors
+        ],
     }
     settings = {
         "initial": options.initial,
