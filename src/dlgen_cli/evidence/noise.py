@@ -10,6 +10,7 @@ from typing import Any
 from dlgen_cli.bounds.pac_bayes import PINSKER
 from dlgen_cli.bounds.pac_bayes_kl import KL
 from dlgen_cli.evidence.certificate import Evidence
+from dlgen_cli.evidence.hypothesis import hypothesis
 from dlgen_cli.evidence.inputs import Inputs
 from dlgen_cli.evidence.pac_bayes import plan_pac_bayes
 from dlgen_cli.evidence.pac_bayes_kl import kl_certificate
@@ -55,7 +56,7 @@ def noise_warning(
 
 
 def _root_mean_square(inputs: Inputs) -> float:
-    weights = inputs.hypothesis(inputs.read.tensors)
+    weights = hypothesis(inputs, inputs.read.tensors)
     parts = [(one.numel(), sum_of_squares(one).upper) for one in map(weights.__getitem__, weights)]
     count = sum(entries for entries, _ in parts)
     return math.sqrt(math.fsum(squares for _, squares in parts) / max(count, 1))
