@@ -100,13 +100,10 @@ def zero_module(construct: Callable[[], nn.Module]) -> nn.Module:
     zeros: dict[int, nn.Parameter] = {}
     for part in network.modules():
         for name, parameter in list(part.named_parameters(recurse=False)):
-            zero = zeros.setdefault(id(parameter), nn.Parameter(_zeros_like(parameter)))
+            zero = nn.Parameter(torch.zeros(parameter.shape, dtype=parameter.dtype))
+            zero = zeros.setdefault(id(parameter), zero)
             setattr(part, name, zero)
     return network
-
-
-def _zeros_like(parameter: nn.Parameter) -> torch.Tensor:
-    return torch.zeros(parameter.shape, dtype=parameter.dtype)
 
 
 def switch_off_dropout(network: nn.Module) -> None:

@@ -100,7 +100,8 @@ def steps_needed(optimizer: str, system: System) -> float:
     if optimizer == "momentum":
         return _LOG_TO_ROUNDING * condition
     if optimizer == "sgd":
-        return 2.0 * _LOG_TO_ROUNDING * (_frobenius(system) / system.smallest) ** 2
+        frobenius = float(np.linalg.norm(system.matrix))
+        return 2.0 * _LOG_TO_ROUNDING * (frobenius / system.smallest) ** 2
     return 0.0
 
 
@@ -189,10 +190,6 @@ class _Path:
                 f"The weights diverged: their norm was {norm:.3g} after {step:,} steps.",
                 remedy="Give a smaller --lr, or none.",
             )
-
-
-def _frobenius(system: System) -> float:
-    return float(np.linalg.norm(system.matrix))
 
 
 def _curvatures(system: System) -> tuple[float, float]:

@@ -66,7 +66,8 @@ def rank_sweep(sweep_rows: Sequence[Mapping[str, Any]], *, title: str) -> Figure
     with matplotlib.rc_context(_STYLE):
         axes = figure.add_subplot()
         _draw(axes, rows)
-        axes.set_title(_folded(title), loc="left", fontsize=11, parse_math=False)
+        folded = "\n".join(fold_words(visible(title), _TITLE_CELLS))
+        axes.set_title(folded, loc="left", fontsize=11, parse_math=False)
     return figure
 
 
@@ -98,10 +99,6 @@ def _draw(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
 def _points(rows: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, float]]:
     known = ((int(row["rank"]), terms.magnitude(row, name)) for row in rows)
     return [(rank, height) for rank, height in known if abs(height) != float("inf")]
-
-
-def _folded(title: str) -> str:
-    return "\n".join(fold_words(visible(title), _TITLE_CELLS))
 
 
 def _scale(axes: Axes, heights: Sequence[float]) -> None:

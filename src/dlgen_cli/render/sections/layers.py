@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dlgen_cli.records import LayerSpectrum, SkippedLayer, Truncation
+from dlgen_cli.records import LayerSpectrum, SkippedLayer
 from dlgen_cli.render import numbers
 from dlgen_cli.render.model import Column, Paragraph, Section, Table
 
@@ -136,13 +136,10 @@ def _truncation_columns(layers: Sequence[LayerSpectrum]) -> list[tuple[Column, C
         (Column(header=f"error {where}"), error),
         (Column(header="relative error ≤"), relative),
     ]
-    if any(cut is not None and cut.reshaped_error_upper is not None for cut in _cuts(layers)):
+    cuts = [layer.truncation for layer in layers if layer.truncation is not None]
+    if any(cut.reshaped_error_upper is not None for cut in cuts):
         columns.append((Column(header="reshaped error ≤", priority=6), reshaped))
     return columns if len(ranks) == 1 else [(Column(header="r"), rank), *columns]
-
-
-def _cuts(layers: Sequence[LayerSpectrum]) -> list[Truncation | None]:
-    return [layer.truncation for layer in layers]
 
 
 def _convolution_columns(layers: Sequence[LayerSpectrum]) -> list[tuple[Column, Cell]]:
