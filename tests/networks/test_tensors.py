@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from dlgen_cli.checkpoints import open_checkpoint
 from dlgen_cli.errors import TensorError
-from dlgen_cli.networks.tensors import CheckpointTensors, SelectedTensors, read_tensor
+from dlgen_cli.networks.tensors import CheckpointTensors, read_tensor
 
 STATE = {
     "a.weight": torch.arange(6.0).reshape(2, 3),
@@ -32,13 +32,6 @@ def test_they_are_a_mapping_that_reads_by_name(tensors):
         tensors["d"]
     with pytest.raises(TensorError, match="bad"):
         tensors["bad"]
-
-
-def test_some_of_them_in_an_order_of_their_own(tensors):
-    some = SelectedTensors(tensors, ["b.weight", "a.weight"])
-    assert list(some) == ["b.weight", "a.weight"]
-    assert len(some) == 2
-    assert torch.equal(some["a.weight"], STATE["a.weight"])
 
 
 def test_what_the_network_reads_comes_with_arithmetic(tensors):

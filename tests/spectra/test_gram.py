@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dlgen_cli.spectra import dense, gram, leading
+from dlgen_cli.spectra import dense, gram, lanczos
 from dlgen_cli.spectra.dense import singular_value_bounds, spectral_norm_bounds
 from dlgen_cli.spectra.gram import all_eigenvalues, gram_matrix, largest_eigenvalue
 from dlgen_cli.spectra.tiles import column_tiles, product_error
@@ -188,7 +188,7 @@ def test_a_wrong_estimate_costs_work_or_width_and_no_soundness(monkeypatch, fact
     exact = float(torch.linalg.svdvals(matrix)[0])
 
     def wrong(symmetric):
-        value, vector = leading.leading_pair(symmetric)
+        value, vector = lanczos.leading_pair(symmetric)
         return value * factor, torch.ones_like(vector)
 
     monkeypatch.setattr(gram, "leading_pair", wrong)
