@@ -44,7 +44,7 @@ def stop(_signal: int, _frame: Any) -> None:
 
 def try_one(kind: str, path: Path, tally: dict[str, int]) -> str | None:
     """Open and read one input; what is wrong, if anything."""
-    from dlgen_cli.checkpoints import open_checkpoint
+    from dlgen_cli.checkpoints.reader import open_checkpoint
     from dlgen_cli.errors import DlgenError
 
     read = {}

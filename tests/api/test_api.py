@@ -69,7 +69,7 @@ def test_a_module_is_traced_as_it_is_and_is_not_changed():
 
 
 def test_a_module_and_its_file_have_the_same_bounds(digits_mlp):
-    from dlgen_cli.checkpoints import open_checkpoint
+    from dlgen_cli.checkpoints.reader import open_checkpoint
     from dlgen_cli.networks.loaded_module import build_for
 
     built = build_for(open_checkpoint(digits_mlp))

@@ -10,7 +10,7 @@ from torch import nn
 
 from dlgen_cli.audit.audit import audit
 from dlgen_cli.audit.compress import compress
-from dlgen_cli.checkpoints import open_checkpoint
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.errors import CheckpointError, UsageError
 from dlgen_cli.evidence.options import AuditOptions
 from dlgen_cli.networks import effective_tensors, read_network

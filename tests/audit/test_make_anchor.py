@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from dlgen_cli import architectures, training
 from dlgen_cli.audit.make_anchor import AnchorOptions, make_anchor
-from dlgen_cli.checkpoints import open_checkpoint
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.checkpoints.runs.trained_on import trained_on
 from dlgen_cli.cli.app import app
 from dlgen_cli.networks import read_network

@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dlgen_cli.checkpoints import open_checkpoint
 from dlgen_cli.checkpoints.anchors import open_anchors
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.errors import AnchorError
 
 NAMES = {"layers.0.weight": (2, 3), "layers.1.weight": (4, 2)}

@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from dlgen_cli.checkpoints import hub, open_checkpoint
+from dlgen_cli.checkpoints import hub
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.errors import CheckpointError, DependencyError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -4,7 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dlgen_cli.checkpoints import checkpoint_of, open_checkpoint
+from dlgen_cli.checkpoints.in_memory import checkpoint_of
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.errors import CheckpointError, TensorError
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dlgen_cli.checkpoints import open_checkpoint
 from dlgen_cli.checkpoints.checkpoint import natural_key
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.errors import CheckpointError, TensorError
 
 STATE = {

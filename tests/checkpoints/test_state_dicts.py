@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlgen_cli.checkpoints import open_checkpoint
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.errors import CheckpointError, UsageError
 
 STATE = {"l0.weight": torch.randn(4, 3), "l1.weight": torch.randn(3, 4), "l1.bias": torch.randn(3)}

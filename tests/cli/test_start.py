@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 #: Packages that take a second or more.
 SLOW = ("torch._dynamo", "sympy", "sklearn", "scipy", "torchvision", "matplotlib")
 
@@ -26,3 +28,23 @@ def imported(words, names):
 
 def test_an_audit_of_a_small_network_imports_torch_and_little_else(digits_mlp):
     assert imported(["audit", digits_mlp, "--quiet", "--b", "8"], SLOW) == (0, [], "[]")
+
+
+MISTAKES = {
+    "no file": (["spectra", "{tmp}/missing.pt"], "No such file"),
+    "another kind of file": (["audit", "{tmp}/notes.txt"], "is no checkpoint"),
+    "no anchors": (["pacbayes", "{run}", "--anchors", "{tmp}/missing.pt"], "No such file"),
+    "no folder": (["audit", "{run}", "--output", "{tmp}/missing/a.html"], "there is no folder"),
+    "a value": (["certify", "{run}", "--data", "digits", "--delta", "2"], "delta is 2.0"),
+    "another value": (["compress-bound", "{run}", "--b", "0"], "b is 0"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_without_torch(mistake, tmp_path, digits_mlp):
+    (tmp_path / "notes.txt").write_text("The weights are on the other disk.")
+    words, expected = MISTAKES[mistake]
+    words = [word.format(tmp=tmp_path, run=digits_mlp) for word in words]
+    code, said, found = imported(words, ["torch", "numpy"])
+    assert (code, len(said), found) == (2, 1, "[]")
+    assert expected in said[0]

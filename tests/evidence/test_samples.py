@@ -11,7 +11,7 @@ from run_files import bind
 from safetensors.torch import load_file, save_file
 
 from dlgen_cli import training
-from dlgen_cli.checkpoints import open_checkpoint
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.datasets import load_source
 from dlgen_cli.evidence.samples import find_samples
 

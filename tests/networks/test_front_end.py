@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from dlgen_cli import architectures
-from dlgen_cli.checkpoints import open_checkpoint
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.errors import CheckpointError, UsageError
 from dlgen_cli.networks.front_end import read_network
 

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from dlgen_cli import architectures
-from dlgen_cli.checkpoints import open_checkpoint
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.errors import CheckpointError, TensorError, UsageError
 from dlgen_cli.networks import loaded_module, read_network
 from dlgen_cli.networks.loaded_module import build_for

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dlgen_cli.checkpoints import open_checkpoint
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.checkpoints.runs import run_directory
 from dlgen_cli.checkpoints.runs.trained_on import trained_on
 from dlgen_cli.errors import CheckpointError, UsageError

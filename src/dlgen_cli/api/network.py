@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
-from dlgen_cli.checkpoints import checkpoint_of
+from dlgen_cli.checkpoints.in_memory import checkpoint_of
 from dlgen_cli.checkpoints.runs.run_directory import serialize_safetensors
 from dlgen_cli.errors import UsageError
 from dlgen_cli.networks.given import Given

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import torch
 
 from dlgen_cli.audit.report import report_of
-from dlgen_cli.checkpoints import open_checkpoint, prefix_remedy, without_prefix
+from dlgen_cli.checkpoints.checkpoint import prefix_remedy, without_prefix
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.devices import resolve_float64_device, threads_for
 from dlgen_cli.errors import TensorError, UsageError
 from dlgen_cli.evidence.inputs import Inputs, read_inputs

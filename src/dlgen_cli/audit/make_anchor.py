@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from dlgen_cli import __version__
 from dlgen_cli.architectures import build
-from dlgen_cli.checkpoints import Checkpoint, open_checkpoint
+from dlgen_cli.checkpoints.checkpoint import Checkpoint
 from dlgen_cli.checkpoints.json_text import parse_object
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.checkpoints.runs.anchor_record import AnchorRecord, AnchorStep, Head, record_metadata
 from dlgen_cli.checkpoints.runs.run_directory import (
     INIT_FILE,

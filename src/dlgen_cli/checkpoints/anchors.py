@@ -15,7 +15,8 @@ from dlgen_cli.checkpoints.checkpoint import (
     prefix_remedy,
     without_prefix,
 )
-from dlgen_cli.checkpoints.formats.torch_file import is_torch, load_tree
+from dlgen_cli.checkpoints.formats.detection import is_torch
+from dlgen_cli.checkpoints.formats.torch_file import load_tree
 from dlgen_cli.checkpoints.pickles.archive import Contents, guarded
 from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.checkpoints.state_dicts import find_network, is_training_state

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dlgen_cli.checkpoints.formats.sharded import inside, read_index
 from dlgen_cli.errors import CheckpointError, DependencyError
 
 _SCHEME = "hf:"
@@ -167,4 +166,6 @@ def _shards(file: Path) -> list[Path]:
     """The files that an index names; none where it is no index."""
     if not file.name.endswith(".index.json"):
         return []
+    from dlgen_cli.checkpoints.formats.sharded import inside, read_index  # it imports torch
+
     return [inside(file.parent, one, file) for one in sorted(set(read_index(file).values()))]

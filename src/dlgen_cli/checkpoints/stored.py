@@ -14,10 +14,12 @@ import stat
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from dlgen_cli.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
 
 #: Bytes of each real floating-point type that can be read, by torch's name.
 FLOATING = {
@@ -199,6 +201,7 @@ def dense(
         reason = f"a view of {count:,} entries on {extent:,} stored ones"
 
     def load() -> torch.Tensor:
+        import torch  # what a file is gets told without it
 
         kind = getattr(torch, dtype)
         if not count:

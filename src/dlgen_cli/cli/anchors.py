@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from dlgen_cli.checkpoints.location import locate
 from dlgen_cli.cli import console
 from dlgen_cli.cli.options import ReportOptions
 from dlgen_cli.errors import OutputError, UsageError
@@ -83,8 +84,6 @@ class AnchorsCommand(ReportOptions):
 
 def anchors(options: AnchorsCommand) -> None:
     """Make an anchors file: a network with a head for your classes, and what trained it."""
-    from dlgen_cli.audit.make_anchor import AnchorOptions, make_anchor
-
     console.chosen_format(options)
     if options.out.resolve() in {options.source.resolve(), *_others(options)}:
         raise UsageError(f"{options.out} is read or written already.", remedy="Name another file.")
@@ -93,6 +92,9 @@ def anchors(options: AnchorsCommand) -> None:
             f"{options.out} cannot be written: it is a folder, or its folder is missing.",
             remedy="Name a file in a folder that exists.",
         )
+    locate(options.source)
+    from dlgen_cli.audit.make_anchor import AnchorOptions, make_anchor
+
     chosen = {one.name: getattr(options, one.name) for one in fields(AnchorOptions)}
     made = make_anchor(AnchorOptions(**chosen), file=str(options.out))
     console.write_whole(options.out, made.content)

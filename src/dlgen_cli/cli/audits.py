@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dlgen_cli.checkpoints.location import locate
 from dlgen_cli.cli import console
 from dlgen_cli.cli.options import (
     CheckpointOptions,
@@ -77,13 +78,15 @@ def spectra(options: SpectraCommand) -> None:
     if options.against is None:
         _run(options, "spectra", ())
         return
-    from dlgen_cli.audit.compare import compare
-
     console.check_outputs(options)
     if options.output is not None and options.output.resolve() == options.against.resolve():
         raise UsageError(f"{options.output} is compared against.", remedy="Name another file.")
+    chosen = checked_options(options)
+    locate(options.against)
+    from dlgen_cli.audit.compare import compare
+
     with console.layer_progress(options) as progress:
-        report = compare(audit_options(options), options.against, progress=progress)
+        report = compare(chosen, options.against, progress=progress)
     console.emit(report, options)
 
 
@@ -117,13 +120,14 @@ def _run(
     *,
     with_layers: bool = True,
 ) -> None:
-    from dlgen_cli.audit.audit import audit
-
     console.check_outputs(options, getattr(options, "plot", None))  # refuse before any work
     console.check_gate(getattr(options, "fail_above", None))
+    chosen = checked_options(options)
+    from dlgen_cli.audit.audit import audit
+
     with console.layer_progress(options) as progress:
         report = audit(
-            audit_options(options),
+            chosen,
             command=command,
             families=families,
             with_layers=with_layers,
@@ -151,6 +155,22 @@ def audit_options(options: CheckpointOptions) -> AuditOptions:
         chosen["b"] = parse_bits(chosen["b"])
     shape = parse_shape(options.input_shape)
     return AuditOptions(**chosen | {"input_shape": shape, "cache": not options.no_cache})
+
+
+def checked_options(options: CheckpointOptions) -> AuditOptions:
+    """What an audit takes of the options, once ranges are checked and all files are found.
+
+    A mistake is told here, before torch is imported: that takes seconds.
+
+    Raises:
+        UsageError: an option is out of its range.
+        CheckpointError: the checkpoint or an anchors file is missing, or of an unknown kind.
+    """
+    chosen = audit_options(options)
+    chosen.require_ranges()
+    for path in (chosen.checkpoint, *chosen.anchors):
+        locate(path)
+    return chosen
 
 
 def data_options(options: CheckpointOptions) -> DataOptions | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dlgen_cli.cli import console
-from dlgen_cli.cli.audits import audit_options, data_options
+from dlgen_cli.cli.audits import checked_options, data_options
 from dlgen_cli.cli.options import (
     DATA_DEFAULTS,
     DATA_HELP,
@@ -125,8 +125,6 @@ def certify(options: CertifyCommand) -> None:
         raise UsageError(
             "--examples and --nats go with --errors or --predictions.", remedy="Leave them out."
         )
-    from dlgen_cli.audit.certify import certify as run
-
     console.check_outputs(options, options.state)
     console.check_gate(options.fail_above)
     data = data_options(options)
@@ -138,8 +136,11 @@ def certify(options: CertifyCommand) -> None:
         tried=options.tried,
         tried_nats=options.tried_nats,
     )
+    chosen = checked_options(options)
+    from dlgen_cli.audit.certify import certify as run
+
     with console.layer_progress(options) as measured, console.draw_progress(options) as drawn:
-        report = run(audit_options(options), data, layer_progress=measured, draw_progress=drawn)
+        report = run(chosen, data, layer_progress=measured, draw_progress=drawn)
     console.emit(report, options)
     console.gate(report, options)
 

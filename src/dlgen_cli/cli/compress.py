@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from dlgen_cli.cli import console
-from dlgen_cli.cli.audits import audit_options
+from dlgen_cli.cli.audits import checked_options
 from dlgen_cli.cli.options import CheckpointOptions, CompressionOptions
 from dlgen_cli.errors import UsageError
 
@@ -33,18 +33,17 @@ class CompressCommand(CheckpointOptions, CompressionOptions):
 
 def compress(options: CompressCommand) -> None:
     """Write the compressed network: same architecture, low-rank factors in b bits."""
-    from dlgen_cli.audit.compress import compress as compress_network
-
     console.check_outputs(options, options.out)
     ranks = _parse_ranks(options.ranks)
     if options.out.is_dir():
         raise UsageError(
             f"{options.out} is a folder.", remedy="Name a file, as in small.safetensors."
         )
+    chosen = checked_options(options)
+    from dlgen_cli.audit.compress import compress as compress_network
+
     with console.layer_progress(options) as progress:
-        compressed = compress_network(
-            audit_options(options), ranks=ranks, file=str(options.out), progress=progress
-        )
+        compressed = compress_network(chosen, ranks=ranks, file=str(options.out), progress=progress)
     console.write_whole(options.out, compressed.content)
     console.emit(compressed.report, options)
 

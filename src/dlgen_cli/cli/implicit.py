@@ -361,7 +361,7 @@ def _target(options: MatrixCommand) -> Target:
 
 
 def _checkpoint_target(text: str) -> Target:
-    from dlgen_cli.checkpoints import open_checkpoint
+    from dlgen_cli.checkpoints.reader import open_checkpoint
     from dlgen_cli.implicit import targets
 
     name = ""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dlgen_cli.checkpoints import Checkpoint
 from dlgen_cli.checkpoints.anchors import AnchorTensors
+from dlgen_cli.checkpoints.checkpoint import Checkpoint
 from dlgen_cli.checkpoints.runs.ancestor import digest_hashes
 from dlgen_cli.checkpoints.runs.run_record import WHOLE, read_record
 from dlgen_cli.checkpoints.runs.trained_on import trained_on

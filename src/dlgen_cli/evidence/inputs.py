@@ -6,7 +6,8 @@ import glob
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dlgen_cli.checkpoints import Checkpoint, open_checkpoint
+from dlgen_cli.checkpoints.checkpoint import Checkpoint
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.errors import StrictError
 from dlgen_cli.evidence.layers import Measured, Progress, Unmeasured, measure
 from dlgen_cli.evidence.ledger import shared as ledger
@@ -51,6 +52,7 @@ def read_inputs(
     Raises:
         DlgenError: bad input; one subclass for each kind.
     """
+    options.require_ranges()
     opened: list[tuple[Checkpoint, ReadNetwork]] = []
     exchange(lambda: opened.append(_open(options)))  # where one process fails, all do
     checkpoint, read = opened[0]

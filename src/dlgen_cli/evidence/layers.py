@@ -9,7 +9,6 @@ from typing import Literal
 
 import torch
 
-from dlgen_cli.bounds.ranges import require_count, require_positive
 from dlgen_cli.devices import one_thread, resolve_float64_device
 from dlgen_cli.errors import TensorError
 from dlgen_cli.evidence.layer_cache import MeasurementCache, cache_directory, measurement_key
@@ -76,12 +75,9 @@ def measure(
         norm leaves the floats.
 
     Raises:
-        UsageError: r is below 1, the tolerance not above 0, or there is no such device.
+        UsageError: there is no such device.
         TensorError: no layer could be measured; the first is named.
     """
-    if options.r is not None:
-        require_count("r", options.r)
-    require_positive("tolerance", options.tolerance)
     device = resolve_float64_device(options.device)
     cache = MeasurementCache(cache_directory()) if options.cache else None
     left_out = {one.name for one in read.skipped}

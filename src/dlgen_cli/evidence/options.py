@@ -7,6 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlgen_cli.bounds.ranges import (
+    require_count,
+    require_delta,
+    require_epsilon,
+    require_examples,
+    require_positive,
+)
 from dlgen_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,6 +79,25 @@ class AuditOptions:
     singular_values: bool = False
     cache: bool = False
     given: Given | None = None
+
+    def require_ranges(self) -> None:
+        """Refuse numbers that no theorem accepts, before any work.
+
+        Raises:
+            UsageError: naming the option.
+        """
+        require_delta(self.delta)
+        require_epsilon(self.epsilon)
+        if self.m is not None:
+            require_examples(self.m)
+        for name, count in (("r", self.r), ("b", self.b)):
+            if count is not None:
+                require_count(name, count)
+        positive = ("tolerance", "beta", "margin", "gamma", "radius")
+        given = [(name, getattr(self, name)) for name in positive]
+        for name, value in [*given, *(("sigma", sigma) for sigma in self.sigma)]:
+            if value is not None:
+                require_positive(name, value)
 
     @property
     def initialization(self) -> Path:

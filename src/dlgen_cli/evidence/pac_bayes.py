@@ -9,10 +9,10 @@ from torch import Tensor
 
 from dlgen_cli import bounds
 from dlgen_cli.bounds.pac_bayes import ANCHORS, MIXTURE, PINSKER
-from dlgen_cli.checkpoints import open_checkpoint
 from dlgen_cli.checkpoints.anchors import AnchorTensors, open_anchors
+from dlgen_cli.checkpoints.formats.detection import is_run_directory
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.checkpoints.runs.run_config import read_config
-from dlgen_cli.checkpoints.runs.run_directory import is_run_directory
 from dlgen_cli.checkpoints.runs.run_record import require_own
 from dlgen_cli.errors import TensorError, UsageError
 from dlgen_cli.evidence.anchors import shared_lines

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from dlgen_cli import bounds
 from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR, posterior_name
-from dlgen_cli.checkpoints import Checkpoint
 from dlgen_cli.checkpoints.anchors import open_anchors
+from dlgen_cli.checkpoints.checkpoint import Checkpoint
 from dlgen_cli.checkpoints.runs import posterior_file as posterior
 from dlgen_cli.checkpoints.runs import run_directory
 from dlgen_cli.checkpoints.runs.posterior_file import (

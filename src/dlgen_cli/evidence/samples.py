@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dlgen_cli.checkpoints import Checkpoint
+from dlgen_cli.checkpoints.checkpoint import Checkpoint
 from dlgen_cli.checkpoints.runs.run_record import RunRecord, find_run
 from dlgen_cli.checkpoints.runs.trained_on import TrainedOn, trained_on
 from dlgen_cli.datasets import (

@@ -7,7 +7,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
-from dlgen_cli.checkpoints import Checkpoint
+from dlgen_cli.checkpoints.checkpoint import Checkpoint
 from dlgen_cli.errors import CheckpointError
 from dlgen_cli.networks.graph import GraphLayer, Network
 from dlgen_cli.networks.layouts.kinds import joined, layers_of, no_chain

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from dlgen_cli.checkpoints import Checkpoint
+from dlgen_cli.checkpoints.checkpoint import Checkpoint
 from dlgen_cli.networks.folding import tensor_names
 from dlgen_cli.networks.read_network import ReadNetwork
 from dlgen_cli.records import Coverage

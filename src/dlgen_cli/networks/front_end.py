@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from dlgen_cli import architectures
-from dlgen_cli.checkpoints import Checkpoint
+from dlgen_cli.checkpoints.checkpoint import Checkpoint
 from dlgen_cli.errors import CheckpointError
 from dlgen_cli.networks.chain import left_out_by, read_chain
 from dlgen_cli.networks.graph import Network

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
-    from dlgen_cli.checkpoints import Checkpoint
+    from dlgen_cli.checkpoints.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

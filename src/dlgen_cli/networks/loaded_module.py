@@ -15,7 +15,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from dlgen_cli.architectures import build, split_size
-from dlgen_cli.checkpoints import Checkpoint, prefix_remedy
+from dlgen_cli.checkpoints.checkpoint import Checkpoint, prefix_remedy
 from dlgen_cli.errors import CheckpointError, TensorError, UsageError
 from dlgen_cli.networks.reparametrization import (
     normalized_weight,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from dlgen_cli.checkpoints import Checkpoint
+from dlgen_cli.checkpoints.checkpoint import Checkpoint
 from dlgen_cli.errors import TensorError
 
 if TYPE_CHECKING:

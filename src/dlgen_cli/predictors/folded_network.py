@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from dlgen_cli.checkpoints import Checkpoint
+from dlgen_cli.checkpoints.checkpoint import Checkpoint
 from dlgen_cli.errors import TensorError, UsageError
 from dlgen_cli.networks import GraphLayer, Network, ReadNetwork, effective_tensors
 from dlgen_cli.networks.fx_recorder import record

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlgen_cli.checkpoints import open_checkpoint
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.checkpoints.runs.ancestor import digest_hashes
 from dlgen_cli.checkpoints.runs.trained_on import trained_on
 from dlgen_cli.errors import CheckpointError, UsageError
@@ -15,7 +15,7 @@ from dlgen_cli.errors import CheckpointError, UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dlgen_cli.checkpoints import Checkpoint
+    from dlgen_cli.checkpoints.checkpoint import Checkpoint
     from dlgen_cli.checkpoints.runs.run_config import AnchorFacts
 
 #: Fields of a recipe that the weights fix.

@@ -9,7 +9,7 @@ from torch.distributed import checkpoint as distributed
 from torch.distributed.checkpoint import metadata as records
 from torch.distributed.checkpoint.filesystem import _StorageInfo
 
-from dlgen_cli.checkpoints import open_checkpoint
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.errors import CheckpointError, TensorError
 
 STATE = {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from dlgen_cli.checkpoints import open_checkpoint
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.errors import CheckpointError, DependencyError, TensorError
 
 HEADER = b"GGUF" + struct.pack("<I", 3)

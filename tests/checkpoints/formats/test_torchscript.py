@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlgen_cli.checkpoints import open_checkpoint
+from dlgen_cli.checkpoints.reader import open_checkpoint
 
 
 class Block(nn.Module):

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dlgen_cli.checkpoints import open_checkpoint
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.errors import CheckpointError, DlgenError, TensorError
 
 ENTRY = {"dtype": "F32", "shape": [1, 1], "data_offsets": [0, 4]}

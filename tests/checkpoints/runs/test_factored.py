@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dlgen_cli.checkpoints import open_checkpoint
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.checkpoints.runs.factored import METADATA_KEY, encode
 from dlgen_cli.checkpoints.runs.low_rank import store_factors, store_whole
 from dlgen_cli.errors import CheckpointError

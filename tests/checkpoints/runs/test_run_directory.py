@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load, load_file
 
+from dlgen_cli.checkpoints.formats.detection import is_run_directory
 from dlgen_cli.checkpoints.runs import posterior_file as posterior
 from dlgen_cli.checkpoints.runs import run_directory
 from dlgen_cli.checkpoints.runs.posterior_file import StoredPosterior
@@ -69,7 +70,7 @@ def contents(value: float = 1.0) -> run_directory.RunContents:
 def test_a_directory_reads_back_as_it_was_written(tmp_path: Path):
     written, directory = contents(), tmp_path / "run"
     run_directory.write_run_directory(directory, written)
-    assert run_directory.is_run_directory(directory)
+    assert is_run_directory(directory)
     assert facts_of(run_directory.read_config(directory)) == written.config
     assert run_directory.read_metrics(directory) == written.metrics
     assert run_directory.read_resume(directory)["epoch"] == 1

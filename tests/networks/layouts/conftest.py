@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dlgen_cli.checkpoints import open_checkpoint
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.networks import effective_layer, read_network
 
 

@@ -3,7 +3,7 @@
 import torch
 from safetensors.torch import save_file
 
-from dlgen_cli.checkpoints import open_checkpoint
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.networks import coverage_of, read_network
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors
+from dlgen_cli.checkpoints.formats.detection import METADATA_FILE
 from dlgen_cli.checkpoints.formats.sharded import inside
 from dlgen_cli.checkpoints.pickles.archive import guarded, read_archive
 from dlgen_cli.checkpoints.pickles.machine import MOST_BYTES, Bag
@@ -38,7 +39,6 @@ from dlgen_cli.checkpoints.stored import (
 )
 from dlgen_cli.errors import CheckpointError
 
-METADATA_FILE = ".metadata"
 _NETWORKS = {"model", "state_dict", "module"}
 
 
@@ -71,11 +71,6 @@ class Chunk:
         if block is None or block.shape != self.sizes or block.dtype != dtype:
             raise ValueError("a chunk is not what the metadata say")
         return block.load()
-
-
-def is_distributed(directory: Path) -> bool:
-    """Whether a directory holds the metadata of a distributed checkpoint."""
-    return (directory / METADATA_FILE).is_file()
 
 
 def open_distributed(path: Path, part: str | None = None) -> Checkpoint:

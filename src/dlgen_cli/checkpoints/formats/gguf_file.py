@@ -18,7 +18,6 @@ import numpy as np
 import torch
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors, natural_key
-from dlgen_cli.checkpoints.formats.signatures import first_bytes
 from dlgen_cli.checkpoints.stored import (
     MOST_TENSORS,
     SourceFile,
@@ -111,11 +110,6 @@ class _Header:
         for _ in range(count):
             self.value(inner, level + 1)
         return None
-
-
-def is_gguf(path: Path) -> bool:
-    """Whether a file starts like GGUF."""
-    return first_bytes(path).startswith(b"GGUF")
 
 
 def open_gguf(path: Path) -> Checkpoint:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors
-from dlgen_cli.checkpoints.pickles.archive import archive_of, guarded
+from dlgen_cli.checkpoints.formats.detection import ARRAY_SUFFIX
+from dlgen_cli.checkpoints.pickles.archive import guarded
 from dlgen_cli.checkpoints.pickles.arrays import ArrayType
-from dlgen_cli.checkpoints.pickles.zip_directory import ZipDirectory
+from dlgen_cli.checkpoints.pickles.zip_directory import ZipDirectory, archive_of
 from dlgen_cli.checkpoints.stored import (
     FLOATING,
     OTHERS,
@@ -23,18 +24,7 @@ from dlgen_cli.checkpoints.stored import (
 )
 from dlgen_cli.errors import CheckpointError
 
-_SUFFIX = ".npy"
 _MOST_HEADER = 1 << 16  # bytes
-
-
-def is_numpy(path: Path) -> bool:
-    """Whether a file is a zip archive of arrays and nothing else."""
-    try:
-        archive = archive_of(SourceFile.at(path))
-    except ValueError:
-        return False
-    names = list(archive.entries) if archive is not None else []
-    return bool(names) and all(name.endswith(_SUFFIX) for name in names)
 
 
 def open_numpy(path: Path) -> Checkpoint:
@@ -55,7 +45,9 @@ def open_numpy(path: Path) -> Checkpoint:
                 f"{path} is a compressed NumPy archive (.npz).",
                 remedy="Write it without compression: numpy.savez(FILE, **numpy.load(FILE)).",
             )
-        return {name.removesuffix(_SUFFIX): _array(file, archive, name) for name in archive.entries}
+        return {
+            name.removesuffix(ARRAY_SUFFIX): _array(file, archive, name) for name in archive.entries
+        }
 
     tensors: dict[str, StoredTensor] = guarded(path, read)
     return Checkpoint(

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from dlgen_cli.checkpoints.checkpoint import Checkpoint
-from dlgen_cli.checkpoints.formats.distributed import is_distributed, open_distributed
-from dlgen_cli.checkpoints.formats.gguf_file import is_gguf, open_gguf
-from dlgen_cli.checkpoints.formats.numpy_file import is_numpy, open_numpy
-from dlgen_cli.checkpoints.formats.safetensors_file import (
-    is_safetensors,
-    open_run,
-    open_safetensors,
-)
-from dlgen_cli.checkpoints.formats.sharded import is_index, open_sharded
+from dlgen_cli.checkpoints.formats import detection
 from dlgen_cli.checkpoints.formats.signatures import unknown
-from dlgen_cli.checkpoints.formats.torch_file import is_torch, open_torch
-from dlgen_cli.checkpoints.formats.torchscript import is_torchscript, open_torchscript
-from dlgen_cli.checkpoints.runs.run_directory import is_run_directory
 from dlgen_cli.checkpoints.stored import SourceFile
 from dlgen_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from dlgen_cli.checkpoints.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +27,8 @@ class Format:
         expected: what a message calls it that lists what could have been there; empty where
             another row says it.
         matches: whether a path holds this format, by its content.
-        open: the reader; of a format with parts, it takes the one that the user chose.
+        reader: file and function that open it, imported when they are needed: they import torch.
+            The reader of a format with parts takes the one that the user chose.
         has_parts: whether its files may hold several networks under keys.
     """
 
@@ -42,7 +36,7 @@ class Format:
     title: str = ""
     expected: str = ""
     matches: Callable[[Path], bool]
-    open: Callable[..., Checkpoint]
+    reader: tuple[str, str]
     has_parts: bool = False
 
     def read(self, path: Path, part: str | None = None) -> Checkpoint:
@@ -62,7 +56,10 @@ class Format:
                 f"{path} is of the format {self.title or self.name}, which has no parts.",
                 remedy="Give --prefix P to read the tensors whose names start with P.",
             )
-        opened = self.open(path, part) if self.has_parts else self.open(path)
+        file, function = self.reader
+        module: Any = importlib.import_module(f"dlgen_cli.checkpoints.formats.{file}")
+        open_ = getattr(module, function)
+        opened: Checkpoint = open_(path, part) if self.has_parts else open_(path)
         return replace(opened, format=self.name, format_title=self.title or self.name)
 
 
@@ -71,27 +68,58 @@ INDEX = Format(
     name="sharded",
     title="sharded directory",
     expected="an index of shards",
-    matches=is_index,
-    open=open_sharded,
+    matches=detection.is_index,
+    reader=("sharded", "open_sharded"),
 )
 #: Files, the first that matches: the length of a safetensors header may start like a pickle, and
 #: a TorchScript archive is a torch file of a kind.
 FILES = (
     Format(
-        name="safetensors", expected="safetensors", matches=is_safetensors, open=open_safetensors
+        name="safetensors",
+        expected="safetensors",
+        matches=detection.is_safetensors,
+        reader=("safetensors_file", "open_safetensors"),
     ),
-    Format(name="numpy", title="NumPy archive", matches=is_numpy, open=open_numpy),
-    Format(name="torchscript", matches=is_torchscript, open=open_torchscript),
     Format(
-        name="torch", expected="a torch file", matches=is_torch, open=open_torch, has_parts=True
+        name="numpy",
+        title="NumPy archive",
+        matches=detection.is_numpy,
+        reader=("numpy_file", "open_numpy"),
     ),
-    Format(name="gguf", expected="GGUF", matches=is_gguf, open=open_gguf),
+    Format(
+        name="torchscript",
+        matches=detection.is_torchscript,
+        reader=("torchscript", "open_torchscript"),
+    ),
+    Format(
+        name="torch",
+        expected="a torch file",
+        matches=detection.is_torch,
+        reader=("torch_file", "open_torch"),
+        has_parts=True,
+    ),
+    Format(
+        name="gguf",
+        expected="GGUF",
+        matches=detection.is_gguf,
+        reader=("gguf_file", "open_gguf"),
+    ),
     INDEX,
 )
 #: Directories that are a format of their own; others hold a file.
 DIRECTORIES = (
-    Format(name="run", title="run directory", matches=is_run_directory, open=open_run),
-    Format(name="distributed", matches=is_distributed, open=open_distributed, has_parts=True),
+    Format(
+        name="run",
+        title="run directory",
+        matches=detection.is_run_directory,
+        reader=("safetensors_file", "open_run"),
+    ),
+    Format(
+        name="distributed",
+        matches=detection.is_distributed,
+        reader=("distributed", "open_distributed"),
+        has_parts=True,
+    ),
 )
 
 

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors, natural_key
-from dlgen_cli.checkpoints.formats.signatures import first_bytes, header_size
 from dlgen_cli.checkpoints.json_text import MOST_BYTES, parse_object
 from dlgen_cli.checkpoints.runs.anchor_record import AnchorRecord, read_record
 from dlgen_cli.checkpoints.runs.factored import FactoredIndex
 from dlgen_cli.checkpoints.runs.run_config import (
     HEADER_KEY,
+    MODEL_FILE,
     RETRAIN,
     RunConfig,
     facts_of,
     parse_config,
+    read_config,
 )
-from dlgen_cli.checkpoints.runs.run_directory import MODEL_FILE, read_config
 from dlgen_cli.checkpoints.runs.run_record import require_own
 from dlgen_cli.checkpoints.stored import (
     MOST_TENSORS,
@@ -62,15 +62,8 @@ _TYPES = {
     "I64": "int64",
     "C64": "complex64",
 }
-_HEADER_LIMIT = 100_000_000  # bytes; the format's own limit
 _METADATA = "__metadata__"
 _MOST_DIGITS = 18  # of a sample count
-
-
-def is_safetensors(path: Path) -> bool:
-    """Whether a file starts with the length of a header and a header."""
-    size = header_size(first_bytes(path))
-    return size is not None and size <= _HEADER_LIMIT
 
 
 def open_run(directory: Path) -> Checkpoint:

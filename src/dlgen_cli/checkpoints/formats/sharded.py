@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, LeftAside, index_tensors, natural_key
-from dlgen_cli.checkpoints.formats.safetensors_file import is_safetensors, read_header
-from dlgen_cli.checkpoints.formats.signatures import first_bytes, unknown
-from dlgen_cli.checkpoints.formats.torch_file import is_torch, load_tree
+from dlgen_cli.checkpoints.formats.detection import is_safetensors, is_torch
+from dlgen_cli.checkpoints.formats.safetensors_file import read_header
+from dlgen_cli.checkpoints.formats.signatures import unknown
+from dlgen_cli.checkpoints.formats.torch_file import load_tree
 from dlgen_cli.checkpoints.json_text import MOST_BYTES, parse_object
 from dlgen_cli.checkpoints.pickles.archive import guarded
 from dlgen_cli.checkpoints.state_dicts import NetworkParts, StateDict, find_network
@@ -19,11 +20,6 @@ from dlgen_cli.errors import CheckpointError
 
 _MAP = "weight_map"
 _MOST_SHARDS = 10_000
-
-
-def is_index(path: Path) -> bool:
-    """Whether a file starts like a JSON object."""
-    return first_bytes(path).lstrip()[:1] == b"{"
 
 
 def open_sharded(index: Path) -> Checkpoint:

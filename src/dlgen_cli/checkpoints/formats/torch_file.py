@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors
-from dlgen_cli.checkpoints.formats.signatures import first_bytes, other_zip
-from dlgen_cli.checkpoints.pickles.archive import Contents, archive_of, guarded, read_archive
+from dlgen_cli.checkpoints.formats.signatures import other_zip
+from dlgen_cli.checkpoints.pickles.archive import Contents, guarded, read_archive
 from dlgen_cli.checkpoints.pickles.machine import MOST_BYTES
 from dlgen_cli.checkpoints.pickles.torch_names import (
     Storage,
     TypeName,
     read_tree,
 )
+from dlgen_cli.checkpoints.pickles.zip_directory import archive_of
 from dlgen_cli.checkpoints.state_dicts import NetworkParts, find_network
 from dlgen_cli.checkpoints.stored import SourceFile, as_counts, brief, sha256_of
 from dlgen_cli.checkpoints.tree import collect
@@ -24,11 +25,6 @@ from dlgen_cli.errors import CheckpointError
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-
-
-def is_torch(path: Path) -> bool:
-    """Whether a file starts like a zip archive or a pickle."""
-    return first_bytes(path).startswith((b"PK\x03\x04", *_PICKLES))
 
 
 def load_tree(path: Path) -> Contents:

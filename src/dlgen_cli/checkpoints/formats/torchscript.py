@@ -9,18 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, index_tensors
-from dlgen_cli.checkpoints.pickles.archive import archive_of, guarded, is_script, read_archive
+from dlgen_cli.checkpoints.pickles.archive import guarded, read_archive
+from dlgen_cli.checkpoints.pickles.zip_directory import archive_of
 from dlgen_cli.checkpoints.state_dicts import NetworkParts, script_network
 from dlgen_cli.checkpoints.stored import SourceFile, sha256_of
-
-
-def is_torchscript(path: Path) -> bool:
-    """Whether a file is a zip archive with the constants of a program."""
-    try:
-        archive = archive_of(SourceFile.at(path))
-    except ValueError:
-        return False
-    return archive is not None and is_script(archive)
 
 
 def open_torchscript(path: Path) -> Checkpoint:

@@ -93,13 +93,3 @@ def read_archive(archive: ZipDirectory, file: SourceFile, entry: str = "data.pkl
                 each.filename, TypeName("uint8"), each.file_size, file, None
             )
     return Contents(tree=tree, storages=storages)
-
-
-def archive_of(file: SourceFile) -> ZipDirectory | None:
-    """The directory of a zip file; None for a legacy file."""
-    return ZipDirectory(file) if file.read(0, 4) == b"PK\x03\x04" else None
-
-
-def is_script(archive: ZipDirectory) -> bool:
-    """Whether the archive is TorchScript's: it holds the constants of a program."""
-    return any(name.split("/")[-1] == "constants.pkl" for name in archive.entries)

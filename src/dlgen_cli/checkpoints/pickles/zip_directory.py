@@ -106,3 +106,12 @@ class _FileRange(io.RawIOBase):
         found = self.file.read(self.start + self._at, count)
         self._at += len(found)
         return found
+
+
+def archive_of(file: SourceFile) -> ZipDirectory | None:
+    """The directory of a zip file; None for a legacy file.
+
+    Raises:
+        ValueError: it starts like a zip archive and is no whole one.
+    """
+    return ZipDirectory(file) if file.read(0, 4) == b"PK\x03\x04" else None

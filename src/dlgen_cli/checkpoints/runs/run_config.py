@@ -13,6 +13,7 @@ from dlgen_cli.errors import CheckpointError
 
 CONFIG_SCHEMA = "dlgen-run-1"
 CONFIG_FILE = "config.json"
+MODEL_FILE = "model.safetensors"
 #: Key of a safetensors header under which the whole config stands.
 HEADER_KEY = "dlgen"
 _Axis = Annotated[int, msgspec.Meta(gt=0, lt=1 << 20)]

@@ -26,8 +26,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from dlgen_cli.checkpoints.formats.detection import is_run_directory
 from dlgen_cli.checkpoints.runs.run_config import (
     CONFIG_FILE,
+    MODEL_FILE,
     RETRAIN,
     RunConfig,
     header_metadata,
@@ -40,6 +42,7 @@ from dlgen_cli.files import replace_file
 
 __all__ = [
     "CONFIG_FILE",
+    "MODEL_FILE",
     "RunConfig",
     "RunContents",
     "is_run_directory",
@@ -54,9 +57,7 @@ __all__ = [
     "write_run_directory",
 ]
 
-MODEL_FILE = "model.safetensors"
 INIT_FILE = "init.safetensors"
-SCHEMA_FAMILY = b'"dlgen-run-'
 LABELS_FILE = "labels.safetensors"
 METRICS_FILE = "metrics.jsonl"
 RESUME_FILE = "resume.pt"
@@ -64,7 +65,6 @@ CARD_FILE = "README.md"
 #: Of ``--objective coded``: a quantised network, or a Gaussian over its coordinates.
 CODE_FILE = "code.bin"
 COORDINATES_FILE = "coordinates.safetensors"
-_MOST_CONFIG = 1 << 24  # bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,17 +95,6 @@ class RunContents:
     resume: Mapping[str, Any]
     card: str
     files: Mapping[str, bytes] = field(default_factory=dict)
-
-
-def is_run_directory(directory: Path) -> bool:
-    """Whether the directory holds a finished run.
-
-    Other tools write a ``config.json`` beside a ``model.safetensors`` too: ours names its schema.
-    """
-    config = directory / CONFIG_FILE
-    is_whole = config.is_file() and (directory / MODEL_FILE).is_file()
-    is_small = is_whole and config.stat().st_size <= _MOST_CONFIG
-    return is_small and SCHEMA_FAMILY in config.read_bytes()
 
 
 def read_labels(directory: Path) -> dict[str, Tensor]:

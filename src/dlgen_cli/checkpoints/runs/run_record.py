@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from dlgen_cli.checkpoints.formats.detection import is_run_directory
 from dlgen_cli.checkpoints.runs.ancestor import HASH_BYTES
-from dlgen_cli.checkpoints.runs.run_config import RunConfig, facts_of, read_config
+from dlgen_cli.checkpoints.runs.run_config import MODEL_FILE, RunConfig, facts_of, read_config
 from dlgen_cli.checkpoints.runs.run_directory import (
     INIT_FILE,
     LABELS_FILE,
-    MODEL_FILE,
-    is_run_directory,
     read_labels,
 )
 from dlgen_cli.checkpoints.stored import sha256_of

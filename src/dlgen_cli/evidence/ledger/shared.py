@@ -10,7 +10,7 @@ from dlgen_cli.bounds.assumptions import assumed, declared, verified, violated
 from dlgen_cli.records import Assumption, SkippedLayer
 
 if TYPE_CHECKING:
-    from dlgen_cli.checkpoints import Checkpoint
+    from dlgen_cli.checkpoints.checkpoint import Checkpoint
     from dlgen_cli.checkpoints.runs.run_config import RunConfig
     from dlgen_cli.networks import ReadNetwork
 

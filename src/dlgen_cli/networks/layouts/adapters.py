@@ -12,8 +12,8 @@ import math
 import re
 from collections.abc import Mapping
 
-from dlgen_cli.checkpoints import Checkpoint, TensorInfo
 from dlgen_cli.checkpoints.adapter_config import AdapterConfig, read_adapter_config
+from dlgen_cli.checkpoints.checkpoint import Checkpoint, TensorInfo
 from dlgen_cli.networks.layouts.recipe import Recipe
 from dlgen_cli.networks.layouts.weight import Leftover, Match, Weight
 

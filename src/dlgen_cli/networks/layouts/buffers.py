@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import torch
 
-from dlgen_cli.checkpoints import Checkpoint, TensorInfo
+from dlgen_cli.checkpoints.checkpoint import Checkpoint, TensorInfo
 from dlgen_cli.checkpoints.stored import FLOATING
 from dlgen_cli.networks.layouts.weight import Leftover
 from dlgen_cli.networks.layouts.words import last_part, module_of, module_words, words

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from dlgen_cli.checkpoints import TensorInfo
+from dlgen_cli.checkpoints.checkpoint import TensorInfo
 from dlgen_cli.networks.graph import GraphLayer
 from dlgen_cli.networks.layouts.stacks import members, stacked_axes
 from dlgen_cli.networks.layouts.weight import Weight

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from dlgen_cli.checkpoints import TensorInfo
+from dlgen_cli.checkpoints.checkpoint import TensorInfo
 from dlgen_cli.networks.layouts.buffers import fixed_table, is_bias, is_indices, normalization
 from dlgen_cli.networks.layouts.stacks import may_be_stack
 from dlgen_cli.networks.layouts.weight import Leftover

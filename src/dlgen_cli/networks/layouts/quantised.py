@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from dlgen_cli.checkpoints import Checkpoint, TensorInfo
+from dlgen_cli.checkpoints.checkpoint import Checkpoint, TensorInfo
 from dlgen_cli.networks.layouts.buffers import is_indices
 from dlgen_cli.networks.layouts.recipe import Recipe
 from dlgen_cli.networks.layouts.weight import Leftover, Match, Weight

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from itertools import product
 
-from dlgen_cli.checkpoints import TensorInfo
+from dlgen_cli.checkpoints.checkpoint import TensorInfo
 from dlgen_cli.networks.layouts.words import last_part, module_of, module_words, words
 
 _STACKED = frozenset(

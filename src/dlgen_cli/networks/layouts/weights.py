@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dlgen_cli.checkpoints import Checkpoint, TensorInfo
+from dlgen_cli.checkpoints.checkpoint import Checkpoint, TensorInfo
 from dlgen_cli.networks.layouts.adapters import AdapterScaling, find_adapter, may_be_adapter
 from dlgen_cli.networks.layouts.buffers import holds_mask
 from dlgen_cli.networks.layouts.quantised import find_companion, find_scaled, packed_modules

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dlgen_cli.checkpoints import open_checkpoint
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.checkpoints.runs import run_directory
 from dlgen_cli.checkpoints.runs.posterior_file import POSTERIOR_FILE, root_mean_squares, serialize
 from dlgen_cli.checkpoints.runs.run_config import RunConfig
@@ -39,7 +39,7 @@ from dlgen_cli.training.start import open_start
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dlgen_cli.checkpoints import Checkpoint
+    from dlgen_cli.checkpoints.checkpoint import Checkpoint
     from dlgen_cli.networks import ReadNetwork
     from dlgen_cli.training.start import Start
 
