@@ -220,3 +220,15 @@ def test_weights_are_downloaded_and_nothing_else(server, monkeypatch):
     Server.asked.clear()
     assert open_checkpoint(Path("hf://org/name")).sha256 == checkpoint.sha256
     assert not Server.asked
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("address", ["hf://org/name", "hf://org/name/model.safetensors"])
+def test_without_a_connection_nothing_is_tried_again(monkeypatch, caplog, address):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as closed:
+        nobody = f"http://127.0.0.1:{closed.server_port}"
+    monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", nobody)
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", None)  # waiting would fail
+    with pytest.raises(CheckpointError, match="cannot be downloaded"):
+        open_checkpoint(Path(address))
+    assert not caplog.records

@@ -27,6 +27,7 @@ BESIDE = re.compile(
     r"((optimizer|scheduler|scaler|training_args|rng_state.*)\.(pt|pth|bin)|.*optim_states\.pt)"
 )
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
+_SECONDS_TO_ANSWER = 4.0
 _PART = re.compile(r"[\w.-]{1,200}", re.ASCII)
 
 
@@ -141,10 +142,12 @@ def _cached(address: Address, package: Any) -> Path | None:
 
 
 def _download(address: Address, package: Any, asked: str) -> Path:
-    name = address.file
-    if name is None:
-        listed = package.HfApi().list_repo_files(address.repository, revision=address.revision)
-        name = choose(listed)
+    # this one request is never repeated: where there is no connection, it is soon known
+    facts = package.HfApi().model_info(
+        address.repository, revision=address.revision, timeout=_SECONDS_TO_ANSWER
+    )
+    listed = [one.rfilename for one in facts.siblings or ()]
+    name = address.file or choose(listed)
     if name is None:
         found = ", ".join(one for one in listed if one.endswith(_WEIGHTS)) or "no weights"
         raise CheckpointError(
