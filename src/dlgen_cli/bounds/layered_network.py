@@ -20,7 +20,7 @@ _NUMBERS = {"factor_upper", "offset_upper", "cap_upper", "spread_upper"}
 _MANY_INPUTS = {"sum", "concat"}
 _WITH_LAYER = {"linear", "diagonal"}
 #: What propagation does not read.
-_DESCRIPTIONS = {"shape", "reason"}
+_DESCRIPTIONS = {"reason"}
 _DEFAULTS = {one.name: one.default for one in fields(GraphNode) if one.name not in _DESCRIPTIONS}
 
 
@@ -264,6 +264,8 @@ def _read_node(row: Fields) -> GraphNode:
             values[name] = tuple(row.texts(name))
         elif name == "coefficients_upper":
             values[name] = tuple(row.numbers(name))
+        elif name == "shape":
+            values[name] = tuple(int(one) for one in row.numbers(name))
         else:
             raise UnusableField(row.path(name), row.get(name), "a field of a node")
     node = GraphNode(**values)

@@ -43,7 +43,8 @@ class Pointwise:
 
 
 _ONE_LIPSCHITZ = Pointwise(1.0)
-_FIXED: Mapping[str, Pointwise] = {
+#: By the name of the operation.
+FIXED: Mapping[str, Pointwise] = {
     "relu": _ONE_LIPSCHITZ,
     "abs": _ONE_LIPSCHITZ,
     "tanhshrink": _ONE_LIPSCHITZ,
@@ -68,7 +69,7 @@ def pointwise(call: Call) -> Pointwise | None:
         NoRuleError: its settings leave the range in which it is Lipschitz.
     """
     with_settings = _WITH_SETTINGS.get(call.operation)
-    return with_settings(call) if with_settings else _FIXED.get(call.operation)
+    return with_settings(call) if with_settings else FIXED.get(call.operation)
 
 
 def _leaky_relu(call: Call) -> Pointwise:

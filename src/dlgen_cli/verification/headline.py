@@ -9,10 +9,9 @@ from dlgen_cli.bounds.recorded_fields import Fields, read_assumptions
 from dlgen_cli.bounds.registry import THEOREMS
 from dlgen_cli.records import Bound
 from dlgen_cli.verification.comparison import Mismatch
+from dlgen_cli.verification.line_up import SHARING
 
 _ROUNDING = 1e-12
-#: Commands whose certificates divide delta among them.
-SHARING = frozenset({"certify", "demo"})
 
 
 def check_headline(

@@ -30,7 +30,11 @@ from dlgen_cli.verification.agreement import (
     check_theorems,
 )
 from dlgen_cli.verification.comparison import Comparison, Mismatch
-from dlgen_cli.verification.headline import SHARING, check_headline
+from dlgen_cli.verification.headline import check_headline
+from dlgen_cli.verification.ledger import check_ledger
+from dlgen_cli.verification.line_up import SHARING, check_line_up, check_shares
+from dlgen_cli.verification.nodes import check_nodes, check_one_network
+from dlgen_cli.verification.unions import check_sisters, check_unions
 
 _COUNTS = {one.name for one in fields(RecordedErrors)} - {"dataset"}
 #: What a field may raise that holds a number no theorem accepts: out of its range, or of a size
@@ -71,6 +75,7 @@ def verify(report: Fields) -> Verification:
     comparison = Comparison()
     mismatches: list[Mismatch] = []
     recomputed: dict[str, Bound] = {}
+    written: dict[str, int] = {}
     rows = list(_rows(report, mismatches))
     names = [str(row.get("theorem")) for row in rows]
     mismatches += check_theorems(names, list(THEOREMS))
@@ -79,9 +84,11 @@ def verify(report: Fields) -> Verification:
     conclude = partial(_concluded, recorded=recorded, is_first=is_first(report))
     for row, name in zip(rows, names, strict=True):
         if name in THEOREMS:
-            check = partial(_check_bound, row, comparison, recomputed, conclude)
+            check = partial(_check_bound, row, comparison, recomputed, written, conclude)
             mismatches += _guarded(check, row)
+    own = [] if is_first(report) else [partial(_check_whole, report, rows, written)]
     for check in (
+        *own,
         partial(_check_shared, report, rows),
         partial(check_layers, report),
         partial(check_parameters, report),
@@ -158,6 +165,7 @@ def _check_bound(
     row: Fields,
     comparison: Comparison,
     recomputed: dict[str, Bound],
+    written: dict[str, int],
     conclude: Callable[[Bound], Bound],
 ) -> Iterator[Mismatch]:
     theorem, terms = row.text("theorem"), row.fields("terms")
@@ -167,6 +175,7 @@ def _check_bound(
     recomputed[theorem] = bound
     # A theorem appends lines of its own: they must be the last ones on record.
     own = bound.assumptions[len(lines) :]
+    written[theorem] = len(own)
     if own and lines[-len(own) :] != own:
         yield Mismatch(
             where=row.path("assumptions"),
@@ -180,6 +189,18 @@ def _check_bound(
     for name in (one.name for one in fields(Bound)):
         if name != "assumptions":
             yield from comparison.compare(row.get(name), getattr(bound, name), row.path(name))
+
+
+def _check_whole(report: Fields, rows: list[Fields], written: dict[str, int]) -> Iterator[Mismatch]:
+    """What the second schema tells: line-up, shares, unions, facts of nodes, and ledgers."""
+    yield from check_line_up(report)
+    yield from check_shares(report)
+    yield from check_sisters(report)
+    yield from check_one_network(report)
+    for row in rows:
+        yield from check_unions(row, report)
+        yield from check_nodes(row, report)
+        yield from check_ledger(row, report, written.get(str(row.get("theorem")), 0))
 
 
 def _check_shared(report: Fields, rows: list[Fields]) -> Iterator[Mismatch]:

@@ -1,0 +1,527 @@
+"""What a ledger must say of each theorem, with the numbers that the rest of the report holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+
+from dlgen_cli.bounds.compression import ALL_RANKS, FIXED_RANK
+from dlgen_cli.bounds.compression_layer_ranks import LAYER_RANKS
+from dlgen_cli.bounds.compression_occam import OCCAM
+from dlgen_cli.bounds.compression_stored import STORED
+from dlgen_cli.bounds.holdout import CLOPPER_PEARSON
+from dlgen_cli.bounds.pac_bayes import ANCHORS, MIXTURE, PINSKER
+from dlgen_cli.bounds.pac_bayes_kl import KL
+from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR
+from dlgen_cli.bounds.rademacher import EXPECTED, MARKOV, PRINTED
+from dlgen_cli.bounds.recorded_fields import Fields, read_assumptions
+from dlgen_cli.records import Assumption
+from dlgen_cli.verification.comparison import Mismatch
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line that a ledger may hold: its statement, and by status what speaks for it.
+
+    In the templates ``{*}`` stands for any text, ``{#}`` for any count, and ``{name}`` for a number
+    of the report.
+    """
+
+    key: str
+    statement: str
+    verified: Sequence[str] = ()
+    declared: Sequence[str] = ()
+    assumed: Sequence[str] = ()
+    violated: Sequence[str] = ()
+
+
+_SEEN = "None of its {examples} images is among those trained on, by hash."
+_RECORDED = "None of its {examples} images is on record as having trained it, by hash."
+_LEFT = "{#} examples trained it and left the bound; {examples} are in it."
+_LOOKS = (
+    "{#} of its {examples} images look like one that did, by the signs of differences of 8 x 8 "
+    "means of grey; they were stored or decoded otherwise, so that no hash agrees."
+)
+_APART = "{*}, was trained on {#} examples on record; none of them is among the {examples} left in "
+LINES = (
+    Line(
+        "m",
+        "m is the number of training examples.",
+        declared=("--m {m} was given.", "The checkpoint records m = {m}."),
+        assumed=("Neither --m nor the checkpoint gives it; {m} was taken.",),
+        violated=("--m {m} was given, but the checkpoint records training on {#}.",),
+    ),
+    Line(
+        "independence",
+        "The m examples are independent draws from the population.",
+        declared=(
+            (
+                "Every theorem needs it, so that using one declares it; nothing in a "
+                "checkpoint can "
+                "check it."
+            ),
+        ),
+    ),
+    Line(
+        "structure",
+        "The layers and their biases are the whole network.",
+        violated=("Skipped: {*}.",),
+    ),
+    Line(
+        "structure",
+        "The network applies the layers one after another.",
+        assumed=("The architecture is not on record; {*}, taken in order; shapes fit.",),
+        violated=("{*}",),
+    ),
+    Line(
+        "structure",
+        "The network computes what its traced graph says.",
+        verified=("The checkpoint records the architecture {architecture}: {*}.",),
+        declared=("--arch {arch} was given, and its tensors fit: {*}.",),
+        violated=("{*}",),
+    ),
+    Line(
+        "geometry",
+        "Convolutions pad with zeros, or not at all.",
+        assumed=(
+            (
+                "Stride, groups and map sizes of {#} convolutions are not on record; their "
+                "norms are "
+                "those of stride 1 on any map, which are never smaller."
+            ),
+        ),
+    ),
+    Line(
+        "activation",
+        "Activations have the Lipschitz constants that are used.",
+        verified=("Read off the traced graph: {*}; at most {*}.",),
+        violated=("--gamma {gamma} is below that of {*}: {*}.",),
+    ),
+    Line(
+        "activation",
+        "Activations are {gamma}-Lipschitz and map 0 to 0.",
+        declared=("--gamma {gamma} was given.",),
+        assumed=("The default; give --gamma for another activation.",),
+    ),
+    Line(
+        "radius",
+        "Every input has norm at most {radius}.",
+        verified=("The checkpoint records inputs scaled to a norm of at most {*}.",),
+        declared=("--radius {radius} was given.",),
+        assumed=("The default; give --radius for other inputs.",),
+    ),
+    Line(
+        "loss",
+        "The loss is in [0, 1] and {beta}-Lipschitz in the prediction.",
+        verified=("The ramp loss at margin {margin}, which bounds the 0-1 error: sqrt(2)/margin.",),
+        declared=("--beta {given_beta} was given.",),
+        assumed=("The default; give --beta, or --margin for the ramp loss.",),
+    ),
+    Line(
+        "idealized",
+        "The best rank-r factors are representable with {bits} bits for each parameter.",
+        assumed=("The theorem's idealization: rounding the factors is not part of this value.",),
+    ),
+    Line(
+        "stored",
+        "The compressed network is the one that is stored with {bits} bits for each parameter.",
+        verified=(
+            (
+                "Factors, biases and scales were rounded, read back and measured; all their bits "
+                "count."
+            ),
+        ),
+    ),
+    Line("stored", "Parameters are stored in 1 to 32 bits.", violated=("b is {#}.",)),
+    Line(
+        "parameters",
+        "Every weight is a floating-point parameter of the hypothesis.",
+        violated=("Not understood: {*}.",),
+    ),
+    Line(
+        "zero_one",
+        "The loss is in [0, 1].",
+        verified=("The statement is about the 0-1 error.",),
+    ),
+    Line(
+        "anchors",
+        "The anchors do not depend on the bound's sample.",
+        declared=(
+            "The initialization that the run recorded before its first step.",
+            "Given with --anchors: {*}.",
+        ),
+        violated=("Anchor {*} equals the checkpoint, which was trained on that sample.",),
+    ),
+    Line("sigma", "The values of sigma were fixed before the sample.", declared=("As given.",)),
+    Line(
+        "random",
+        "The statement is about the random predictor Q = N(theta, sigma^2 I).",
+        verified=("It does not cover the mean network itself.",),
+    ),
+    Line(
+        "random",
+        "The statement is about the random predictor Q, the trained Gaussian over the weights.",
+        verified=("It does not cover the mean network itself.",),
+    ),
+    Line(
+        "random",
+        "The statement is about the random predictor.",
+        verified=("It does not cover the network at the posterior's mean.",),
+    ),
+    Line(
+        "counted",
+        "m is the number of examples that the bound is evaluated on.",
+        verified=("{sample} examples were counted.",),
+        violated=("--m {#} was given; there are {#}.",),
+    ),
+    Line(
+        "trained_on",
+        "The sample is the one that the checkpoint was trained on.",
+        verified=(
+            (
+                "All {sample} images of the run were found in the data by their hashes; labels are "
+                "those that it used."
+            ),
+        ),
+        declared=(
+            (
+                "All {sample} images of the run were found in the data by their hashes; labels are "
+                "those that it used. The run recorded no sha256 of its files."
+            ),
+        ),
+    ),
+    Line(
+        "sample",
+        "The sample is drawn independently from the population.",
+        declared=(
+            (
+                "The {sample} training examples of {*} were given as the checkpoint's "
+                "sample; {*}, by "
+                "hash."
+            ),
+            "Given as such with --data, with the real labels; {*}, by hash.",
+            "Its population is the one with altered labels: {#} of {sample} are; {*}, by hash.",
+        ),
+    ),
+    Line(
+        "excluded",
+        "No example of the bound's sample trained {*}.",
+        verified=(_LEFT, _RECORDED),
+        declared=(_LEFT + " {*}", _RECORDED + " {*}"),
+        violated=(
+            "{#} examples trained it; {#} would be left.",
+            "It records training on examples of {*}",
+            "{#} examples trained both; {*}",
+        ),
+    ),
+    Line("looks", "No image of {*} is a copy of one that trained {*}.", assumed=(_LOOKS,)),
+    Line(
+        "seen",
+        "No example of the holdout was trained on.",
+        verified=(_SEEN,),
+        declared=(_SEEN + " {*}",),
+        violated=("{#} images of it are among those trained on, by their hashes.",),
+    ),
+    Line(
+        "not_chosen",
+        "The checkpoint was not chosen by its errors on the holdout.",
+        declared=(
+            (
+                "The run set it aside first; whether anyone looked before choosing this run, no "
+                "program can tell."
+            ),
+            "It is the test set of the data given.",
+        ),
+    ),
+    Line(
+        "holdout",
+        "The holdout is drawn independently from the population.",
+        declared=("Given as such with --data; {*}, by hash.",),
+    ),
+    Line(
+        "draws",
+        "The number of draws, {draws}, and their seed were fixed before their errors.",
+        declared=(
+            (
+                "As given; each draw of weights meets one example of the sample, drawn "
+                "uniformly. The "
+                "generator's numbers stand for independent standard normals; the predictor "
+                "computes "
+                "in float32."
+            ),
+        ),
+    ),
+    Line(
+        "frozen",
+        "Frozen parameters cost nothing.",
+        verified=("{#} tensors equal every anchor's, entry by entry, first {*}.",),
+    ),
+    Line(
+        "frozen_before",
+        "What is frozen was fixed before the sample.",
+        declared=("As given with --freeze.", "As the run recorded it."),
+    ),
+    Line(
+        "relative",
+        "The deviations of tensors are in a fixed proportion.",
+        verified=("Each is sigma times the root mean square of the first anchor's tensor.",),
+    ),
+    Line(
+        "code",
+        "Every bit of the stored network is paid for, and the choice of its code.",
+        verified=(
+            (
+                "{*} at {#} bits for each parameter, scales and biases included; one of "
+                "{codes} codes "
+                "that were fixed before the sample."
+            ),
+        ),
+    ),
+    Line(
+        "code",
+        "The network is rebuilt from its code alone.",
+        verified=(
+            (
+                "All {code_bits} bits of the file are paid: architecture, seed, D, step, lengths, "
+                "coordinates. A file tells its own length, so that files are a prefix code."
+            ),
+        ),
+    ),
+    Line(
+        "family",
+        "The architecture's list and its constants were fixed before the sample, or paid.",
+        declared=(
+            (
+                "Its constants were chosen among at most {#} settings by trying them on CIFAR-10: "
+                "their logarithm is paid."
+            ),
+            "Both are part of dlgen; nothing of them was chosen by data.",
+        ),
+    ),
+    Line(
+        "prior",
+        "The prior is the standard normal over the coordinates, fixed before the sample.",
+        verified=(
+            (
+                "Architecture, width, seed and D are paid with the {#} bits that write them, the "
+                "prior's deviation with the logarithm of its 49 values."
+            ),
+        ),
+    ),
+    Line(
+        "landmarks",
+        "The prior over functions does not depend on the landmarks.",
+        declared=(
+            (
+                "In exact arithmetic it is the same Gaussian process whatever they are: "
+                "they only say "
+                "where the posterior differs from it. float32 stands for exact arithmetic."
+            ),
+        ),
+    ),
+    Line(
+        "prior",
+        "The prior's mean does not depend on the bound's sample.",
+        verified=(_APART + "the bound, by hash.",),
+        declared=(
+            "The initialization that the run drew before its first step.",
+            "{*}, records no run; it was given as independent.",
+            _APART + "the bound, by hash. {*}",
+        ),
+    ),
+    Line(
+        "deviations",
+        "The prior's deviations were fixed before the sample but for a choice that is paid for.",
+        verified=(
+            (
+                "Each is the root mean square of its tensor in the prior's mean times "
+                "2^(j/2), j one "
+                "of 49: {*} nats for {tensors} tensors."
+            ),
+        ),
+    ),
+    Line(
+        "tried",
+        "All settings of the prior that were tried on these data are paid for.",
+        declared=("{tried} as given with --tried {*}: ln {tried} nats.",),
+    ),
+    Line(
+        "least",
+        "At least 8 examples (Maurer's theorem).",
+        violated=("m is {examples}.",),
+    ),
+)
+_GAP = ("m", "independence", "structure", "activation", "radius", "loss")
+_SHELL = ("m", "independence", "zero_one")
+_PAC_BAYES = (*_SHELL, "anchors", "sigma", "random")
+_SAMPLE = ("counted", "sample")
+#: The keys of `LINES` that the ledger of a theorem must hold, in any order.
+REQUIRED: Mapping[str, Sequence[str]] = MappingProxyType(
+    {
+        FIXED_RANK.name: (*_GAP, "idealized"),
+        ALL_RANKS.name: (*_GAP, "idealized"),
+        LAYER_RANKS.name: (*_GAP, "idealized"),
+        STORED.name: (*_GAP, "stored"),
+        OCCAM.name: (*_SAMPLE, "structure", "code"),
+        ANCHORS.name: _PAC_BAYES,
+        MIXTURE.name: _PAC_BAYES,
+        PINSKER.name: _PAC_BAYES,
+        KL.name: (*_SAMPLE, "structure", "anchors", "sigma", "random", "draws"),
+        POSTERIOR.name: (
+            *_SAMPLE,
+            "structure",
+            "prior",
+            "deviations",
+            "tried",
+            "random",
+            "draws",
+        ),
+        EXPECTED.name: _SHELL,
+        MARKOV.name: _SHELL,
+        PRINTED.name: _SHELL,
+        CLOPPER_PEARSON.name: ("seen", "not_chosen", "holdout"),
+    }
+)
+#: What the ledger of a coded run must hold instead.
+REQUIRED_OF_CODED: Mapping[str, Sequence[str]] = MappingProxyType(
+    {
+        OCCAM.name: (*_SAMPLE, "code", "family"),
+        POSTERIOR.name: (*_SAMPLE, "prior", "family", "random", "draws"),
+    }
+)
+#: Where the structure is violated nothing was evaluated, and these lines have no numbers to hold.
+_EVALUATED = {"idealized", "stored", "code"}
+
+
+def check_ledger(bound: Fields, report: Fields, own: int) -> Iterator[Mismatch]:
+    """Every line that the theorem needs is there, with the status that its evidence gives it.
+
+    Args:
+        bound: as recorded.
+        report: as recorded; its numbers are those that the lines name.
+        own: the lines at the end that the theorem itself wrote; they are recomputed.
+
+    Yields:
+        A line that is missing, or that says something else than the report.
+    """
+    lines = read_assumptions(bound)
+    lines = lines[: len(lines) - own]
+    numbers = named_numbers(bound, report)
+    found = set()
+    is_withheld = any(
+        line.status == "violated" and match_line(line, numbers) == "structure" for line in lines
+    )
+    for index, line in enumerate(lines):
+        key = match_line(line, numbers)
+        if key is None:
+            yield Mismatch(
+                where=f"{bound.path('assumptions')}[{index}]",
+                recorded=f"{line.status}: {line.statement} {line.evidence}",
+                recomputed="a line that the ledger of this report can hold",
+            )
+        found.add(key)
+    if "counted" in found and "excluded" not in found and not is_withheld:
+        yield from _check_count(bound)
+    for key in required_lines(bound, report):
+        if key not in found and not (is_withheld and key in _EVALUATED):
+            expected = next(line.statement for line in LINES if line.key == key)
+            yield Mismatch(
+                where=bound.path("assumptions"), recorded="no such line", recomputed=expected
+            )
+
+
+def _check_count(bound: Fields) -> Iterator[Mismatch]:
+    """Where no example left the sample, the bound is evaluated on all that were counted."""
+    terms, told = bound.fields("terms"), evidence_of(bound, "counted")
+    counted = re.match(r"([\d,]+) examples", told)
+    found = terms.get("examples")
+    if counted and found is not None and counted[1] != format(found, ","):
+        yield Mismatch(where=terms.path("examples"), recorded=found, recomputed=told)
+
+
+def required_lines(bound: Fields, report: Fields) -> Sequence[str]:
+    """The keys of the lines that a theorem of this report needs."""
+    theorem, settings = bound.text("theorem"), report.fields("settings")
+    is_coded = "coded" in (report.get("results") or {})
+    needed = list((REQUIRED_OF_CODED if is_coded else REQUIRED).get(theorem, ()))
+    if theorem in (OCCAM.name, KL.name) and not is_coded and _is_run(report):
+        needed.append("trained_on")
+    if theorem == KL.name and settings.get("relative_sigma"):
+        needed.append("relative")
+    if theorem == KL.name and settings.get("freeze"):
+        needed += ["frozen", "frozen_before"]
+    return needed
+
+
+def match_line(line: Assumption, numbers: Mapping[str, str]) -> str | None:
+    """The key of a line; None where no line may say this."""
+    known = tuple(sorted(numbers.items()))
+    for one in LINES:
+        if _pattern(one.statement, known).fullmatch(line.statement):
+            for evidence in getattr(one, line.status):
+                if _pattern(evidence, known).fullmatch(line.evidence):
+                    return one.key
+    return None
+
+
+def evidence_of(bound: Fields, key: str) -> str:
+    """What speaks for the line of this key; empty where there is none."""
+    statements = [_pattern(one.statement, ()) for one in LINES if one.key == key]
+    for line in read_assumptions(bound):
+        if any(one.fullmatch(line.statement) for one in statements):
+            return line.evidence
+    return ""
+
+
+def named_numbers(bound: Fields, report: Fields) -> dict[str, str]:
+    """The numbers that a ledger names, as it writes them."""
+    settings, terms = report.fields("settings"), bound.fields("terms")
+    results = report.get("results") or {}
+    provenance = report.get("provenance") or {}
+    numbers: dict[str, str] = {}
+
+    def add(name: str, value: object, written: str) -> None:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            numbers[name] = format(value, written)
+
+    add("m", settings.get("m"), ",")
+    add("examples", terms.get("examples"), ",")
+    is_run = _is_run(report)
+    add("sample", results.get("sample_examples", settings.get("m") if is_run else None), ",")
+    add("gamma", settings.get("gamma"), "g")
+    add("radius", settings.get("radius"), "g")
+    add("beta", settings.get("beta"), ".6g")
+    add("given_beta", settings.get("beta"), "g")
+    add("margin", settings.get("margin"), "g")
+    add("bits", terms.get("bits_per_parameter"), "d")
+    add("code_bits", terms.get("bits"), ",")
+    add("draws", settings.get("draws"), ",")
+    add("tried", settings.get("tried"), ",")
+    if isinstance(results.get("coordinates"), list):
+        add("tensors", len(results["coordinates"]), ",")
+    numbers["architecture"] = str(provenance.get("architecture"))
+    numbers["arch"] = str(settings.get("arch"))
+    return numbers
+
+
+def _is_run(report: Fields) -> bool:
+    provenance = report.get("provenance") or {}
+    return "recorded_errors" in provenance and provenance.get("format") == "run"
+
+
+@cache
+def _pattern(template: str, known: tuple[tuple[str, str], ...]) -> re.Pattern[str]:
+    numbers = dict(known)
+    parts = re.split(r"\{([*#]|\w+)\}", template)
+    texts = []
+    for index, part in enumerate(parts):
+        if index % 2 == 0:
+            texts.append(re.escape(part))
+        elif part == "#":
+            texts.append(r"[\d,]+")
+        else:
+            texts.append(re.escape(numbers[part]) if part in numbers else ".+")
+    return re.compile("".join(texts), re.DOTALL)

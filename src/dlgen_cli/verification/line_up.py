@@ -1,0 +1,148 @@
+"""Which bounds a report must hold, which of them compete, and at which share of delta."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dlgen_cli.bounds.compression import ALL_RANKS, FIXED_RANK
+from dlgen_cli.bounds.compression_layer_ranks import LAYER_RANKS
+from dlgen_cli.bounds.compression_occam import OCCAM
+from dlgen_cli.bounds.compression_stored import STORED
+from dlgen_cli.bounds.holdout import CLOPPER_PEARSON
+from dlgen_cli.bounds.pac_bayes import ANCHORS, MIXTURE, PINSKER
+from dlgen_cli.bounds.pac_bayes_kl import KL
+from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR
+from dlgen_cli.bounds.rademacher import EXPECTED, MARKOV, PRINTED
+from dlgen_cli.bounds.recorded_fields import Fields
+from dlgen_cli.verification.comparison import Mismatch
+
+_GAUSSIANS = (ANCHORS.name, MIXTURE.name, PINSKER.name)
+_SHELLS = (EXPECTED.name, MARKOV.name, PRINTED.name)
+#: Commands whose certificates divide delta among them.
+SHARING = frozenset({"certify", "demo"})
+_MOST_STORED_BITS = 32
+#: Settings that a command has, and settings that it may have, of those that name a family.
+_FAMILIES = {
+    "compress-bound": ({"b"}, {"data"}),
+    "compress": ({"b"}, set[str]()),
+    "pacbayes": ({"sigma"}, {"data"}),
+    "rademacher": ({"epsilon"}, set[str]()),
+    "audit": ({"b", "epsilon"}, {"sigma"}),
+    "certify": ({"data"}, {"b", "sigma", "shrink"}),
+    "demo": ({"data", "b", "epsilon"}, {"sigma"}),
+}
+_ROUNDING = 1e-12
+
+
+def candidates(report: Fields) -> list[str]:
+    """The theorems that compete for the headline, fixed by the command and its settings."""
+    settings, command = report.fields("settings"), report.get("command")
+    if command in SHARING:
+        return _certificates(report)
+    if command == "compress":
+        return [STORED.name]
+    found = []
+    if "b" in settings.values:
+        found.append(OCCAM.name if "data" in settings.values else _preferred(settings))
+    if "sigma" in settings.values:
+        found.append(KL.name if "data" in settings.values else PINSKER.name)
+    return found
+
+
+def theorems(report: Fields) -> list[str]:
+    """All theorems that a report must hold, in their order."""
+    settings, command = report.fields("settings"), report.get("command")
+    if command == "compress":
+        return [STORED.name]
+    certificates = candidates(report) if command in SHARING else []
+    found = [*certificates, *_compression(settings)]
+    has_data = "data" in settings.values and command not in SHARING
+    found += [OCCAM.name] if has_data and "b" in settings.values else []
+    if "sigma" in settings.values:
+        found += [*_GAUSSIANS, *([KL.name] if has_data else [])]
+    return [*found, *(_SHELLS if "epsilon" in settings.values else ())]
+
+
+def check_line_up(report: Fields) -> Iterator[Mismatch]:
+    """The bounds and the candidates of the headline are those of the command."""
+    command = report.get("command")
+    needed, allowed = _FAMILIES.get(str(command), (set[str](), set[str]()))
+    named = report.fields("settings").values.keys() & {"b", "sigma", "epsilon", "data", "shrink"}
+    if command not in _FAMILIES or not needed <= named <= needed | allowed:
+        yield Mismatch(where="command", recorded=command, recomputed=f"one with {sorted(named)}")
+    found = [row.text("theorem") for row in report.rows("bounds")]
+    if found != theorems(report):
+        yield Mismatch(where="bounds", recorded=found, recomputed=theorems(report))
+    competing = candidates(report)
+    if report.get("headline") is None:
+        applying = [
+            row.text("theorem")
+            for row in report.rows("bounds")
+            if row.get("theorem") in competing
+            and row.get("status") not in ("not_applicable", "refuted")
+        ]
+        if applying:
+            yield Mismatch(where="headline", recorded=None, recomputed=applying)
+        return
+    recorded = report.fields("headline").texts("candidates")
+    if recorded != competing:
+        where = report.fields("headline").path("candidates")
+        yield Mismatch(where=where, recorded=recorded, recomputed=competing)
+
+
+def check_shares(report: Fields) -> Iterator[Mismatch]:
+    """Every certificate that competes takes its share of delta, its Monte Carlo step included."""
+    settings = report.fields("settings")
+    whole, competing = settings.number("delta"), candidates(report)
+    is_shared = report.get("command") in SHARING
+    for row in report.rows("bounds"):
+        terms = row.fields("terms")
+        if "delta" not in terms.values:
+            continue
+        monte_carlo = terms.optional_number("delta_monte_carlo")
+        share = whole / len(competing) if is_shared and row.get("theorem") in competing else whole
+        if is_shared and row.get("theorem") in competing:
+            spent = terms.number("delta") + (monte_carlo or 0.0)
+            if not _is_near(spent, share):
+                yield Mismatch(where=terms.path("delta"), recorded=spent, recomputed=share)
+        if monte_carlo is not None:
+            given = settings.optional_number("delta_monte_carlo")
+            expected = share / 5 if given is None else given
+            if not _is_near(monte_carlo, expected):
+                where = terms.path("delta_monte_carlo")
+                yield Mismatch(where=where, recorded=monte_carlo, recomputed=expected)
+    if report.get("headline") is not None and competing:
+        headline = report.fields("headline")
+        share = whole / len(competing)
+        if not _is_near(headline.number("delta"), share):
+            where = headline.path("delta")
+            yield Mismatch(where=where, recorded=headline.get("delta"), recomputed=share)
+
+
+def _certificates(report: Fields) -> list[str]:
+    """The certificates on the risk: the holdout, and what the checkpoint gave cause for."""
+    settings = report.fields("settings").values
+    coded = (report.get("results") or {}).get("coded")
+    found = [CLOPPER_PEARSON.name]
+    if isinstance(coded, dict):
+        return [*found, POSTERIOR.name if "prior_deviation" in coded else OCCAM.name]
+    found += [OCCAM.name] if "b" in settings else []
+    if "shrink" in settings:
+        return [*found, POSTERIOR.name]
+    return [*found, *([KL.name] if "sigma" in settings else [])]
+
+
+def _compression(settings: Fields) -> Sequence[str]:
+    if "b" not in settings.values:
+        return ()
+    names = (ALL_RANKS.name, LAYER_RANKS.name, STORED.name)
+    return names if settings.get("r") is None else (FIXED_RANK.name, *names)
+
+
+def _preferred(settings: Fields) -> str:
+    is_stored = settings.get("b") == "auto" or settings.number("b") <= _MOST_STORED_BITS
+    return STORED.name if is_stored else LAYER_RANKS.name
+
+
+def _is_near(found: float, expected: float) -> bool:
+    return abs(found - expected) <= _ROUNDING * expected
