@@ -37,7 +37,7 @@ INFORMATIONAL = (
     r"layers\[#\]\.(spectral_norm|folded_norm|row_norm)\.lower",
     r"layers\[#\]\.row_norm\.upper",
     r"layers\[#\]\.truncation\.reshaped_error_upper",
-    r"results\.(data|holdout_origin|test_examples|test_error|sample_error|file)",
+    r"results\.(data|holdout_origin|repeated_images\..*|test_examples|test_error|sample_error|file)",
     r"results\.(bytes_before|bytes_after)",
     r"bounds\[#\]\.terms\.network\.nodes\[#\]\.(name|operation)",
     r"bounds\[#\]\.terms\.anchors\[#\]\.layers\[#\]\.name",

@@ -26,7 +26,7 @@ from dlgen_cli.evidence.ledger.posterior import (
 from dlgen_cli.evidence.ledger.provenance import holdout_lines
 from dlgen_cli.evidence.plan import best_of
 from dlgen_cli.networks import activations
-from dlgen_cli.records import Report
+from dlgen_cli.records import Provenance, Report
 from dlgen_cli.render import render_text
 from dlgen_cli.render.formats.json_text import plain
 from dlgen_cli.verification import verify
@@ -246,7 +246,7 @@ def posterior_report(tried=4):
         ),
         prior_mean_line(facts, 9000, ""),
         prior_deviations_line(2, 49, nats[0]),
-        tried_line(tried),
+        tried_line(tried, 0.0),
         random_predictor_line(),
         shared.draws_line(2000),
     ]
@@ -274,6 +274,14 @@ def posterior_report(tried=4):
     report = Report(
         dlgen_version="0",
         command="certify",
+        provenance=Provenance(
+            checkpoint="q.pt",
+            format="torch",
+            sha256="0" * 64,
+            architecture="mlp",
+            structure="graph",
+            parameters=1000,
+        ),
         settings={
             "m": 9000,
             "delta": 0.05,
@@ -282,6 +290,7 @@ def posterior_report(tried=4):
             "delta_monte_carlo": None,
             "shrink": [1.0],
             "tried": tried,
+            "tried_nats": 0.0,
             "seed": 0,
             "arch": "mlp",
         },
@@ -307,7 +316,7 @@ def test_what_was_tried_is_paid():
     report["settings"]["tried"] = 64
     assert places(report)
     lines = bound_of(report, "pac_bayes.posterior")["assumptions"]
-    lines[5] = asdict(tried_line(64))
+    lines[5] = asdict(tried_line(64, 0.0))
     assert "bounds[1].terms.choice_nats" in places(report)
 
 

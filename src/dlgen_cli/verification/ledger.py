@@ -79,7 +79,10 @@ LINES = (
     Line(
         "structure",
         "The network computes what its traced graph says.",
-        verified=("The checkpoint records the architecture {architecture}: {*}.",),
+        verified=(
+            "The checkpoint records the architecture {architecture}: {*}.",
+            "It was traced from the module that was given, a {architecture}: {*}.",
+        ),
         declared=("--arch {arch} was given, and its tensors fit: {*}.",),
         violated=("{*}",),
     ),
@@ -273,13 +276,10 @@ LINES = (
         "code",
         "Every bit of the stored network is paid for, and the choice of its code.",
         verified=(
-            (
-                "{*} at {#} bits for each parameter, scales and biases included; one of "
-                "{codes} codes "
-                "that were fixed before the sample."
-            ),
+            "{*} at {#} bits for each parameter, scales and biases included; one of {#} codes.",
         ),
     ),
+    Line("width", "b was fixed before the sample.", declared=("--b {b} was given.",)),
     Line(
         "code",
         "The network is rebuilt from its code alone.",
@@ -346,7 +346,17 @@ LINES = (
     Line(
         "tried",
         "All settings of the prior that were tried on these data are paid for.",
-        declared=("{tried} as given with --tried {*}: ln {tried} nats.",),
+        declared=(
+            (
+                "{tried} as given with --tried, a list fixed before any result was seen {*}: "
+                "ln {tried} nats."
+            ),
+            (
+                "{tried_nats} nats as given with --tried-nats: the length of those that the search "
+                "chose, in a prefix code over all that it could have reached, fixed before it."
+            ),
+            "No other was tried: neither --tried nor --tried-nats was given.",
+        ),
     ),
     Line(
         "least",
@@ -393,7 +403,7 @@ REQUIRED_OF_CODED: Mapping[str, Sequence[str]] = MappingProxyType(
     }
 )
 #: Where the structure is violated nothing was evaluated, and these lines have no numbers to hold.
-_EVALUATED = {"idealized", "stored", "code"}
+_EVALUATED = {"idealized", "stored", "code", "width"}
 
 
 def check_ledger(bound: Fields, report: Fields, own: int) -> Iterator[Mismatch]:
@@ -449,6 +459,8 @@ def required_lines(bound: Fields, report: Fields) -> Sequence[str]:
     needed = list((REQUIRED_OF_CODED if is_coded else REQUIRED).get(theorem, ()))
     if theorem in (OCCAM.name, KL.name) and not is_coded and _is_run(report):
         needed.append("trained_on")
+    if theorem == OCCAM.name and not is_coded and settings.get("b") != "auto":
+        needed.append("width")
     if theorem == KL.name and settings.get("relative_sigma"):
         needed.append("relative")
     if theorem == KL.name and settings.get("freeze"):
@@ -499,6 +511,8 @@ def named_numbers(bound: Fields, report: Fields) -> dict[str, str]:
     add("bits", terms.get("bits_per_parameter"), "d")
     add("code_bits", terms.get("bits"), ",")
     add("draws", settings.get("draws"), ",")
+    add("b", settings.get("b"), "d")
+    add("tried_nats", settings.get("tried_nats"), "g")
     add("tried", settings.get("tried"), ",")
     if isinstance(results.get("coordinates"), list):
         add("tensors", len(results["coordinates"]), ",")

@@ -15,6 +15,7 @@ from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR
 from dlgen_cli.bounds.rademacher import EXPECTED, MARKOV, PRINTED
 from dlgen_cli.bounds.recorded_fields import Fields
 from dlgen_cli.verification.comparison import Mismatch
+from dlgen_cli.verification.ledger import evidence_of
 
 _GAUSSIANS = (ANCHORS.name, MIXTURE.name, PINSKER.name)
 _SHELLS = (EXPECTED.name, MARKOV.name, PRINTED.name)
@@ -38,7 +39,7 @@ def candidates(report: Fields) -> list[str]:
     """The theorems that compete for the headline, fixed by the command and its settings."""
     settings, command = report.fields("settings"), report.get("command")
     if command in SHARING:
-        return _certificates(report)
+        return _certificates(report)[: 1 if is_altered(report) else None]
     if command == "compress":
         return [STORED.name]
     found = []
@@ -54,13 +55,22 @@ def theorems(report: Fields) -> list[str]:
     settings, command = report.fields("settings"), report.get("command")
     if command == "compress":
         return [STORED.name]
-    certificates = candidates(report) if command in SHARING else []
+    certificates = _certificates(report) if command in SHARING else []
     found = [*certificates, *_compression(settings)]
     has_data = "data" in settings.values and command not in SHARING
     found += [OCCAM.name] if has_data and "b" in settings.values else []
     if "sigma" in settings.values:
         found += [*_GAUSSIANS, *([KL.name] if has_data else [])]
     return [*found, *(_SHELLS if "epsilon" in settings.values else ())]
+
+
+def is_altered(report: Fields) -> bool:
+    """Whether the ledger says that labels of the sample were altered, so that nothing competes."""
+    return any(
+        "altered labels" in evidence_of(row, "sample")
+        for row in report.rows("bounds")
+        if row.get("theorem") in (OCCAM.name, KL.name, POSTERIOR.name)
+    )
 
 
 def check_line_up(report: Fields) -> Iterator[Mismatch]:
@@ -94,14 +104,15 @@ def check_shares(report: Fields) -> Iterator[Mismatch]:
     """Every certificate that competes takes its share of delta, its Monte Carlo step included."""
     settings = report.fields("settings")
     whole, competing = settings.number("delta"), candidates(report)
-    is_shared = report.get("command") in SHARING
+    certificates = _certificates(report) if report.get("command") in SHARING else []
     for row in report.rows("bounds"):
         terms = row.fields("terms")
         if "delta" not in terms.values:
             continue
         monte_carlo = terms.optional_number("delta_monte_carlo")
-        share = whole / len(competing) if is_shared and row.get("theorem") in competing else whole
-        if is_shared and row.get("theorem") in competing:
+        share = whole
+        if row.get("theorem") in certificates:
+            share = whole / len(competing)
             spent = terms.number("delta") + (monte_carlo or 0.0)
             if not _is_near(spent, share):
                 yield Mismatch(where=terms.path("delta"), recorded=spent, recomputed=share)

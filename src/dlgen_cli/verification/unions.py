@@ -96,11 +96,21 @@ def _check_prior(bound: Fields, report: Fields) -> Iterator[Mismatch]:
         return
     told = re.search(r": ([\d,.]+) nats for ([\d,]+) tensors", evidence_of(bound, "deviations"))
     nats, tensors = (float(one.replace(",", "")) for one in told.groups()) if told else (0.0, 0.0)
-    paid = terms.number("choice_nats") - math.log(settings.count("tried"))
-    paid -= settings.optional_number("tried_nats") or 0.0
+    tried = settings.number("tried_nats") or math.log(settings.count("tried"))
+    paid = terms.number("choice_nats") - tried
+    yield from _check_search(bound, settings)
     if not abs(paid - nats) <= _TOLD or (tensors and paid <= 0):
         where, recorded = terms.path("choice_nats"), terms.get("choice_nats")
         yield Mismatch(where=where, recorded=recorded, recomputed=f"{nats} nats, and those tried")
+
+
+def _check_search(bound: Fields, settings: Fields) -> Iterator[Mismatch]:
+    """The line on what was tried is the one that the settings ask for."""
+    evidence = evidence_of(bound, "tried")
+    is_none = settings.number("tried_nats") == 0 and settings.count("tried") == 1
+    if is_none != evidence.startswith("No other"):
+        where = settings.path("tried")
+        yield Mismatch(where=where, recorded=settings.get("tried"), recomputed=evidence)
 
 
 def _check_named(bound: Fields) -> Iterator[Mismatch]:
