@@ -38,6 +38,7 @@ INFORMATIONAL = (
     r"layers\[#\]\.row_norm\.upper",
     r"layers\[#\]\.truncation\.reshaped_error_upper",
     r"results\.(data|holdout_origin|repeated_images\..*|test_examples|test_error|sample_error|file)",
+    r"results\.coordinates\[#\]\.name",
     r"results\.(bytes_before|bytes_after)",
     r"bounds\[#\]\.terms\.network\.nodes\[#\]\.(name|operation)",
     r"bounds\[#\]\.terms\.anchors\[#\]\.layers\[#\]\.name",
