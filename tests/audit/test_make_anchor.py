@@ -303,6 +303,23 @@ def test_a_record_that_was_changed_is_refused(directory: Path, tmp_path: Path):
         )
 
 
+def test_a_file_of_an_older_version_is_read_but_not_bound(directory: Path, tmp_path: Path):
+    made = make_anchor(AnchorOptions(source=directory), file="x")
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(made.content)
+    metadata = _header(path)
+    facts = json.loads(metadata["dlgen_anchor"])
+    assert trained_on(open_checkpoint(path)).weakest is None
+    for name in ("ancestors", "tensors_sha256"):
+        del facts[name]
+    header = {**metadata, "dlgen_anchor": json.dumps(facts)}
+    save_file(load_file(path), path, metadata=header)
+    found = trained_on(open_checkpoint(path))
+    assert (found.origin, len(found.hashes)) == ("run", 500)
+    assert found.weakest is not None
+    assert found.weakest.origin == "unbound"
+
+
 def _header(path: Path) -> dict[str, str]:
     data = path.read_bytes()
     return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]

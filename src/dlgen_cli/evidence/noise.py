@@ -43,7 +43,7 @@ def noise_warning(
     """
     theorem = PINSKER.name if evidence is None else KL.name
     bound = next((one for one in bounds if one.theorem == theorem), None)
-    if bound is None or "sigma" not in bound.terms:
+    if bound is None or bound.status == "not_applicable":
         return None
     sigma = bound.terms["sigma"]
     if evidence is not None:
@@ -90,7 +90,7 @@ def _by_risk(
         f"Q at sigma = {sigma:g} errs on {risk:.4g} of the sample, and guessing errs on "
         f"{guessing:.4g}: Q is mostly noise."
     )
-    if "sigma" not in bound.terms:
+    if bound.status == "not_applicable":
         return found
     named = _named(f"sigma = {bound.terms['sigma']:g}", KL.name, {"value": bound.value})
     if bound.terms["empirical_risk"] >= guessing / 2:
