@@ -118,7 +118,6 @@ TESTED_IN = {
     "cli/anchors.py": "audit/test_make_anchor.py",
     "evidence/compression_stored.py": "evidence/test_compression.py",
     "evidence/ledger": "evidence",  # lines of the bounds that they stand under
-    "evidence/recorded_errors.py": "audit/test_statuses.py",
     "networks/layouts": "networks/layouts",  # whole state dicts, as a reader meets them
     "render/model.py": "render/test_golden.py",
     "render/plots/learning_curves.py": "render/sections/test_pictures.py",
