@@ -23,9 +23,11 @@ from scipy import stats
 from dlgen_cli.bounds import (
     Anchor,
     CompressionSetting,
+    DrawnNetwork,
     GibbsSample,
     anchors_union,
     clopper_pearson,
+    drawn_risk,
     mixture,
     occam,
     pinsker,
@@ -242,6 +244,40 @@ def test_pac_bayes_kl_with_its_monte_carlo_step(fitted):
         return maurer_risk(limit(errors))(divergence, examples, Decimal(DELTA - share))
 
     assert failure_rate(risk, 0.5, errors, coarse(distance)) <= MOST
+
+
+def test_one_drawn_table(fitted):
+    """The network that was drawn is scored; without its density it is caught."""
+    examples, _, _ = fitted
+    sums, counts = draw_tables(examples, CELLS, seed=3)
+    theta = 0.1 * sums
+    noise = np.random.default_rng(9).standard_normal(theta.shape)
+    weights = theta + SIGMA * noise
+    ratio = ((weights**2).sum(axis=1) / SIGMA**2 - (noise**2).sum(axis=1)) / 2
+    signs = np.sign(weights)
+    errors = ((counts - signs * sums) / 2).sum(axis=1).astype(int)
+
+    @cache
+    def risk(nats, errors):
+        network = DrawnNetwork(name="h", ratio_nats_upper=nats, errors=errors)
+        return drawn_risk([network], examples, DELTA).value
+
+    assert failure_rate(risk, 0.5, np.floor(ratio * 4) / 4, errors) <= MOST
+    assert is_caught(lambda k: k / examples, 0.5, errors)
+
+
+def test_the_best_of_many_drawn_tables_needs_their_number():
+    """Drawn from the prior itself: the ratio is 1, and the best of many is chosen by its errors."""
+    examples, count = 20, 128
+    errors = np.random.default_rng(10).binomial(examples, 0.5, size=(DRAWS, count)).min(axis=1)
+
+    @cache
+    def risk(errors, paid):
+        network = DrawnNetwork(name="h", ratio_nats_upper=0.0, errors=errors)
+        return drawn_risk([network] * paid, examples, DELTA).value
+
+    assert failure_rate(lambda k: risk(k, count), 0.5, errors) <= MOST
+    assert is_caught(lambda k: risk(k, 1), 0.5, errors)
 
 
 def test_monte_carlo_step():

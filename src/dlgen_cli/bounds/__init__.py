@@ -8,6 +8,7 @@ from dlgen_cli.bounds.holdout import clopper_pearson
 from dlgen_cli.bounds.layered_network import CompressionSetting, LayeredNetwork, LinearMap
 from dlgen_cli.bounds.mean_betting import betting
 from dlgen_cli.bounds.pac_bayes import Anchor, anchors_union, mixture, pinsker
+from dlgen_cli.bounds.pac_bayes_drawn import DrawnNetwork, drawn_risk
 from dlgen_cli.bounds.pac_bayes_kl import GibbsSample, kl_risk
 from dlgen_cli.bounds.pac_bayes_posterior import Posterior, posterior_risk
 from dlgen_cli.bounds.propagation import LayerNorms
@@ -17,6 +18,7 @@ __all__ = [
     "Anchor",
     "Box",
     "CompressionSetting",
+    "DrawnNetwork",
     "GibbsSample",
     "LayerNorms",
     "LayeredNetwork",
@@ -26,6 +28,7 @@ __all__ = [
     "anchors_union",
     "betting",
     "clopper_pearson",
+    "drawn_risk",
     "expected",
     "fixed_rank",
     "kl_risk",

@@ -11,6 +11,7 @@ from dlgen_cli.bounds.compression_stored import STORED
 from dlgen_cli.bounds.holdout import CLOPPER_PEARSON
 from dlgen_cli.bounds.mean_betting import BETTING
 from dlgen_cli.bounds.pac_bayes import ANCHORS, MIXTURE, PINSKER
+from dlgen_cli.bounds.pac_bayes_drawn import DRAWN
 from dlgen_cli.bounds.pac_bayes_kl import KL
 from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR
 from dlgen_cli.bounds.rademacher import EXPECTED, MARKOV, PRINTED
@@ -30,6 +31,7 @@ THEOREMS: Mapping[str, Theorem] = {
         PINSKER,
         KL,
         POSTERIOR,
+        DRAWN,
         EXPECTED,
         MARKOV,
         PRINTED,

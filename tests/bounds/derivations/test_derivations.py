@@ -11,6 +11,7 @@ from dlgen_cli.bounds import (
     Anchor,
     Box,
     CompressionSetting,
+    DrawnNetwork,
     GibbsSample,
     LayeredNetwork,
     LinearMap,
@@ -19,6 +20,7 @@ from dlgen_cli.bounds import (
     anchors_union,
     betting,
     clopper_pearson,
+    drawn_risk,
     expected,
     fixed_rank,
     kl_risk,
@@ -94,6 +96,8 @@ def bounds():
         0.01,
         choice_nats=1.5,
     )
+    networks = [DrawnNetwork(name="one", ratio_nats_upper=19.5, errors=150)] * 2
+    yield drawn_risk(networks, 5000, 0.05, choice_nats=1.5)
     yield from (one(box()) for one in (expected, markov, printed))
     yield expected(box(parameters=10**7, linf_norm=0.5, epsilon=1e-9))
     yield clopper_pearson(7, 500, 0.05)

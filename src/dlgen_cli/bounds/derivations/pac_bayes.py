@@ -130,6 +130,25 @@ def risk_of_posterior(terms: Fields) -> Sequence[Step]:
     return lines.steps
 
 
+def risk_of_drawn(terms: Fields) -> Sequence[Step]:
+    """``kl^-1( L_S(h) | (ln (dQ/dP)(h) + choices + ln(K xi(m)/delta)) / m )``."""
+    lines = _start(terms)
+    ratio, choices = (Decimal(terms.number(name)) for name in ("ratio_nats_upper", "choice_nats"))
+    lines.recorded("ratio", "ln (dQ/dP)(h), of the network that was drawn", ratio)
+    lines.recorded("choices", "the choice among priors, in nats", choices)
+    errors, m, count = terms.count("errors"), terms.count("examples"), len(terms.items("networks"))
+    lines.given("errors", errors)
+    lines.given("K", count)
+    risk = lines.step("L_S", "{errors}/{m}", error_rate(errors, m))
+    moment = _moment(lines, terms)
+    price = (moment * count / Decimal(terms.number("delta"))).ln()
+    lines.step("price", "ln({ξ}·{K}/{δ})", price)
+    exponent = max(Decimal(0), (ratio + choices + price) / m)
+    lines.step("c", "max(0, ({ratio} + {choices} + {price})/{m})", exponent)
+    lines.step("value", "kl⁻¹( {L_S} | {c} )", kl_inverse_upper(risk, exponent))
+    return lines.steps
+
+
 def _sample_risk(lines: Derivation, terms: Fields, shares: int, symbol: str) -> Decimal:
     """The limit on the error of Q on the sample."""
     recorded = Decimal(terms.number("empirical_risk_upper"))
