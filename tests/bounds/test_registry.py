@@ -51,6 +51,7 @@ def test_every_theorem_is_explained(theorem):
     sections = [line for line in text.splitlines() if line.startswith("## ")]
     assert sections[:4] == ["## Statement", "## Symbols", "## Assumptions", "## Proof"]
     assert theorem.derive is not None
+    assert "hose of `" not in text
     assert theorem.source in text
 
 

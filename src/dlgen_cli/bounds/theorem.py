@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from importlib.resources import files
 from typing import Any, Literal
 
 from dlgen_cli.bounds.arithmetic import log10, to_float
 from dlgen_cli.bounds.derivations.derivation import Step
+from dlgen_cli.bounds.explanation_text import explanation_of
 from dlgen_cli.bounds.recorded_fields import Fields
 from dlgen_cli.records import Assumption, Bound, BoundStatus
 
@@ -149,9 +149,7 @@ class Theorem:
 
     def explain(self) -> str:
         """The theorem for a reader, in Markdown: title, statement, source."""
-        text = files("dlgen_cli.bounds").joinpath("explanations", f"{self.name}.md")
-        body = text.read_text(encoding="utf-8").strip()
-        return f"# {self.title}\n\n{body}\n\n## Source\n\n{self.source}.\n"
+        return f"# {self.title}\n\n{explanation_of(self.name)}\n\n## Source\n\n{self.source}.\n"
 
 
 def sides_terms(sides: int) -> dict[str, int]:
