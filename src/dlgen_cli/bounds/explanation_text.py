@@ -34,7 +34,7 @@ def _read(name: str) -> str:
 
 def _sections(text: str) -> Iterator[tuple[str, list[str]]]:
     """Each heading with its lines; an entry of a list is one with those that continue it."""
-    heading, entries = "", []
+    heading, entries = "", list[str]()
     for line in text.splitlines():
         if line.startswith("## "):
             yield heading, entries
