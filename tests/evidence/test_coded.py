@@ -202,7 +202,7 @@ def test_damage_is_told_in_one_line(code_run, gaussian_run, tmp_path):
         ("--shrink", 0.5),
         ("--tried", 2),
         ("--occam",),
-        ("--anchors", "x.pt"),
+        ("--anchors", __file__),
         ("--freeze", "*"),
         ("--relative-sigma",),
         ("--sigma", 0.5),

@@ -337,7 +337,7 @@ def test_an_anchor_of_unknown_origin_is_refused(trained, copy):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--anchors", "x.pt"), "--anchors was given, but"),
+        (("--anchors", __file__), "--anchors was given, but"),
         (("--freeze", "*"), "--freeze was given, but"),
         (("--sigma", 0.5), "--sigma was given, but"),
         (("--shrink", -0.5), "--shrink is -0.5"),

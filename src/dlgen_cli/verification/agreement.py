@@ -14,6 +14,7 @@ from dlgen_cli.bounds.registry import THEOREMS
 from dlgen_cli.bounds.verdict import verdict
 from dlgen_cli.records import DIAGONAL_KINDS
 from dlgen_cli.verification.comparison import Mismatch
+from dlgen_cli.verification.line_up import is_altered
 
 #: Shares of delta are rounded to floats.
 _ROUNDING = 1e-12
@@ -265,7 +266,7 @@ def check_certificates(report: Fields) -> Iterator[Mismatch]:
         for name in shown
         if name in bounds and bounds[name].get("status") != "refuted"
     }
-    altered = _altered(report)
+    altered = not is_first(report) and is_altered(report)
     for row in results.rows("certificates"):
         is_real = row.get("theorem") == CLOPPER_PEARSON.name
         labels = ("real" if is_real else "altered") if altered else None
@@ -279,16 +280,6 @@ def check_certificates(report: Fields) -> Iterator[Mismatch]:
     best = None if headline is None else report.fields("headline").get("theorem")
     if results.get("best") != best:
         yield Mismatch(where=results.path("best"), recorded=results.get("best"), recomputed=best)
-
-
-def _altered(report: Fields) -> bool:
-    """Whether labels of the sample were altered: by the run's record, else by the rows' word."""
-    if is_first(report):
-        return False
-    provenance = report.fields("provenance")
-    if provenance.get("recorded_errors") is not None:
-        return provenance.fields("recorded_errors").count("altered") > 0
-    return any("labels" in row.values for row in report.fields("results").rows("certificates"))
 
 
 def check_results(report: Fields) -> Iterator[Mismatch]:
