@@ -1,10 +1,12 @@
 """Hashes of images and digests of examples, against hashlib on plain bytes."""
 
 import hashlib
+from dataclasses import replace
 
 import torch
 
-from dlgen_cli.datasets import Split, digest_examples, hash_images
+from dlgen_cli.datasets import Split, digest_examples, hash_images, hash_source, looks_of
+from dlgen_cli.datasets.digits import load_digits
 from dlgen_cli.datasets.identity import HASH_BYTES
 
 
@@ -47,3 +49,31 @@ def test_a_digest_sees_every_pixel_label_and_their_order():
         Split(images=images ^ 1, labels=labels),
     ]
     assert found not in {digest_examples(other) for other in others}
+
+
+def test_looks_survive_another_format_and_tell_images_apart():
+    digits = load_digits().train.images
+    looks = looks_of(digits)
+    assert looks.shape == (len(digits), 14)
+    assert len({row.tobytes() for row in looks.numpy()}) == len(digits)
+    stored = (digits * 255).round().to(torch.uint8)
+    assert torch.equal(looks_of(stored), looks)
+    assert torch.equal(looks_of(stored.repeat(1, 3, 1, 1)), looks)
+    assert not torch.equal(hash_images(stored), hash_images(digits))
+    chance = torch.Generator().manual_seed(0)
+    noise = torch.randint(-1, 2, stored.shape, generator=chance)
+    noisy = (stored.int() + noise).clamp(0, 255).to(torch.uint8)
+    assert (looks_of(noisy) == looks).all(dim=1).float().mean() > 0.9
+
+
+def test_a_blank_image_has_no_look():
+    assert not looks_of(torch.full((2, 3, 32, 32), 0.5)).any()
+    assert looks_of(torch.zeros((0, 1, 8, 8))).shape == (0, 14)
+
+
+def test_a_source_is_its_images_decoded_alike():
+    digits = load_digits()
+    own = hash_source(digits)
+    train = Split(images=(digits.train.images * 255).to(torch.uint8), labels=digits.train.labels)
+    assert own.sha256 == hash_source(replace(digits, name="other")).sha256
+    assert own.sha256 != hash_source(replace(digits, train=train)).sha256

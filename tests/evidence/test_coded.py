@@ -15,6 +15,8 @@ from dlgen_cli.cli.app import app
 from dlgen_cli.datasets import load_source
 from dlgen_cli.predictors.coded import build_network, describe_run, header, read_code, read_gaussian
 
+ANCHORS = Path(__file__).parents[2] / "fixtures" / "anchors.pt"
+
 OCCAM, POSTERIOR = "compression.occam", "pac_bayes.posterior"
 SHORT = ("--source", "digits", "--objective", "coded", "--depth", 2, "--dim", 300, "--lr", 0.1)
 
@@ -201,8 +203,9 @@ def test_damage_is_told_in_one_line(code_run, gaussian_run, tmp_path):
     [
         ("--shrink", 0.5),
         ("--tried", 2),
+        ("--tried-nats", 1),
         ("--occam",),
-        ("--anchors", __file__),
+        ("--anchors", ANCHORS),
         ("--freeze", "*"),
         ("--relative-sigma",),
         ("--sigma", 0.5),

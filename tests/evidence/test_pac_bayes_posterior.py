@@ -22,6 +22,8 @@ from dlgen_cli.checkpoints.runs.run_config import header_metadata
 from dlgen_cli.cli.app import app
 from dlgen_cli.datasets import load_source
 
+ANCHORS = Path(__file__).parents[2] / "fixtures" / "anchors.pt"
+
 HOLDOUT, OCCAM, THEOREM = "holdout.clopper_pearson", "compression.occam", "pac_bayes.posterior"
 NAMES = [f"layers.{index}.weight" for index in range(3)]
 DRAWS = 2000
@@ -337,7 +339,7 @@ def test_an_anchor_of_unknown_origin_is_refused(trained, copy):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--anchors", __file__), "--anchors was given, but"),
+        (("--anchors", ANCHORS), "--anchors was given, but"),
         (("--freeze", "*"), "--freeze was given, but"),
         (("--sigma", 0.5), "--sigma was given, but"),
         (("--shrink", -0.5), "--shrink is -0.5"),
