@@ -24,6 +24,7 @@ from dlgen_cli.cli.options import (
     RequiredData,
     SpectraOptions,
 )
+from dlgen_cli.cli.progress import showing_work
 from dlgen_cli.errors import UsageError
 from dlgen_cli.evidence.options import AuditOptions, DataOptions
 from dlgen_cli.processes import process_rank
@@ -85,7 +86,7 @@ def spectra(options: SpectraCommand) -> None:
     locate(options.against)
     from dlgen_cli.audit.compare import compare
 
-    with console.layer_progress(options) as progress:
+    with showing_work(options) as progress:
         report = compare(chosen, options.against, progress=progress)
     console.emit(report, options)
 
@@ -125,7 +126,7 @@ def _run(
     chosen = checked_options(options)
     from dlgen_cli.audit.audit import audit
 
-    with console.layer_progress(options) as progress:
+    with showing_work(options) as progress:
         report = audit(
             chosen,
             command=command,

@@ -20,6 +20,7 @@ from dlgen_cli.cli.options import (
     PacBayesOptions,
     RequiredData,
 )
+from dlgen_cli.cli.progress import showing_work
 from dlgen_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -139,8 +140,13 @@ def certify(options: CertifyCommand) -> None:
     chosen = checked_options(options)
     from dlgen_cli.audit.certify import certify as run
 
-    with console.layer_progress(options) as measured, console.draw_progress(options) as drawn:
-        report = run(chosen, data, layer_progress=measured, draw_progress=drawn)
+    with showing_work(options) as show:
+        report = run(
+            chosen,
+            data,
+            layer_progress=show,
+            draw_progress=lambda done, total: show("drawing weights", done, total),
+        )
     console.emit(report, options)
     console.gate(report, options)
 

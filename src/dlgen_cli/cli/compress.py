@@ -12,6 +12,7 @@ import typer
 from dlgen_cli.cli import console
 from dlgen_cli.cli.audits import checked_options
 from dlgen_cli.cli.options import CheckpointOptions, CompressionOptions
+from dlgen_cli.cli.progress import showing_work
 from dlgen_cli.errors import UsageError
 
 
@@ -42,7 +43,7 @@ def compress(options: CompressCommand) -> None:
     chosen = checked_options(options)
     from dlgen_cli.audit.compress import compress as compress_network
 
-    with console.layer_progress(options) as progress:
+    with showing_work(options) as progress:
         compressed = compress_network(chosen, ranks=ranks, file=str(options.out), progress=progress)
     console.write_whole(options.out, compressed.content)
     console.emit(compressed.report, options)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +19,9 @@ from dlgen_cli.render import Format, print_table, render_text
 from dlgen_cli.render.text import visible
 
 if TYPE_CHECKING:
-    from dlgen_cli.evidence.layers import Progress
+    pass
 
 _SUFFIXES = {one.suffix: one for one in Format}
-_SECONDS_BETWEEN_LINES = 5.0
 _FILE_WIDTH = 100  # columns of a table that is written to a file
 
 
@@ -105,6 +101,10 @@ def emit(report: Report, options: ReportOptions) -> None:
     if options.output is not None:
         text = render_text(report, format_, width=_FILE_WIDTH, verbosity=options.verbose)
         write_whole(options.output, text)
+        if not options.quiet:
+            stderr().print(
+                f"The report was written to {visible(str(options.output))}.", markup=False
+            )
     elif format_ is Format.TABLE:
         print_table(report, Console(highlight=False), verbosity=options.verbose)
     else:
@@ -171,52 +171,3 @@ def gate(report: Report, options: GateOptions) -> None:
     if process_rank() == 0:
         stderr().print(f"--fail-above {limit:g}: {found}.", markup=False)
     raise typer.Exit(1)
-
-
-@contextmanager
-def layer_progress(options: ReportOptions) -> Iterator[Progress]:
-    """Progress on stderr with the time left: a bar in a terminal, nothing in a pipe or with -q.
-
-    What is counted is up to the caller: the bar shows the share that is done.
-    """
-    console = stderr()
-    if options.quiet or not console.is_terminal or process_rank() > 0:
-        yield lambda _what, _done, _total: None
-        return
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("measuring"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda what, done, total: bar.update(
-            task, description=what, completed=done, total=total
-        )
-
-
-@contextmanager
-def draw_progress(options: ReportOptions) -> Iterator[Callable[[int, int], None] | None]:
-    """Progress over draws of weights on stderr: a line now and then, nothing with -q."""
-    if options.quiet:
-        yield None
-        return
-    console, last = stderr(), time.monotonic()
-
-    def show(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
-            console.print(f"draws of weights: {done:,} of {total:,}", markup=False)
-
-    yield show

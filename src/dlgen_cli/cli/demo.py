@@ -13,6 +13,7 @@ import typer
 
 from dlgen_cli.cli import console
 from dlgen_cli.cli.options import ReportOptions
+from dlgen_cli.cli.progress import showing_work
 from dlgen_cli.cli.training_progress import show_progress
 
 
@@ -53,7 +54,7 @@ def demo(options: DemoCommand) -> None:
     with _directory(options.out) as directory:
         with show_progress(options) as progress:
             result = training.run(recipe, directory, progress=progress)
-        with console.layer_progress(options) as measured:
+        with showing_work(options) as measured:
             report = certify(
                 AuditOptions(checkpoint=directory, sigma=_SIGMAS, margin=_MARGIN, r=8),
                 DataOptions(data="digits"),

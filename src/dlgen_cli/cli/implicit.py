@@ -12,6 +12,7 @@ import typer
 
 from dlgen_cli.cli import console
 from dlgen_cli.cli.options import ReportOptions, as_command
+from dlgen_cli.cli.progress import showing_work
 from dlgen_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def matrix(options: MatrixCommand) -> None:
         )
         for depth in depths
     ]
-    with console.layer_progress(options) as progress:
+    with showing_work(options) as progress:
         comparisons = [
             factorization.compare(
                 target,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shlex
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +13,7 @@ import typer
 
 from dlgen_cli.cli import console
 from dlgen_cli.cli.options import ReportOptions
+from dlgen_cli.cli.progress import showing_work
 from dlgen_cli.cli.training_options import TrainingOptions
 from dlgen_cli.cli.training_progress import show_progress
 from dlgen_cli.errors import UsageError
@@ -22,9 +22,6 @@ from dlgen_cli.records import REGIMES, Report
 
 if TYPE_CHECKING:
     from dlgen_cli.training import ProgressCallback, RunResult
-
-_EXIT_INTERRUPTED = 130
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -155,6 +152,18 @@ class TrainCommand(
         ),
     ] = False
 
+    def kept(self) -> str:
+        """What is said on Ctrl-C."""
+        from dlgen_cli.checkpoints.runs.run_config import partial_directory
+
+        directory = self.out or _default_directory({"dataset": self.dataset, **self.settings()})
+        if not partial_directory(directory).exists():
+            return "Interrupted before the first epoch: nothing was kept."
+        words = ["dlgen", "train", "--resume", "--out", str(directory)]
+        if self.data_dir is not None:
+            words += ["--data-dir", str(self.data_dir)]
+        return f"Interrupted. Go on with: {shlex.join(words)}"
+
 
 def _train_network(options: TrainCommand, given: Mapping[str, Any]) -> Report | None:
     from dlgen_cli import training
@@ -192,16 +201,11 @@ def _watched(
 ) -> Report | None:
     """Run with progress on stderr; None in a process that does not report."""
     directory = options.out or _default_directory(given)
-    try:
-        with ExitStack() as stack:
-            progress = None
-            if process_rank() == 0:
-                progress = stack.enter_context(show_progress(options, options.tensorboard))
-            result = run(directory, progress)
-    except KeyboardInterrupt:
+    with ExitStack() as stack:
+        progress = None
         if process_rank() == 0:
-            console.stderr().print(_interruption(directory, options), markup=False)
-        raise typer.Exit(_EXIT_INTERRUPTED) from None
+            progress = stack.enter_context(show_progress(options, options.tensorboard))
+        result = run(directory, progress)
     if process_rank() > 0:
         return None
     if result.epochs_now == 0 and options.resume and not options.quiet:
@@ -218,17 +222,6 @@ def _default_directory(given: Mapping[str, Any]) -> Path:
     return Path("runs") / name
 
 
-def _interruption(directory: Path, options: TrainCommand) -> str:
-    from dlgen_cli.checkpoints.runs.run_directory import partial_directory
-
-    if not partial_directory(directory).exists():
-        return "Interrupted before the first epoch: nothing was kept."
-    words = ["dlgen", "train", "--resume", "--out", str(directory)]
-    if options.data_dir is not None:
-        words += ["--data-dir", str(options.data_dir)]
-    return f"Interrupted. Go on with: {shlex.join(words)}"
-
-
 def _train_posterior(options: TrainCommand, given: Mapping[str, Any]) -> Report:
     """Train a posterior and report what came out."""
     from dlgen_cli import __version__
@@ -242,7 +235,7 @@ def _train_posterior(options: TrainCommand, given: Mapping[str, Any]) -> Report:
         "kl_weight": options.kl_weight,
     }
     out = options.out or Path("runs") / f"{options.anchors.stem}-pac-bayes-{given.get('seed') or 0}"
-    with _progress(options) as progress:
+    with showing_work(options) as progress:
         run = posteriors.train_posterior(
             options.anchors, out, given, own, data_dir=options.data_dir, progress=progress
         )
@@ -264,23 +257,6 @@ def _train_posterior(options: TrainCommand, given: Mapping[str, Any]) -> Report:
             "epochs": config["epochs"],
         },
     )
-
-
-@contextmanager
-def _progress(options: ReportOptions) -> Iterator[Callable[[str, int, int], None] | None]:
-    """Lines on stderr, ten seconds apart."""
-    if options.quiet:
-        yield None
-        return
-    output, last = console.stderr(), time.monotonic()
-
-    def show(what: str, done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
-            output.print(f"{what}: {done:,} of {total:,} examples", markup=False)
-
-    yield show
 
 
 def _report(result: RunResult) -> Report:

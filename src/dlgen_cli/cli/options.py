@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from dlgen_cli.cli.interruption import answering_interruptions
 from dlgen_cli.evidence.options import AuditOptions, DataOptions
 from dlgen_cli.render import Format
 
@@ -41,6 +42,10 @@ class ReportOptions:
         int, typer.Option("--verbose", "-v", count=True, help="Show evidence and full tables.")
     ] = 0
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False
+
+    def kept(self) -> str:
+        """What is said on Ctrl-C; a command that keeps something says more."""
+        return "Interrupted: nothing was written."
 
 
 @dataclass(kw_only=True)
@@ -112,6 +117,15 @@ class CheckpointOptions(ReportOptions):
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Measure again what was measured before.")
     ] = False
+
+    def kept(self) -> str:
+        """What is said on Ctrl-C."""
+        if self.no_cache:
+            return "Interrupted: no report was written, and nothing was kept."
+        return (
+            "Interrupted: no report was written. Large layers that were measured are kept; the "
+            "same command goes on."
+        )
 
 
 @dataclass(kw_only=True)
@@ -284,7 +298,10 @@ def as_command(function: Callable[[Options], None], options: type[Options]) -> C
         )
 
     def command(**values: Any) -> None:
-        function(options(**values))
+        chosen = options(**values)
+        kept = chosen.kept if isinstance(chosen, ReportOptions) else ReportOptions().kept
+        with answering_interruptions(kept):
+            function(chosen)
 
     command.__doc__ = function.__doc__
     command.__name__ = function.__name__

@@ -17,7 +17,6 @@ from dlgen_cli.records import Report
 if TYPE_CHECKING:
     from dlgen_cli.postulates import FinishedRun, Verdict
 
-_EXIT_INTERRUPTED = 130
 _FOLDER = Path("runs/postulates")
 
 
@@ -37,6 +36,10 @@ class PostulatesCommand(TrainingOptions, ReportOptions):
         ),
     ] = _FOLDER
 
+    def kept(self) -> str:
+        """What is said on Ctrl-C."""
+        return "Interrupted. The same command goes on."
+
 
 def postulates(options: PostulatesCommand) -> None:
     """Run the four regimes, or pick up what is there, and judge the four postulates.
@@ -49,12 +52,8 @@ def postulates(options: PostulatesCommand) -> None:
 
     console.chosen_format(options)
     require_delta(options.delta)
-    try:
-        for regime in JUDGED:
-            _finish(regime, options)
-    except KeyboardInterrupt:
-        console.stderr().print("Interrupted. The same command goes on.", markup=False)
-        raise typer.Exit(_EXIT_INTERRUPTED) from None
+    for regime in JUDGED:
+        _finish(regime, options)
     runs = read_runs(options.out, options.delta)
     report = _report(options, runs, judge(runs))
     _write_pages(options.out, report)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dlgen_cli.cli import console
 from dlgen_cli.cli.options import ReportOptions
+from dlgen_cli.cli.progress import duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_FRAMES = 0.1
-_HOUR, _MINUTE = 3600, 60
 
 
 @contextmanager
@@ -117,13 +117,5 @@ def _describe(state: Progress) -> str:
         error = f"objective {state.loss:.4f}"
     parts = [error, f"{state.images_per_second:,.0f} images/s"]
     if state.seconds_left is not None:
-        parts.append(f"at most {_duration(state.seconds_left)} left")
+        parts.append(f"at most {duration(state.seconds_left)} left")
     return ", ".join(parts)
-
-
-def _duration(seconds: float) -> str:
-    if seconds >= _HOUR:
-        return f"{seconds / _HOUR:.1f} h"
-    if seconds >= _MINUTE:
-        return f"{seconds / _MINUTE:.0f} min"
-    return f"{seconds:.0f} s"

@@ -111,7 +111,7 @@ def _measure_share(
     budget = max(3 * 8 * max(sizes, default=0), _LEAST_BUDGET)
     workers = torch.get_num_threads() if meter.device.type == "cpu" else 1
     found: list[Measured | Unmeasured] = []
-    progress(layers[0].name if layers else "", done, total)
+    progress(f"measuring {layers[0].name}" if layers else "", done, total)
     with one_thread():
         for index, measured in run_within(
             budget,
@@ -121,7 +121,7 @@ def _measure_share(
         ):
             found.append(measured)
             done += sizes[index]
-            progress(layers[index].name, done, total)
+            progress(f"measuring {layers[index].name}", done, total)
     return found
 
 
