@@ -28,7 +28,7 @@ def test_progress_counts_weights_up_to_all_of_them(checkpoint):
     assert done == sorted(done)
     total = 150 * 200 + 9 * 7 + 300 * 130 + 140 * 140
     assert (done[-1], {total for _, _, total in calls}) == (total, {total})
-    assert {what for what, _, _ in calls} == {f"l.{n}.weight" for n in range(4)}
+    assert {what for what, _, _ in calls} == {f"measuring l.{n}.weight" for n in range(4)}
 
 
 def test_numbers_do_not_depend_on_the_threads(checkpoint):
