@@ -107,7 +107,6 @@ TESTED_IN = {
     "checkpoints/formats/numpy_file.py": "checkpoints/formats/test_signatures.py",
     "checkpoints/formats/registry.py": "checkpoints/formats/test_signatures.py",
     "checkpoints/formats/safetensors_file.py": "checkpoints/pickles/test_hostile.py",
-    "checkpoints/formats/torch_file.py": "checkpoints/pickles/test_hostile.py",
     "checkpoints/pickles": "checkpoints/pickles/test_hostile.py",  # whole files, as they come
     "checkpoints/runs/ancestor.py": "evidence/test_anchors.py",
     "checkpoints/runs/anchor_record.py": "audit/test_make_anchor.py",

@@ -153,6 +153,32 @@ class SourceFile:
         return memoryview(mapped)[offset - start :]
 
 
+@dataclass(frozen=True, slots=True)
+class HeldBytes:
+    """Bytes in memory that are read like a file.
+
+    Attributes:
+        path: what they are called; no file of this name is looked for.
+        data: the bytes.
+    """
+
+    path: Path
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        return len(self.data)
+
+    def read(self, offset: int, count: int) -> bytes:
+        """A part of them; less where they end."""
+        return self.data[offset : offset + count]
+
+    def map(self, offset: int, count: int) -> memoryview:
+        """A writable copy of a part."""
+        return memoryview(bytearray(self.data[offset : offset + count]))
+
+
 def sha256_of(*paths: Path) -> str:
     """Digest of a file; of several, that of the lines which ``sha256sum`` prints for their names.
 
@@ -170,7 +196,7 @@ def sha256_of(*paths: Path) -> str:
 
 
 def dense(
-    file: SourceFile,
+    file: SourceFile | HeldBytes,
     offset: int,
     dtype: str,
     shape: Sequence[int],

@@ -51,7 +51,15 @@ def test_a_stack_is_one_matrix_for_each_member(read, kind):
 KERNELS = {
     "by its name": {"conv.weight": torch.ones(4, 3, 64)},
     "by its bias": {"x.weight": torch.ones(4, 3, 64), "x.bias": torch.ones(4)},
-    "by few taps": {"net.0.weight": torch.ones(6, 4, 3)},
+    "by its normalization": {"net.0.weight": torch.ones(6, 4, 3), "net.1.weight": torch.ones(6)},
+    "by one beside it": {
+        "down.proj.weight": torch.ones(6, 4, 3),
+        "down.norm.weight": torch.ones(6),
+    },
+    "by the next in a list": {
+        "net.0.weight": torch.ones(6, 4, 3),
+        "net.2.weight": torch.ones(5, 6, 3),
+    },
     "transposed": {"up.weight": torch.ones(6, 4, 3), "up.bias": torch.ones(4)},
     "of three taps": {
         "net.0.weight": torch.ones(16, 3, 3),
@@ -72,8 +80,9 @@ def test_a_kernel_stays_a_convolution(read, kind):
     assert all(one.startswith("conv") for one in kinds)
 
 
-def test_three_axes_of_which_nothing_tells_are_named_and_withhold(read):
-    found = read({"x.weight": torch.ones(4, 40, 48), "y.weight": torch.ones(2, 2)})
+@pytest.mark.parametrize("shape", [(4, 40, 48), (4, 8, 6), (6, 4, 3)])
+def test_three_axes_of_which_nothing_tells_are_named_and_withhold(read, shape):
+    found = read({"x.weight": torch.ones(shape), "y.weight": torch.ones(2, 2)})
     assert list(found.layers) == ["y.weight"]
     assert "not on record" in found.skipped["x.weight"]
     assert found.network.roles["x.weight"] == "unknown"

@@ -13,17 +13,20 @@ from dlgen_cli.checkpoints.pickles.archive import Contents, guarded, read_archiv
 from dlgen_cli.checkpoints.pickles.machine import MOST_BYTES
 from dlgen_cli.checkpoints.pickles.torch_names import (
     Storage,
+    StorageView,
     TypeName,
     read_tree,
 )
 from dlgen_cli.checkpoints.pickles.zip_directory import archive_of
 from dlgen_cli.checkpoints.state_dicts import NetworkParts, find_network
-from dlgen_cli.checkpoints.stored import SourceFile, as_counts, brief, sha256_of
+from dlgen_cli.checkpoints.stored import HeldBytes, SourceFile, as_counts, brief, sha256_of
 from dlgen_cli.checkpoints.tree import collect
 from dlgen_cli.errors import CheckpointError
 
 _MAGIC = 0x1950A86A20F9469CFC6C
+_MAGIC_BYTES = _MAGIC.to_bytes(10, "little")
 _PROTOCOL = 1001
+_MOST_PICKLE = 1 << 32  # bytes of a plain pickle, which is read whole
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
@@ -79,6 +82,12 @@ def open_torch(path: Path, part: str | None = None) -> Checkpoint:
 
 def _read_legacy(file: SourceFile) -> Contents:
     """A file of torch before 1.6: five pickles one after another, then the storages."""
+    if _MAGIC_BYTES not in file.read(0, 32):
+        return _plain_pickle(file)
+    return _read_storages(file)
+
+
+def _read_storages(file: SourceFile | HeldBytes) -> Contents:
     stream = io.BytesIO(file.read(0, MOST_BYTES))
     storages: dict[str, Storage] = {}
 
@@ -87,9 +96,8 @@ def _read_legacy(file: SourceFile) -> Contents:
         return storages.setdefault(key, storage)
 
     swapped = False
-    first = _read_plain(stream)
-    if first != _MAGIC:
-        return _plain_pickle(file, first)
+    if _read_plain(stream) != _MAGIC:
+        raise ValueError("no file of torch")
     if _read_plain(stream) != _PROTOCOL:
         raise ValueError("an unknown version of the legacy format")
     system = _read_plain(stream)
@@ -101,25 +109,47 @@ def _read_legacy(file: SourceFile) -> Contents:
     return Contents(tree=tree, storages={one.name: one for one in storages.values()})
 
 
-def _plain_pickle(file: SourceFile, tree: Any) -> Contents:
-    """A pickle of arrays, as model zoos keep them."""
+def _plain_pickle(file: SourceFile) -> Contents:
+    """A pickle of arrays, as model zoos keep them, or of tensors as ``pickle.dump`` has them."""
+    if file.size > _MOST_PICKLE:
+        raise CheckpointError(
+            f"{file.path} is a plain pickle of {file.size:,} bytes; at most {_MOST_PICKLE:,} are "
+            "read, as all of it must be in memory.",
+            remedy="Save the weights with torch.save(model.state_dict(), ...).",
+        )
+    storages: dict[str, Storage] = {}
+
+    def read_bytes(data: bytes) -> StorageView:
+        at = len(storages)
+        held = _read_storages(HeldBytes(Path(f"pickled bytes {at}"), data))
+        if not isinstance(held.tree, StorageView):
+            raise TypeError("bytes of a storage that hold none")
+        for one in held.storages.values():
+            one.name = f"pickled storage {len(storages)}"
+            storages[one.name] = one
+        return held.tree
+
+    tree = read_tree(io.BytesIO(file.read(0, file.size)), _no_storage, read_bytes)
     if not collect(tree):
         raise CheckpointError(
             f"{file.path} cannot be read as a torch file: it is a pickle that holds {brief(tree)} "
             "without tensors or arrays.",
             remedy="Save the weights with torch.save(model.state_dict(), ...).",
         )
-    return Contents(tree=tree, storages={})
+    return Contents(tree=tree, storages=storages)
+
+
+def _no_storage(_key: str, _kind: TypeName, _size: int) -> Storage:
+    raise ValueError("a storage where there is to be none")
 
 
 def _read_plain(stream: io.BytesIO) -> Any:
-    def find_storage(_key: str, _kind: TypeName, _size: int) -> Storage:
-        raise ValueError("a storage where there is to be none")
-
-    return read_tree(stream, find_storage)
+    return read_tree(stream, _no_storage)
 
 
-def _place_storages(file: SourceFile, storages: dict[str, Storage], keys: Any, at: int) -> int:
+def _place_storages(
+    file: SourceFile | HeldBytes, storages: dict[str, Storage], keys: Any, at: int
+) -> int:
     """Each storage is a count of entries in eight bytes, then the entries; returns the end."""
     for key in keys:
         storage = storages[key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,11 @@ from dlgen_cli.checkpoints.pickles.zip_directory import ZipDirectory
 from dlgen_cli.checkpoints.stored import SourceFile, brief
 from dlgen_cli.errors import CheckpointError
 
+#: What is said of a file that ends too early.
+_CUT = re.compile(
+    r"exhausted|remain|not enough data|no newline|at its end|not all there|where .* belong"
+    r"|storages in a file of|entries of shape .* at byte|fewer than its tensors"
+)
 _ORDERS = {b"little": "little", b"big": "big"}
 
 
@@ -34,9 +40,11 @@ def guarded(path: Path, read: Callable[[], Any]) -> Any:
         ) from error
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
+        again = "save the weights again: torch.save(model.state_dict(), ...)."
+        is_cut = _CUT.search(reason) is not None
         raise CheckpointError(
             f"{path} cannot be read as a torch file ({brief(reason)}).",
-            remedy="Check that it was copied in full, or save it again with torch.save.",
+            remedy=f"Check that it was copied in full, or {again}" if is_cut else f"S{again[1:]}",
         ) from error
 
 

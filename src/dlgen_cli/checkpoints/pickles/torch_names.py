@@ -12,6 +12,7 @@ from dlgen_cli.checkpoints.pickles.machine import Bag, Inert, Name, put, read_pi
 from dlgen_cli.checkpoints.stored import (
     FLOATING,
     OTHERS,
+    HeldBytes,
     SourceFile,
     StoredTensor,
     as_counts,
@@ -79,7 +80,7 @@ class Storage:
     name: str
     kind: TypeName
     size: int
-    file: SourceFile
+    file: SourceFile | HeldBytes
     offset: int | None
     swapped: bool = False
 
@@ -179,12 +180,18 @@ class PartedTensor:
 Leaf = TensorView | PartedTensor | StorageView | Array | StoredTensor
 
 
-def read_tree(stream: io.BytesIO, find_storage: Callable[[str, TypeName, int], Storage]) -> Any:
+def read_tree(
+    stream: io.BytesIO,
+    find_storage: Callable[[str, TypeName, int], Storage],
+    read_bytes: Callable[[bytes], StorageView] | None = None,
+) -> Any:
     """Read a pickle of torch.
 
     Args:
         stream: in memory; it then stands behind the pickle.
         find_storage: the storage of a key, a type and a number of bytes.
+        read_bytes: the storage in bytes inside the pickle, as ``pickle.dump`` writes it; without
+            one such tensors are named and not read.
 
     Returns:
         What `read_pickle` returns, with a `Leaf` for each tensor, storage and array.
@@ -206,7 +213,12 @@ def read_tree(stream: io.BytesIO, find_storage: Callable[[str, TypeName, int], S
         view = rest[0] if rest else None
         return StorageView(storage, 0 if view is None else as_counts([view[1]])[0])
 
-    return read_pickle(stream, _find_name, read_reference)
+    def find_name(module: str, name: str) -> Any:
+        if read_bytes is not None and (module, name) == ("torch.storage", "_load_from_bytes"):
+            return lambda held: read_bytes(held.encoded() if isinstance(held, Latin) else held)
+        return _find_name(module, name)
+
+    return read_pickle(stream, find_name, read_reference)
 
 
 def _find_name(module: str, name: str) -> Any:

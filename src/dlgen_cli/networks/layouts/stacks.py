@@ -18,7 +18,9 @@ _STACKED = frozenset(
 )
 _MATRIX_NAMES = frozenset({"linear", "fc", "dense", "lin", "mlp", "ffn"})
 _ROUTERS = ("router", "gate", "gate_inp", "ffn_gate_inp", "router.layer", "wg", "gating")
-_MOST_TAPS = 31  # of a kernel that nothing else tells to be one
+#: Usual names of a normalization beside a kernel.
+_NORMALIZATIONS = ("bn", "norm", "batch_norm", "batchnorm", "bn1", "norm1", "gn", "ln")
+_MOST_TAPS = 31  # of a kernel without a bias or a name that tells it
 _MOST_AXES = 5
 
 
@@ -58,14 +60,18 @@ def stacked_axes(name: str, shape: tuple[int, ...], infos: Mapping[str, TensorIn
 def is_undecided(name: str, shape: tuple[int, ...], infos: Mapping[str, TensorInfo]) -> bool:
     """Whether three axes may be a kernel or a stack of matrices, and nothing tells which.
 
-    A bias, or few taps, tell a kernel.
+    A name, a bias, a normalization of its outputs, or kernels before or after it tell a kernel.
     """
-    if len(shape) != 3 or shape[2] <= _MOST_TAPS or stacked_axes(name, shape, infos):
+    if len(shape) != 3 or stacked_axes(name, shape, infos):
+        return False
+    if any(word.startswith(("conv", "basis", "stft", "kernel")) for word in words(name)):
         return False
     bias = infos.get(_bias_of(name))
-    has_bias = bias is not None and len(bias.shape) == 1
-    is_named = any(word.startswith(("conv", "basis", "stft")) for word in words(name))
-    return not (has_bias or is_named)
+    if bias is not None and len(bias.shape) == 1:
+        return False
+    return shape[2] > _MOST_TAPS or not (
+        _is_normalized(name, shape, infos) or _is_among_kernels(name, shape, infos)
+    )
 
 
 def members(shape: tuple[int, ...], leading: int) -> Iterator[tuple[int, ...]]:
@@ -123,6 +129,37 @@ def _has_partner(name: str, shape: tuple[int, ...], infos: Mapping[str, TensorIn
         ):
             return True
     return False
+
+
+def _is_normalized(name: str, shape: tuple[int, ...], infos: Mapping[str, TensorInfo]) -> bool:
+    """Whether a normalization of as many features as a kernel has outputs stands after it."""
+    above, own = _place_of(name)
+    after = str(int(own) + 1) if own.isdecimal() else None
+    for other in (after, *_NORMALIZATIONS):
+        info = infos.get(f"{above}{other}.weight")
+        if other is not None and info is not None and info.shape == shape[:1]:
+            return True
+    return False
+
+
+def _is_among_kernels(name: str, shape: tuple[int, ...], infos: Mapping[str, TensorInfo]) -> bool:
+    """Whether it takes the channels of a kernel before it in a list, or gives those of the next."""
+    above, own = _place_of(name)
+    for step in (-3, -2, -1, 1, 2, 3) if own.isdecimal() else ():
+        info = infos.get(f"{above}{int(own) + step}.{last_part(name)}")
+        if info is None or len(info.shape) != 3:
+            continue
+        first, second = (info.shape, shape) if step < 0 else (shape, info.shape)
+        is_stack = first[0] == second[0] and _follow(first[1:], second[1:])
+        if first[0] == second[1] > 1 and not is_stack:
+            return True
+    return False
+
+
+def _place_of(name: str) -> tuple[str, str]:
+    """What stands before the name of a tensor's module, the dot included, and that name."""
+    above, dot, own = module_of(name)[:-1].rpartition(".")
+    return f"{above}{dot}", own
 
 
 def _follow(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
