@@ -349,7 +349,10 @@ class ReportError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The one envelope that every command prints; the fields stand in the order of its keys."""
+    """The one envelope that every command prints; the fields stand in the order of its keys.
+
+    ``headline_reason`` tells why no bound stands for a report that has some; empty elsewhere.
+    """
 
     schema_version: str = SCHEMA_VERSION
     dlgen_version: str
@@ -361,5 +364,6 @@ class Report:
     skipped: Sequence[SkippedLayer] = ()
     bounds: Sequence[Bound] = ()
     headline: Headline | None = None
+    headline_reason: str = ""
     results: Mapping[str, Any] | None = None
     errors: Sequence[ReportError] = ()

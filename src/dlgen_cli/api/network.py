@@ -14,7 +14,7 @@ from dlgen_cli.checkpoints.in_memory import checkpoint_of
 from dlgen_cli.checkpoints.runs.run_directory import serialize_safetensors
 from dlgen_cli.errors import UsageError
 from dlgen_cli.networks.given import Given
-from dlgen_cli.networks.loaded_module import plain_copy
+from dlgen_cli.networks.loaded_module import plain_copy, usual_input_shape
 
 #: A path (whatever the command line takes), a state dict, or a module.
 Network: TypeAlias = str | Path | Mapping[str, Tensor] | nn.Module
@@ -67,13 +67,9 @@ def _no_network(given: object) -> UsageError:
 
 
 def _shape_of_first(module: nn.Module) -> tuple[int, ...]:
-    """The input of a module that begins with a linear layer."""
-    leaves = (
-        one for one in module.modules() if next(one.parameters(recurse=False), None) is not None
-    )
-    first = next(leaves, None)
-    if isinstance(first, nn.Linear):
-        return (first.in_features,)
+    shape = usual_input_shape(module)
+    if shape is not None:
+        return shape
     raise UsageError(
         f"The shape of one input of {type(module).__name__} is not known.",
         remedy="Give input_shape, for example input_shape=(3, 32, 32).",

@@ -28,7 +28,9 @@ class AuditSettings(TypedDict, total=False):
         exclude: glob patterns of matrices.
         part: of a file that holds several networks: its key, or keys with dots.
         prefix: taken off the names of a file's tensors.
-        arch: name of the architecture of a file or a state dict.
+        arch: name of the architecture of a file or a state dict, or ``FILE.py:NAME``, whose code
+            is run.
+        arch_arguments: of its constructor.
         input_shape: of one example, without the batch. A module needs it, unless it begins with a
             linear layer or data in memory tell it.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
@@ -60,6 +62,7 @@ class AuditSettings(TypedDict, total=False):
     part: str | None
     prefix: str
     arch: str | None
+    arch_arguments: Mapping[str, Any]
     input_shape: tuple[int, ...] | None
     device: str
     tolerance: float

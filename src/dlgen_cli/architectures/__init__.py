@@ -1,7 +1,8 @@
 """Architectures by name: ``build("mlp", width=64, depth=3, classes=10)``.
 
 A new architecture is one file with a constructor and one line in the table below; callers do
-not change. Any classification model of torchvision is known too, by torchvision's own name.
+not change. Any classification model of torchvision is known too, by torchvision's own name, and
+``timm:NAME``. A network of the user's own is another matter: `code_constructor` runs code.
 Parameters are zero until they are initialized or loaded: nothing here draws a random number.
 """
 
@@ -18,17 +19,30 @@ from dlgen_cli.architectures.filter_kernel import filter_kernel
 from dlgen_cli.architectures.mlp import MLP
 from dlgen_cli.architectures.mobilenet_v2 import mobilenet_v2
 from dlgen_cli.architectures.small_convnet import small_convnet
+from dlgen_cli.architectures.timm_models import PREFIX, build_timm, has_timm_model
 from dlgen_cli.architectures.torchvision_models import (
     build_torchvision,
     describe,
     torchvision_names,
 )
+from dlgen_cli.architectures.user_code import CodeConstructor, code_constructor, is_code
 from dlgen_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["MLP", "build", "is_known", "names", "require_known", "split_size", "torchvision_names"]
+__all__ = [
+    "MLP",
+    "CodeConstructor",
+    "build",
+    "code_constructor",
+    "is_code",
+    "is_known",
+    "names",
+    "require_known",
+    "split_size",
+    "torchvision_names",
+]
 
 _CONSTRUCTORS: Mapping[str, Callable[..., nn.Module]] = {
     "filter_bank": filter_bank,
@@ -48,7 +62,11 @@ def names() -> tuple[str, ...]:
 
 
 def is_known(name: str) -> bool:
-    """Whether `build` knows the name; asks torchvision only where dlgen does not know it."""
+    """Whether `build` knows the name; asks other libraries only where dlgen does not know it."""
+    return has_timm_model(name) if name.startswith(PREFIX) else _is_named(name)
+
+
+def _is_named(name: str) -> bool:
     return split_size(name)[0] in _CONSTRUCTORS or name in torchvision_names()
 
 
@@ -66,13 +84,14 @@ def build(name: str, **arguments: object) -> nn.Module:
     """Make an untrained network.
 
     Args:
-        name: one of `names` or of `torchvision_names`; ``mobilenet_v2-128`` stands for the
-            ``image_size`` 128.
+        name: one of `names` or of `torchvision_names`, or ``timm:NAME``; ``mobilenet_v2-128``
+            stands for the ``image_size`` 128.
         **arguments: the constructor's keyword arguments, as ``config.json`` records them under
             ``architecture_arguments``.
 
     Returns:
-        The module, on the CPU, in float32, with all parameters zero.
+        The module, on the CPU, in float32, with all parameters zero; those of timm have its own
+        initialization.
 
     Raises:
         UsageError: the name is unknown, or an argument is unknown or out of its range.
@@ -80,6 +99,8 @@ def build(name: str, **arguments: object) -> nn.Module:
     name, size = split_size(name)
     if size is not None:
         arguments["image_size"] = size
+    if name.startswith(PREFIX):
+        return build_timm(name, **arguments)
     constructor = _CONSTRUCTORS.get(name)
     if constructor is None:
         require_known(name)
@@ -95,16 +116,22 @@ def build(name: str, **arguments: object) -> nn.Module:
 
 
 def require_known(name: str) -> None:
-    """Check that `build` knows a name.
+    """Check that a name is one of `names` or of `torchvision_names`.
 
     Raises:
-        UsageError: it does not; names those that are near.
+        UsageError: it is not; names those that are near.
     """
-    if is_known(name):
+    if _is_named(name):
         return
+    if name.endswith(".py"):
+        raise UsageError(
+            f"--arch {name} names a file and no network in it.",
+            remedy=f"Give --arch {name}:NAME, a class or a function that returns a module.",
+        )
     near = get_close_matches(name, {*names(), *torchvision_names()}, n=4, cutoff=0.5)
     raise UsageError(
         f"The architecture {name!r} is unknown.",
         remedy=(f"Did you mean {', '.join(near)}? " if near else "")
-        + f"Choose one of {', '.join(names())}, or a classification model of torchvision.",
+        + f"Choose one of {', '.join(names())}, a classification model of torchvision, timm:NAME, "
+        "or a network of your own: FILE.py:NAME.",
     )

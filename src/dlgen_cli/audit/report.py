@@ -12,6 +12,7 @@ from dlgen_cli.checkpoints.hub import shown
 from dlgen_cli.evidence.inputs import Inputs
 from dlgen_cli.evidence.ledger.shared import not_understood
 from dlgen_cli.evidence.options import AuditOptions
+from dlgen_cli.evidence.plan import why_no_headline
 from dlgen_cli.evidence.recorded_errors import recorded_errors
 from dlgen_cli.networks import coverage_of
 from dlgen_cli.records import (
@@ -62,6 +63,7 @@ def report_of(
         skipped=[*(read.skipped if shown else _unknown(inputs)), *read.counters, *left],
         bounds=[refute(bound, recorded) for bound in bounds],
         headline=headline,
+        headline_reason=why_no_headline(bounds) if headline is None else "",
         results=results,
     )
 
@@ -93,6 +95,7 @@ def _selection(options: AuditOptions) -> dict[str, Any]:
         "part": options.part,
         "prefix": options.prefix,
         "arch": options.arch,
+        "arch_arg": dict(options.arch_arguments),
         "input_shape": list(options.input_shape) if options.input_shape else None,
         "device": options.device,
         "tolerance": options.tolerance,

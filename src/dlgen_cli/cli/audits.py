@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -148,14 +149,16 @@ def audit_options(options: CheckpointOptions) -> AuditOptions:
     """What an audit takes of the options of a command.
 
     Raises:
-        UsageError: ``--b`` or ``--input-shape`` cannot be read.
+        UsageError: ``--b``, ``--input-shape`` or ``--arch-arg`` cannot be read.
     """
     known = {one.name for one in fields(AuditOptions)}
     chosen = {one.name: getattr(options, one.name) for one in fields(options) if one.name in known}
     if "b" in chosen:
         chosen["b"] = parse_bits(chosen["b"])
     shape = parse_shape(options.input_shape)
-    return AuditOptions(**chosen | {"input_shape": shape, "cache": not options.no_cache})
+    arguments = parse_arguments(options.arch_arg)
+    read = {"input_shape": shape, "arch_arguments": arguments, "cache": not options.no_cache}
+    return AuditOptions(**chosen | read)
 
 
 def checked_options(options: CheckpointOptions) -> AuditOptions:
@@ -205,6 +208,28 @@ def parse_bits(text: str) -> int | None:
             f"--b is {text!r}; a whole number of bits or auto was expected.", remedy="Try --b 8."
         )
     return int(text)
+
+
+def parse_arguments(given: Sequence[str]) -> dict[str, Any]:
+    """The arguments of ``--arch-arg``: each value as JSON where it is, else as text.
+
+    Raises:
+        UsageError: one is not of the form KEY=VALUE, or a key comes twice.
+    """
+    arguments: dict[str, Any] = {}
+    for one in given:
+        key, equals, text = one.partition("=")
+        if not equals or not key.isidentifier() or key in arguments:
+            raise UsageError(
+                f"--arch-arg {one!r} "
+                + ("comes twice." if key in arguments else "is no KEY=VALUE."),
+                remedy="Try --arch-arg num_classes=10.",
+            )
+        try:
+            arguments[key] = json.loads(text)
+        except ValueError:
+            arguments[key] = text
+    return arguments
 
 
 def parse_shape(text: str | None) -> tuple[int, ...] | None:

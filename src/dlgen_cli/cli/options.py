@@ -88,9 +88,19 @@ class CheckpointOptions(ReportOptions):
         str | None,
         typer.Option(
             "--arch",
-            help="Declare the architecture: mlp, mobilenet_v2 or any classifier of torchvision.",
+            metavar="NAME|FILE.py:NAME|MODULE:NAME|timm:NAME",
+            help="The architecture: a classifier of torchvision, mlp, mobilenet_v2, a network of "
+            "timm, or your own class or function that returns a module: that runs your code.",
         ),
     ] = None
+    arch_arg: Annotated[
+        list[str],
+        typer.Option(
+            "--arch-arg",
+            metavar="KEY=VALUE",
+            help="An argument of the architecture, as JSON or else as text; repeatable.",
+        ),
+    ] = field(default_factory=list)
     input_shape: Annotated[
         str | None,
         typer.Option(

@@ -107,6 +107,7 @@ def _read(checkpoint: Checkpoint, options: AuditOptions, exclude: Sequence[str])
     return read_network(
         checkpoint,
         arch=options.arch,
+        arch_arguments=options.arch_arguments,
         input_shape=options.input_shape,
         include=options.include,
         exclude=exclude,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dlgen_cli.bounds.ranges import (
     require_count,
@@ -45,7 +45,8 @@ class AuditOptions:
         exclude: glob patterns of matrices.
         part: dotted keys of the part of a file that is audited; None for the one that is found.
         prefix: taken off the names of tensors; those without it are left aside.
-        arch: the architecture that the user declares.
+        arch: the architecture that the user declares; ``FILE.py:NAME`` runs the user's code.
+        arch_arguments: of its constructor.
         input_shape: of one example, where the checkpoint does not record it.
         device: where matrices are measured.
         tolerance: relative width of the bracket of a convolution's norm, between 0 and 1.
@@ -72,6 +73,7 @@ class AuditOptions:
     part: str | None = None
     prefix: str = ""
     arch: str | None = None
+    arch_arguments: Mapping[str, Any] = field(default_factory=dict)
     input_shape: tuple[int, ...] | None = None
     device: str = "auto"
     tolerance: float = 0.02

@@ -84,3 +84,27 @@ def best_of(bounds: Sequence[Bound], share: float, candidates: Sequence[str]) ->
         candidates=tuple(candidates),
         status=best.status,
     )
+
+
+def why_no_headline(bounds: Sequence[Bound]) -> str:
+    """Why no bound stands for a report, in one sentence for each that might have.
+
+    Args:
+        bounds: all of the report, none of them fit to stand for it.
+    """
+    reasons: dict[str, list[str]] = {}
+    for bound in bounds:
+        if bound.theorem.startswith("rademacher."):
+            reason = "a thin shell rests on what nothing can check, and never stands for a report"
+        elif bound.status == "refuted":
+            reason = "the errors on record refute it"
+        else:
+            violated = (line for line in bound.assumptions if line.status == "violated")
+            first = next(violated, None)
+            reason = (
+                "it does not apply"
+                if first is None
+                else f"{first.statement.rstrip('.')}: no. {first.evidence.rstrip('.')}"
+            )
+        reasons.setdefault(reason, []).append(bound.theorem)
+    return " ".join(f"{', '.join(names)}: {reason}." for reason, names in reasons.items())

@@ -11,11 +11,16 @@ from torch import nn
 
 from dlgen_cli import architectures
 from dlgen_cli.checkpoints.checkpoint import Checkpoint
-from dlgen_cli.errors import CheckpointError
+from dlgen_cli.errors import CheckpointError, UsageError
 from dlgen_cli.networks.chain import left_out_by, read_chain
 from dlgen_cli.networks.graph import Network
 from dlgen_cli.networks.layouts.ties import sharing_entries
-from dlgen_cli.networks.loaded_module import BuiltNetwork, build_for, built_from
+from dlgen_cli.networks.loaded_module import (
+    BuiltNetwork,
+    build_for,
+    built_from,
+    usual_input_shape,
+)
 from dlgen_cli.networks.read_network import ReadNetwork
 from dlgen_cli.networks.tracer import trace
 from dlgen_cli.records import SkippedLayer
@@ -29,6 +34,7 @@ def read_network(
     checkpoint: Checkpoint,
     *,
     arch: str | None = None,
+    arch_arguments: Mapping[str, Any] | None = None,
     input_shape: tuple[int, ...] | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
@@ -38,7 +44,9 @@ def read_network(
 
     Args:
         checkpoint: named tensors.
-        arch: the architecture that the user declares; what the checkpoint records otherwise.
+        arch: the architecture that the user declares, which may be code of theirs; what the
+            checkpoint records otherwise.
+        arch_arguments: of its constructor, on top of those that the checkpoint records.
         input_shape: of one example; what the checkpoint records otherwise, else what the
             architecture usually takes.
         include: glob patterns of layers.
@@ -50,6 +58,8 @@ def read_network(
         CheckpointError: a tensor does not fit the architecture, or no layer is left.
     """
     name = arch or checkpoint.architecture
+    if arch_arguments and arch is None:
+        raise UsageError("--arch-arg was given without --arch.", remedy="Give both.")
     if module is not None:
         read = _read_graph(
             checkpoint, built_from(module, checkpoint), input_shape, include, exclude
@@ -58,8 +68,10 @@ def read_network(
     elif name is None or (arch is None and not architectures.is_known(name)):
         read = read_chain(checkpoint, include=include, exclude=exclude)
     else:
-        built = build_for(checkpoint, name, keeps_broken=True)
+        built = build_for(checkpoint, arch, arch_arguments, keeps_broken=True)
         read = _read_graph(checkpoint, built, input_shape, include, exclude)
+        if architectures.is_code(name) or arch_arguments:
+            read = replace(read, module=built.module)  # what runs again might differ
     unknown = [SkippedLayer(name=one.name, reason=one.reason) for one in checkpoint.not_understood]
     return replace(read, skipped=[*unknown, *read.skipped])
 
@@ -72,7 +84,7 @@ def _read_graph(
     exclude: Sequence[str],
 ) -> ReadNetwork:
     name = built.architecture
-    shape = input_shape or built.input_shape or _usual_shape(name, built.arguments)
+    shape = input_shape or built.input_shape or _usual_shape(built)
     network = trace(built.module, shape)
     skipped = [
         SkippedLayer(name=layer, reason=reason)
@@ -97,12 +109,21 @@ def _read_graph(
     )
 
 
-def _usual_shape(name: str, arguments: Mapping[str, Any]) -> tuple[int, ...]:
+def _usual_shape(built: BuiltNetwork) -> tuple[int, ...]:
+    name, arguments = built.architecture, built.arguments
     if name == "mlp":
         return (int(arguments["width"]),)
     if arguments.get("image_size"):
         return _SMALL_SHAPE  # it is resized
-    return _USUAL_SHAPES.get(name, _IMAGENET_SHAPE)
+    if ":" not in name:
+        return _USUAL_SHAPES.get(name, _IMAGENET_SHAPE)
+    shape = usual_input_shape(built.module)
+    if shape is None:
+        raise UsageError(
+            f"The shape of one input of {name} is not known.",
+            remedy="Give --input-shape, for example --input-shape 3,32,32.",
+        )
+    return shape
 
 
 def _obstacle(network: Network) -> str | None:

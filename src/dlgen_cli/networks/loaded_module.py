@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +16,7 @@ from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizat
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from dlgen_cli.architectures import build, split_size
+from dlgen_cli.architectures import build, code_constructor, is_code, split_size
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, prefix_remedy
 from dlgen_cli.errors import CheckpointError, TensorError, UsageError
 from dlgen_cli.networks.reparametrization import (
@@ -26,6 +28,7 @@ from dlgen_cli.networks.reparametrization import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+_MOST_MISFITS = 3
 _OPTIONAL_HEADS = {"aux_logits": ("aux1.", "aux2.", "AuxLogits.")}
 
 
@@ -65,23 +68,36 @@ def build_for(
 
     Args:
         checkpoint: named tensors.
-        name: the architecture; what the checkpoint records where None.
+        name: the architecture that the user declares, which may be code of theirs; what the
+            checkpoint records where None: that is never run as code.
         arguments: of its constructor, on top of those that the checkpoint records for this
             architecture. ``num_classes`` is read off the shape of the last layer.
         keeps_broken: name tensors with NaN or infinite entries in `BuiltNetwork.broken`.
 
     Raises:
         UsageError: no architecture is given or recorded, it is unknown, or an argument is.
-        CheckpointError: a tensor is missing, surplus or of another shape; the first is named.
+        CheckpointError: tensors are missing, surplus or of another shape; the first are named.
         TensorError: an entry is NaN or infinite, and ``keeps_broken`` is not given.
     """
+    is_declared = name is not None
     name, given = _recorded(checkpoint, name, arguments or {})
     tensors, broken = resolved_tensors(checkpoint)
     if broken and not keeps_broken:
         raise next(iter(broken.values()))
-    infer = _mlp_sizes if name == "mlp" else _inferred
-    given = infer(name, given, tensors)
-    module = build(name, **given)
+    if is_code(name):
+        if not is_declared:
+            raise UsageError(
+                f"{checkpoint.path} records the architecture {name}, which is code; a file never "
+                "makes dlgen run code.",
+                remedy=f"Give --arch {name} to run it.",
+            )
+        constructor = code_constructor(name)
+        given = _inferred(constructor, given, tensors, constructor.accepts)
+        module = plain_copy(constructor(**given)).float()
+    else:
+        make = partial(build, name)
+        given = _mlp_sizes(given, tensors) if name == "mlp" else _inferred(make, given, tensors)
+        module = make(**given)
     tied = _add_shared_names(module, tensors, broken)
     _require_fit(checkpoint, name, module.state_dict(), tensors)
     module = module.eval().requires_grad_(requires_grad=False)
@@ -135,7 +151,7 @@ def built_from(module: nn.Module, checkpoint: Checkpoint) -> BuiltNetwork:
         checkpoint: of its state dict, or of another one with its names.
 
     Raises:
-        CheckpointError: a tensor is missing, surplus or of another shape; the first is named.
+        CheckpointError: tensors are missing, surplus or of another shape; the first are named.
     """
     name = type(module).__name__
     tensors, broken = resolved_tensors(checkpoint)
@@ -229,9 +245,7 @@ def _recorded(
     return chosen, dict(arguments)
 
 
-def _mlp_sizes(
-    _name: str, given: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> dict[str, Any]:
+def _mlp_sizes(given: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """Width and depth of the chain of square matrices, where nothing records them."""
     matrices = [tensor for tensor in tensors.values() if tensor.ndim == 2]
     if not matrices:
@@ -248,15 +262,30 @@ def _mlp_sizes(
     return {"width": width, "depth": len(matrices), "classes": min(10, width), **given}
 
 
-def _inferred(name: str, given: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Arguments with what the tensors tell: the number of classes, and auxiliary heads."""
+def _inferred(
+    make: Callable[..., nn.Module],
+    given: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    accepts: Callable[[str], bool] = lambda _: True,
+) -> dict[str, Any]:
+    """Arguments with what the tensors tell: the number of classes, and auxiliary heads.
+
+    Args:
+        make: the constructor.
+        given: its arguments so far.
+        tensors: of the checkpoint.
+        accepts: whether the constructor takes an argument.
+    """
     chosen = dict(given)
-    trial = build(name, **chosen)
+    inferable = {"num_classes", *_OPTIONAL_HEADS} - chosen.keys()
+    if not any(accepts(one) for one in inferable):
+        return chosen
+    trial = make(**chosen)
     head = head_of(trial)
-    if "num_classes" not in chosen and f"{head}.weight" in tensors:
+    if "num_classes" in inferable and accepts("num_classes") and f"{head}.weight" in tensors:
         chosen["num_classes"] = int(tensors[f"{head}.weight"].shape[0])
     for argument, heads in _OPTIONAL_HEADS.items():
-        expected = any(key.startswith(heads) for key in trial.state_dict())
+        expected = accepts(argument) and any(key.startswith(heads) for key in trial.state_dict())
         if expected and not any(key.startswith(heads) for key in tensors):
             chosen.setdefault(argument, False)
     return chosen
@@ -289,45 +318,76 @@ def head_of(module: nn.Module) -> str:
     return found
 
 
+def usual_input_shape(module: nn.Module) -> tuple[int, ...] | None:
+    """What a module says of its input: timm's record of it, or a linear layer at the beginning.
+
+    Returns:
+        The shape of one example; None where it says nothing.
+    """
+    recorded = getattr(module, "default_cfg", None)
+    if isinstance(recorded, Mapping) and recorded.get("input_size"):
+        return tuple(recorded["input_size"])
+    leaves = (
+        one for one in module.modules() if next(one.parameters(recurse=False), None) is not None
+    )
+    first = next(leaves, None)
+    return (first.in_features,) if isinstance(first, nn.Linear) else None
+
+
 def _require_fit(
     checkpoint: Checkpoint,
     name: str,
     expected: Mapping[str, Tensor],
     found: dict[str, Tensor],
 ) -> None:
-    """Refuse the first tensor that does not fit.
+    """Refuse tensors that do not fit; the first three of them are named.
 
     A counter of batches (an integer that evaluation does not read) may be missing.
     """
-    floating = [key for key, wanted in expected.items() if wanted.is_floating_point()]
-    fits = all(key in found for key in floating)
-    remedy = "" if fits else prefix_remedy(found, floating)
-    remedy = remedy or f"Check --arch: {name} was expected."
     for key, wanted in expected.items():
         if key not in found and not wanted.is_floating_point():
             found[key] = wanted
-        elif key not in found:
-            raise CheckpointError(
-                f"{checkpoint.path} has no tensor {key} of shape {tuple(wanted.shape)}, which "
-                f"the architecture {name} needs.",
-                remedy=remedy,
-            )
+    faults = list(_misfits(expected, found))
+    if not faults:
+        return
+    more = f", and {len(faults) - _MOST_MISFITS} more" if len(faults) > _MOST_MISFITS else ""
+    raise CheckpointError(
+        f"{checkpoint.path} does not fit the architecture {name}: "
+        f"{'; '.join(faults[:_MOST_MISFITS])}{more}.",
+        remedy=_fit_remedy(name, expected, found),
+    )
+
+
+def _misfits(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Iterator[str]:
+    for key, wanted in expected.items():
+        if key not in found:
+            yield f"it has no tensor {key} of shape {tuple(wanted.shape)}"
         elif wanted.is_floating_point() and not found[key].is_floating_point():
-            raise CheckpointError(
-                f"{checkpoint.path}: tensor {key} holds {str(found[key].dtype).split('.')[-1]}; "
-                f"the architecture {name} has floating-point weights.",
-                remedy="Save dense floating-point weights.",
-            )
+            kind = str(found[key].dtype).split(".")[-1]
+            yield f"tensor {key} holds {kind}, and floating-point weights were expected"
         elif found[key].shape != wanted.shape:
-            raise CheckpointError(
-                f"{checkpoint.path}: tensor {key} has shape {tuple(found[key].shape)}; the "
-                f"architecture {name} expects {tuple(wanted.shape)}.",
-                remedy=remedy,
-            )
+            shapes = f"{tuple(found[key].shape)}, and {tuple(wanted.shape)} was expected"
+            yield f"tensor {key} has shape {shapes}"
     for key, tensor in found.items():
         if key not in expected:
-            raise CheckpointError(
-                f"{checkpoint.path} holds a tensor {key} of shape {tuple(tensor.shape)} that the "
-                f"architecture {name} does not have.",
-                remedy=remedy,
-            )
+            yield f"it holds a tensor {key} of shape {tuple(tensor.shape)} too many"
+
+
+def _fit_remedy(name: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """The option that would make the tensors fit."""
+    floating = [key for key, wanted in expected.items() if wanted.is_floating_point()]
+    if all(key in found for key in floating):
+        resized = any(found[key].shape != expected[key].shape for key in floating)
+        if resized:
+            return "Give the sizes that it was trained with: --arch-arg KEY=VALUE."
+        return "Give the architecture that it was trained as, with --arch."
+    remedy = prefix_remedy(found, floating)
+    if remedy:
+        return f"{remedy}."
+    if name == "mlp":
+        return (
+            "mlp means dlgen's own chain of square matrices layers.N.weight; give a network of "
+            "your own with --arch FILE.py:NAME."
+        )
+    stored = ", ".join(islice(found, 3))
+    return f"The file begins with {stored}. Check --arch, or give --arch FILE.py:NAME."

@@ -33,7 +33,8 @@ class ReadNetwork:
             to be none, or not understood. Those of a traced network are not read in evaluation.
         applied: weights of a chain that are not what is stored, whole, by name: quantised entries
             with their scale, or masked ones.
-        module: what was traced, where it was given itself; None where it was built by name.
+        module: what was traced, where it was given itself or made by the user's code or arguments;
+            None where its name alone makes it.
     """
 
     network: Network

@@ -39,6 +39,9 @@ _FIRST_SETTINGS = (
     "sigma",
     "epsilon",
 )
+_ARCHITECTURE = (
+    "--arch NAME (torchvision), timm:NAME or FILE.py:NAME (your code) traces the network itself"
+)
 #: Results that have sections of their own.
 _OWN_SECTIONS = frozenset({"against", "coordinates"})
 #: Options that say how to print, not what to compute; shown with -v.
@@ -67,7 +70,7 @@ def build_document(report: Report, verbosity: int = 0) -> Document:
         *pac_bayes_sections(report.bounds, verbosity),
         *posterior_sections(report.bounds, report.results or {}, verbosity),
         rademacher_section(report.bounds),
-        headline_section(report.headline, report.bounds),
+        headline_section(report.headline, report.bounds, report.headline_reason),
         ledger_section(report.bounds, verbosity),
         pictures_section(report.layers, report.bounds),
     ]
@@ -111,6 +114,7 @@ def _provenance(provenance: Provenance | None, verbosity: int) -> list[Fact]:
         Fact(label="checkpoint", value=provenance.checkpoint),
         Fact(label="file", value=", ".join(unbroken(part) for part in source)),
         Fact(label="network", value=", ".join(unbroken(part) for part in network)),
+        *([] if provenance.structure == "graph" else [Fact(label="hint", value=_ARCHITECTURE)]),
         *_coverage(provenance.coverage),
     ]
 

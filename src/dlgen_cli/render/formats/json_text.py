@@ -34,7 +34,9 @@ def envelope(report: Report) -> dict[str, Any]:
     Returns:
         The envelope; its values may still hold paths and numbers out of range.
     """
-    entry = _present(asdict(report), "headline", "results")
+    entry = _present(asdict(report), "headline_reason", "results")
+    if report.headline is None and not report.headline_reason:
+        del entry["headline"]
     if entry["provenance"] is not None:
         del entry["provenance"]["format_title"]
         entry["provenance"] = _present(entry["provenance"], "coverage", "recorded_errors")

@@ -64,18 +64,22 @@ def bounds_section(bounds: Sequence[Bound]) -> Section | None:
     return Section(title="Bounds", blocks=(table, *meanings))
 
 
-def headline_section(headline: Headline | None, bounds: Sequence[Bound]) -> Section | None:
-    """Name the bound that the report stands for, with a verdict; None without one.
+def headline_section(
+    headline: Headline | None, bounds: Sequence[Bound], reason: str = ""
+) -> Section | None:
+    """Name the bound that the report stands for, with a verdict, or the reason why there is none.
 
     Args:
         headline: the best bound, with the choice paid for.
         bounds: all of them; the ledger of the named one decides the verdict.
+        reason: why there is none.
 
     Returns:
-        The section.
+        The section; None where there is neither.
     """
     if headline is None:
-        return None
+        text = Paragraph(text=f"There is none. {reason}", tone="caution")
+        return Section(title="Headline", blocks=(text,)) if reason else None
     bound = next((bound for bound in bounds if bound.theorem == headline.theorem), None)
     named = headline.theorem if bound is None else f"{headline.theorem}: {bound.title}"
     size = unbroken(numbers.upper(headline.value, headline.log10_value))
