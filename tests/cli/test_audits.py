@@ -193,3 +193,39 @@ def test_bad_input_is_one_clear_line_and_exit_two(words, code, says, digits_mlp)
     assert envelope["status"] == "error"
     assert envelope["errors"][0]["code"] == code
     assert set(envelope["errors"][0]) == {"code", "message", "remedy"}
+
+
+def test_a_network_of_ones_own_with_its_arguments_is_audited_and_verified(tmp_path):
+    import own_networks
+
+    module = own_networks.make_classifier([6, 5, 4], activation="Tanh")
+    torch.save(module.state_dict(), tmp_path / "own.pt")
+    arch = f"{own_networks.__file__}:make_classifier"
+    words = ["--arch-arg", "widths=[6, 5, 4]", "--arch-arg", "activation=Tanh", "--input-shape", 6]
+    path = tmp_path / "r.json"
+    found = run("compress-bound", tmp_path / "own.pt", "--arch", arch, *words, "--output", path)
+    assert found.exit_code == 0, found.stderr
+    report = strict_json(path.read_text())
+    assert report["provenance"]["architecture"] == arch
+    assert report["provenance"]["structure"] == "graph"
+    assert report["settings"]["arch_arg"] == {"widths": [6, 5, 4], "activation": "Tanh"}
+    assert run("verify", path).exit_code == 0
+
+
+@pytest.mark.parametrize("given", [["width"], ["=3"], ["a=1", "a=2"]])
+def test_an_argument_of_the_architecture_that_cannot_be_read_is_refused(digits_mlp, given):
+    words = [word for one in given for word in ("--arch-arg", one)]
+    found = run("spectra", digits_mlp, "--arch", "mlp", *words)
+    assert found.exit_code == 2
+    assert "--arch-arg" in found.stderr
+
+
+def test_a_report_without_a_headline_says_why_and_how_to_give_the_architecture(tmp_path):
+    torch.save({"a.weight": torch.eye(3), "b.weight": torch.ones(4, 7)}, tmp_path / "x.pt")
+    found = run("audit", tmp_path / "x.pt", "--json")
+    report = strict_json(found.stdout)
+    assert report["headline"] is None
+    assert "compression.stored" in report["headline_reason"]
+    shown = run("audit", tmp_path / "x.pt").stdout
+    assert "There is none." in shown
+    assert "FILE.py:NAME" in shown
