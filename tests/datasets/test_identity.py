@@ -77,3 +77,7 @@ def test_a_source_is_its_images_decoded_alike():
     train = Split(images=(digits.train.images * 255).to(torch.uint8), labels=digits.train.labels)
     assert own.sha256 == hash_source(replace(digits, name="other")).sha256
     assert own.sha256 != hash_source(replace(digits, train=train)).sha256
+
+
+def test_what_is_no_image_looks_like_nothing():
+    assert not looks_of(torch.randn(5, 64)).any()

@@ -19,6 +19,7 @@ _CELLS = 8  # an axis
 LOOK_BYTES = 2 * _CELLS * (_CELLS - 1) // 8
 #: Neighbours within this, of levels in [0, 1], are as bright: rounding and JPEG stay below it.
 _STEP = 1 / 64
+_IMAGE_AXES = 4  # examples, channels, height, width
 _PART = 4096  # images
 
 
@@ -71,11 +72,13 @@ def looks_of(images: Tensor) -> Tensor:
     for blank ones.
 
     Args:
-        images: as in `hash_images`.
+        images: as in `hash_images`, or inputs of another shape, which look like nothing.
 
     Returns:
-        uint8, shape ``(n, 14)``; zeros for an image without contrast.
+        uint8, shape ``(n, 14)``; zeros for an image without contrast, and for what is no image.
     """
+    if images.ndim != _IMAGE_AXES:
+        return torch.zeros((len(images), LOOK_BYTES), dtype=torch.uint8)
     parts = [_looks(images[at : at + _PART]) for at in range(0, len(images), _PART)]
     return torch.cat(parts) if parts else torch.zeros((0, LOOK_BYTES), dtype=torch.uint8)
 
