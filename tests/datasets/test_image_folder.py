@@ -124,3 +124,10 @@ def test_more_than_8_bits_are_refused_and_not_clipped(folder: Path, kind: type):
     Image.fromarray(np.full((6, 5), 300).astype(kind)).save(path)
     with pytest.raises(DataError, match=f"{path.name} has more than 8 bits"):
         load_image_folder(folder)
+
+
+def test_decoding_tells_how_far_it_is(folder, monkeypatch):
+    monkeypatch.setattr("dlgen_cli.datasets.image_folder._IMAGES_BETWEEN_REPORTS", 6)
+    calls = []
+    load_image_folder(folder, progress=lambda *call: calls.append(call))
+    assert calls == [("decoding images", done, 18) for done in (6, 12, 18)]

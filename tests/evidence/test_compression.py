@@ -34,3 +34,20 @@ def test_the_stored_network_of_more_than_32_bits_does_not_apply(digits_mlp):
     )
     assert bound_of(report, "compression.stored").status == "not_applicable"
     assert report.headline.theorem == "compression.layer_ranks"
+
+
+def test_storing_at_each_width_tells_how_far_it_is(digits_mlp):
+    calls = []
+    options = AuditOptions(checkpoint=digits_mlp, b=8)
+    audit(
+        options,
+        command="compress-bound",
+        families=("compression",),
+        progress=lambda *call: calls.append(call),
+    )
+    stored = [call for call in calls if call[0].startswith("storing")]
+    assert {what for what, _, _ in stored} == {
+        f"storing layers.{n}.weight in 8 bits" for n in range(3)
+    }
+    assert [done for _, done, _ in stored] == [4096, 8192, 12288]
+    assert {total for _, _, total in stored} == {12288}

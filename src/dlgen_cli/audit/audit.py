@@ -77,7 +77,7 @@ def audit(
     plans = {family: PLANNERS[family](inputs) for family in families}
     evidence = None
     if data is not None:
-        samples = find_samples(inputs.checkpoint, data.data, options.m)
+        samples = find_samples(inputs.checkpoint, data.data, options.m, progress)
         evidence = Evidence(inputs=inputs, samples=samples, data=data, delta=options.delta)
         plans |= {
             family: _joined(plans[family], make(evidence), data)

@@ -68,7 +68,7 @@ def certify(
     inputs = read_inputs(
         options, with_layers=is_whole, for_bounds=is_whole, progress=layer_progress
     )
-    samples = find_samples(inputs.checkpoint, data.data, options.m)
+    samples = find_samples(inputs.checkpoint, data.data, options.m, layer_progress)
     share = equal_share(options.delta, 1 if samples.altered else 1 + len(makers))
     if makers != [occam_certificate]:
         monte_carlo_share(data.delta_monte_carlo, share)  # refuse before any draw

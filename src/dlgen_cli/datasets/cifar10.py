@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from dlgen_cli.datasets.image_folder import is_image_folder, load_image_folder
+from dlgen_cli.datasets.image_folder import Progress, is_image_folder, load_image_folder
 from dlgen_cli.datasets.splits import SourceData, Split
 from dlgen_cli.errors import DataError
 
@@ -25,13 +25,14 @@ def default_directory() -> Path:
     return Path(cache) / "dlgen" / "data"
 
 
-def load_cifar10(directory: Path | None = None) -> SourceData:
+def load_cifar10(directory: Path | None = None, progress: Progress | None = None) -> SourceData:
     """Load the 50,000 training and 10,000 test images of CIFAR-10.
 
     Args:
         directory: holds torchvision's ``cifar-10-batches-py``, or ``train`` and ``test`` as an
             image folder; where it holds neither, the data are downloaded to it. None takes
             `default_directory`.
+        progress: called as images are decoded.
 
     Returns:
         uint8 images of 3 x 32 x 32.
@@ -41,7 +42,7 @@ def load_cifar10(directory: Path | None = None) -> SourceData:
     """
     folder = directory or default_directory()
     if is_image_folder(folder):
-        return load_image_folder(folder, "cifar10 (image folder)")
+        return load_image_folder(folder, "cifar10 (image folder)", progress)
     train, test = _open(folder, train=True), _open(folder, train=False)
     return SourceData(
         name="cifar10",

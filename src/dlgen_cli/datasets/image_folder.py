@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +15,9 @@ from dlgen_cli.errors import DataError
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 TEST_NAMES = ("test", "val", "valid", "validation")
+#: Called as work gets done: what it is, pieces done, pieces in all.
+Progress = Callable[[str, int, int], None]
+_IMAGES_BETWEEN_REPORTS = 100
 _LAYOUT = "Lay them out as DIR/train/<class>/*.png and DIR/test/<class>/*.png."
 
 
@@ -23,7 +26,9 @@ def is_image_folder(directory: Path) -> bool:
     return (directory / "train").is_dir()
 
 
-def load_image_folder(directory: Path, name: str | None = None) -> SourceData:
+def load_image_folder(
+    directory: Path, name: str | None = None, progress: Progress | None = None
+) -> SourceData:
     """Read and decode every image once.
 
     The classes are the folders of ``train`` in the order of their names. Images come in the
@@ -33,6 +38,7 @@ def load_image_folder(directory: Path, name: str | None = None) -> SourceData:
     Args:
         directory: holds ``train`` and ``test`` (or ``val``).
         name: what to call the source; None takes the directory's name.
+        progress: called as images are decoded, with their number and that of all.
 
     Returns:
         uint8 images; ``indices`` counts the training images in that order.
@@ -51,7 +57,7 @@ def load_image_folder(directory: Path, name: str | None = None) -> SourceData:
     _require_same_classes(train, test, classes, test_classes)
     train_files, train_labels = _list_files(train, classes)
     test_files, test_labels = _list_files(test, classes)
-    images = _decode_all([*train_files, *test_files])
+    images = _decode_all([*train_files, *test_files], progress)
     count = len(train_files)
     return SourceData(
         name=name or directory.resolve().name,
@@ -114,7 +120,7 @@ def _list_files(folder: Path, classes: Sequence[str]) -> tuple[list[Path], list[
     return files, labels
 
 
-def _decode_all(files: Sequence[Path]) -> torch.Tensor:
+def _decode_all(files: Sequence[Path], progress: Progress | None) -> torch.Tensor:
     first = _decode(files[0], grey=_is_grey(files[0]))
     grey = first.shape[0] == 1
     stacked = np.empty((len(files), *first.shape), dtype=np.uint8)
@@ -130,8 +136,9 @@ def _decode_all(files: Sequence[Path]) -> torch.Tensor:
         stacked[position] = pixels
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for _ in pool.map(fill, range(len(files)), chunksize=64):
-            pass
+        for done, _ in enumerate(pool.map(fill, range(len(files))), 1):
+            if progress is not None and done % _IMAGES_BETWEEN_REPORTS == 0:
+                progress("decoding images", done, len(files))
     return torch.from_numpy(stacked)
 
 

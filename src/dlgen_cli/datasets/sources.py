@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dlgen_cli.datasets.cifar10 import load_cifar10
 from dlgen_cli.datasets.digits import load_digits
-from dlgen_cli.datasets.image_folder import load_image_folder
+from dlgen_cli.datasets.image_folder import Progress, load_image_folder
 from dlgen_cli.datasets.splits import SourceData
 from dlgen_cli.errors import UsageError
 
@@ -29,12 +29,15 @@ def require_source(name: str) -> None:
         )
 
 
-def load_source(name: str, data_dir: Path | None = None) -> SourceData:
+def load_source(
+    name: str, data_dir: Path | None = None, progress: Progress | None = None
+) -> SourceData:
     """Load a source.
 
     Args:
         name: one of `source_names`, or the path of an image folder.
         data_dir: where cifar10 has its files; the others do not need it.
+        progress: called as images are decoded.
 
     Returns:
         Its training pool and test set.
@@ -47,5 +50,5 @@ def load_source(name: str, data_dir: Path | None = None) -> SourceData:
     if name == "digits":
         return load_digits()
     if name == "cifar10":
-        return load_cifar10(data_dir)
-    return load_image_folder(Path(name))
+        return load_cifar10(data_dir, progress)
+    return load_image_folder(Path(name), progress=progress)

@@ -78,7 +78,12 @@ class CompressionAudit:
         return StoredAt(
             bits=bits,
             layers=store_network(
-                self.inputs.read, self.inputs.layers, ranks, bits, self.inputs.options.tolerance
+                self.inputs.read,
+                self.inputs.layers,
+                ranks,
+                bits,
+                self.inputs.options.tolerance,
+                progress=self.inputs.progress,
             ),
             ranks={name: largest[name] if rank is None else rank for name, rank in ranks.items()},
             whole=[name for name, rank in ranks.items() if rank is None],

@@ -12,7 +12,7 @@ from torch import Tensor
 from dlgen_cli.bounds import LayerNorms
 from dlgen_cli.checkpoints.runs.low_rank import Factors, Whole, store_factors, store_whole
 from dlgen_cli.devices import one_thread
-from dlgen_cli.evidence.layers import Measured
+from dlgen_cli.evidence.layers import Measured, Progress
 from dlgen_cli.evidence.workers import run_within
 from dlgen_cli.networks import EffectiveLayer, GraphLayer, ReadNetwork, effective_layer
 from dlgen_cli.networks.layer_kinds import kind_of
@@ -53,6 +53,8 @@ def store_network(
     ranks: Mapping[str, int | None],
     bits: int,
     tolerance: float,
+    *,
+    progress: Progress,
 ) -> list[StoredLayer]:
     """Store every layer and measure how far the stored one is from the applied one.
 
@@ -62,6 +64,7 @@ def store_network(
         ranks: by layer; None stores the weight whole.
         bits: b, from 1 to 32.
         tolerance: relative width of a convolution's bracket.
+        progress: called after each layer, with weights done and weights in all.
 
     Returns:
         One for each measured layer, in order.
@@ -77,8 +80,13 @@ def store_network(
 
     needs = [_BYTES_EACH * spectra[index].parameters for index in order]
     workers = torch.get_num_threads()
+    found: dict[int, StoredLayer] = {}
+    done, total = 0, sum(spectrum.parameters for spectrum in spectra)
     with one_thread():
-        found = dict(run_within(_BUDGET, needs, store, workers=workers))
+        for place, stored in run_within(_BUDGET, needs, store, workers=workers):
+            found[place] = stored
+            done += spectra[order[place]].parameters
+            progress(f"storing {stored.layer.name} in {bits} bits", done, total)
     return [found[place] for place in sorted(found, key=order.__getitem__)]
 
 

@@ -28,6 +28,7 @@ class Inputs:
         layers: what was measured; empty where no family needs it.
         m: sample count in force.
         sample: the ledger's lines about the sample.
+        progress: called as work gets done.
     """
 
     options: AuditOptions
@@ -36,6 +37,7 @@ class Inputs:
     layers: Sequence[Measured]
     m: int
     sample: Sequence[Assumption]
+    progress: Progress
 
 
 def read_inputs(
@@ -69,6 +71,7 @@ def read_inputs(
         layers=layers,
         m=m,
         sample=sample,
+        progress=progress,
     )
 
 

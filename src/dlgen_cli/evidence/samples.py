@@ -23,7 +23,7 @@ from dlgen_cli.datasets import (
     load_source,
     source_names,
 )
-from dlgen_cli.datasets.image_folder import is_image_folder
+from dlgen_cli.datasets.image_folder import Progress, is_image_folder
 from dlgen_cli.errors import DataError, UsageError
 from dlgen_cli.evidence.ledger import shared as ledger
 from dlgen_cli.evidence.ledger.provenance import excluded_line, holdout_lines, looks_line
@@ -117,7 +117,12 @@ class Samples:
         return left, count
 
 
-def find_samples(checkpoint: Checkpoint, data: str | SourceData, m: int | None) -> Samples:
+def find_samples(
+    checkpoint: Checkpoint,
+    data: str | SourceData,
+    m: int | None,
+    progress: Progress | None = None,
+) -> Samples:
     """Find the examples that a checkpoint was trained on, and those that it never saw.
 
     A run of ``dlgen train`` recorded the hashes of its images and the labels that it used. For
@@ -128,12 +133,13 @@ def find_samples(checkpoint: Checkpoint, data: str | SourceData, m: int | None) 
         data: ``digits``, ``cifar10``, or a directory that holds CIFAR-10 or an image folder; or
             examples in memory.
         m: the sample count that the user asks for; None for all examples found.
+        progress: called as images are decoded.
 
     Raises:
         UsageError: m is smaller than the sample.
         DataError: the data are missing or damaged, or are not those of the run.
     """
-    source, data = (open_data(data), data) if isinstance(data, str) else (data, data.name)
+    source, data = (open_data(data, progress), data) if isinstance(data, str) else (data, data.name)
     run = _recorded(checkpoint)
     if run is None:
         samples = _declared(checkpoint, source, data)
@@ -149,10 +155,10 @@ def find_samples(checkpoint: Checkpoint, data: str | SourceData, m: int | None) 
     return replace(samples, sample_lines=(line, *samples.sample_lines))
 
 
-def open_data(data: str) -> SourceData:
+def open_data(data: str, progress: Progress | None = None) -> SourceData:
     """Load what ``--data`` names."""
     if data in source_names():
-        return load_source(data)
+        return load_source(data, None, progress)
     path = Path(data)
     if not path.is_dir():
         raise UsageError(
@@ -160,8 +166,8 @@ def open_data(data: str) -> SourceData:
             remedy=f"Give {', '.join(source_names())}, or a directory with train/ and test/.",
         )
     if is_image_folder(path):
-        return load_source(data)
-    return load_source("cifar10", path)
+        return load_source(data, None, progress)
+    return load_source("cifar10", path, progress)
 
 
 def training_hashes(checkpoint: Checkpoint) -> Tensor | None:
