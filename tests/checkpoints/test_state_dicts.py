@@ -253,3 +253,20 @@ def test_a_prefix_is_taken_off_and_the_others_are_left_aside(tmp_path):
         assert [(one.name, one.entries) for one in found.left_aside] == [("dec.w", 9)]
     with pytest.raises(CheckpointError, match="starts with"):
         open_checkpoint(tmp_path / "x.pt", prefix="none.")
+
+
+def test_a_copy_in_the_names_of_a_state_dict_is_aside_whole_and_a_layer_called_so_is_not(tmp_path):
+    net = {"l0.weight": torch.rand(4, 3), "l0.bias": torch.rand(4)}
+    state = {
+        **{f"model.{name}": one for name, one in net.items()},
+        **{f"ema_model.module.{name}": one + 1 for name, one in net.items()},
+        "model.ema_gate.weight": torch.rand(4, 3),
+    }
+    torch.save({"state_dict": state}, tmp_path / "x.ckpt")
+    checkpoint = open_checkpoint(tmp_path / "x.ckpt")
+    assert list(checkpoint.tensors) == ["model.l0.weight", "model.l0.bias", "model.ema_gate.weight"]
+    assert sum(one.entries for one in checkpoint.left_aside) == 16
+    squeezed = {f"model_ema.{name.replace('.', '')}": one for name, one in state.items()}
+    squeezed = {name: one for name, one in squeezed.items() if "ema_" not in name[10:]}
+    torch.save({"state_dict": {**state, **squeezed}}, tmp_path / "x.ckpt")
+    assert set(open_checkpoint(tmp_path / "x.ckpt").tensors) == set(checkpoint.tensors)

@@ -301,14 +301,23 @@ class _Sorting:
     def _averaged(
         self, groups: Mapping[str, Sequence[FoundLeaf]], plain: Sequence[str]
     ) -> dict[str, str]:
-        """Averaged copies by name, whose matrices have the shapes of those beside them."""
-        named = [key for key in plain if _words(key) & _AVERAGED and _matrices(groups[key])]
-        others = [key for key in plain if key not in named]
+        """Averaged copies by name, whose matrices have the shapes of those beside them.
+
+        Of names with dots the copy is a prefix, under which the names of the others stand again.
+        """
+        prefixes = {key: prefix for key in plain if (prefix := _averaged_prefix(key))}
+        named = [key for key, at in prefixes.items() if at == key and _matrices(groups[key])]
+        others = [key for key in plain if key not in prefixes]
         there = sum((_matrices(groups[key]) for key in others), Counter[tuple[int, ...]]())
+        found = [key for key in named if not others or _matrices(groups[key]) <= there]
+        shapes = {_squeezed(key): groups[key][0].shape for key in others}
+        for prefix in {at for key, at in prefixes.items() if at != key}:
+            copies = [key for key, at in prefixes.items() if at == prefix != key]
+            if not others or _repeat(prefix, {key: groups[key][0].shape for key in copies}, shapes):
+                found += copies
         return {
             key: f"{_count(groups[key])}: an averaged copy (EMA), by its name and its shapes"
-            for key in named
-            if not others or _matrices(groups[key]) <= there
+            for key in found
         }
 
     def _only_average(
@@ -388,6 +397,38 @@ def _by_key(found: Sequence[FoundLeaf], depth: int) -> dict[str, list[FoundLeaf]
 def _words(key: str) -> set[str]:
     """The words of a key: between dots, dashes and underscores, and at capitals."""
     return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", key)}
+
+
+def _averaged_prefix(key: str) -> str | None:
+    """The name up to the first part, between dots, that is called an average."""
+    parts = key.split(".")
+    for at, part in enumerate(parts, 1):
+        if _words(part) & _AVERAGED:
+            return ".".join(parts[:at])
+    return None
+
+
+def _squeezed(key: str) -> str:
+    """A name without its dots, which some copies lack, and without what wrappers add."""
+    return key.removeprefix("module.").replace(".", "")
+
+
+def _repeat(
+    prefix: str,
+    copies: Mapping[str, tuple[int, ...]],
+    others: Mapping[str, tuple[int, ...]],
+) -> bool:
+    """Whether each name below a prefix stands among the others too, with its shape."""
+    wanted = {
+        _squeezed(key.removeprefix(f"{prefix}.")): shape for key, shape in copies.items() if shape
+    }
+    first = next(iter(wanted), None)
+    starts = (
+        [] if first is None else [one.removesuffix(first) for one in others if one.endswith(first)]
+    )
+    return any(
+        all(others.get(start + one) == shape for one, shape in wanted.items()) for start in starts
+    )
 
 
 def _matrices(held: Sequence[FoundLeaf]) -> Counter[tuple[int, ...]]:
