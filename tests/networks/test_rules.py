@@ -23,6 +23,10 @@ IDENTITIES = {
     "cut off": lambda x: functional.pad(x, (-1, 0)),
     "zero module": nn.ZeroPad2d(1),
     "minus": lambda x: -x,
+    "mirrored": lambda x: torch.fliplr(torch.flipud(x)),
+    "quarter turn": lambda x: torch.rot90(x, 1, (2, 3)),
+    "ravel": lambda x: torch.ravel(x)[None],
+    "half": lambda x: torch.hsplit(x, 2)[1],
     "shuffle": nn.ChannelShuffle(2),
     "unshuffle": nn.PixelUnshuffle(2),
 }

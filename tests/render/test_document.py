@@ -1,4 +1,6 @@
-from dlgen_cli.records import Report
+import pytest
+
+from dlgen_cli.records import Provenance, Report
 from dlgen_cli.render.document import build_document
 
 
@@ -24,3 +26,26 @@ def test_sections_stand_in_order(audit_report: Report):
         "Headline",
         "Assumptions",
     ]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "structure", "expected"),
+    [
+        (None, "chain", ["FILE.py:NAME"]),
+        ("net.py:Net", "chain", ["--arch net.py:Net"]),
+        ("resnet18", "graph", []),
+    ],
+)
+def test_a_chain_says_how_to_give_the_architecture(recorded, structure, expected):
+    provenance = Provenance(
+        checkpoint="x.pt",
+        format="torch",
+        sha256="0" * 64,
+        architecture=recorded,
+        structure=structure,
+        parameters=1,
+    )
+    document = build_document(Report(dlgen_version="0", command="audit", provenance=provenance))
+    hints = [fact.value for fact in document.facts if fact.label == "hint"]
+    assert len(hints) == len(expected)
+    assert all(text in hint for text, hint in zip(expected, hints, strict=True))

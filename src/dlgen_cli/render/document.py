@@ -114,9 +114,17 @@ def _provenance(provenance: Provenance | None, verbosity: int) -> list[Fact]:
         Fact(label="checkpoint", value=provenance.checkpoint),
         Fact(label="file", value=", ".join(unbroken(part) for part in source)),
         Fact(label="network", value=", ".join(unbroken(part) for part in network)),
-        *([] if provenance.structure == "graph" else [Fact(label="hint", value=_ARCHITECTURE)]),
+        *([] if provenance.structure == "graph" else _hint(provenance.architecture)),
         *_coverage(provenance.coverage),
     ]
+
+
+def _hint(recorded: str | None) -> list[Fact]:
+    """How to give the architecture; one that is on record as code is run only where asked for."""
+    is_code = recorded is not None and ":" in recorded
+    text = f"--arch {recorded} runs that code, if you trust it, and traces the network itself"
+    text = text if is_code else _ARCHITECTURE
+    return [Fact(label="hint", value=text)]
 
 
 def _coverage(coverage: Coverage | None) -> list[Fact]:
