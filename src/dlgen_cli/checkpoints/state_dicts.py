@@ -418,14 +418,17 @@ def _repeat(
     copies: Mapping[str, tuple[int, ...]],
     others: Mapping[str, tuple[int, ...]],
 ) -> bool:
-    """Whether each name below a prefix stands among the others too, with its shape."""
+    """Whether each name below a prefix stands among the others too, with its shape.
+
+    A copy is one of a whole network: it repeats two names or more, and a quarter of the others.
+    """
     wanted = {
         _squeezed(key.removeprefix(f"{prefix}.")): shape for key, shape in copies.items() if shape
     }
-    first = next(iter(wanted), None)
-    starts = (
-        [] if first is None else [one.removesuffix(first) for one in others if one.endswith(first)]
-    )
+    if len(wanted) < max(2, len(others) / 4):
+        return False
+    first = next(iter(wanted))
+    starts = [one.removesuffix(first) for one in others if one.endswith(first)]
     return any(
         all(others.get(start + one) == shape for one, shape in wanted.items()) for start in starts
     )
