@@ -92,6 +92,7 @@ class Work:
 @contextmanager
 def _lines(stderr: Console) -> Iterator[ShowWork]:
     work, ended = Work(), threading.Event()
+    work.take("starting", 0, 0)
 
     def write() -> None:
         while not ended.wait(SECONDS_BETWEEN_LINES):
