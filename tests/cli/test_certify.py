@@ -38,6 +38,28 @@ def test_a_choice_is_paid_for():
     assert bound["value"] == pytest.approx(exact, rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("terms", "union_nats", 0.0),
+        ("terms", "errors", 3),
+        ("settings", "nats", 0.5),
+        ("settings", "errors", 3),
+    ],
+)
+def test_a_changed_count_or_price_does_not_verify(part, name, value):
+    report = report_of("--errors", 12, "--examples", 1000, "--nats", 4.5)
+    (report if part == "settings" else report["bounds"][0])[part][name] = value
+    assert verify(Fields(report)).mismatches
+
+
+def test_a_losing_split_cannot_be_left_out(tmp_path):
+    (tmp_path / "p.csv").write_text("loss,split\n" + "0,train\n" * 300 + "0,test\n" * 200)
+    report = report_of("--predictions", tmp_path / "p.csv", "--nats", 2)
+    del report["bounds"][0]
+    assert verify(Fields(report)).mismatches
+
+
 def test_scores_and_groups_are_bounded_by_betting(tmp_path):
     (tmp_path / "p.csv").write_text(
         "loss,group\n" + "\n".join(f"0.25,{i // 4}" for i in range(400))

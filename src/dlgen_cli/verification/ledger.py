@@ -46,6 +46,7 @@ _LOOKS = (
     "means of grey; they were stored or decoded otherwise, so that no hash agrees."
 )
 _APART = "{*}, was trained on {#} examples on record; none of them is among the {examples} left in "
+_GIVEN = "As given: nothing but these numbers is known of the predictor."
 LINES = (
     Line(
         "m",
@@ -359,6 +360,43 @@ LINES = (
         ),
     ),
     Line(
+        "evaluated",
+        "The predictor errs on {errors} of {examples} examples.",
+        declared=("As given with --errors and --examples.",),
+    ),
+    Line(
+        "evaluated",
+        "Each example was counted once.",
+        verified=("{#} rows of {*}, sha256 {*}.",),
+    ),
+    Line(
+        "unseen",
+        "The predictor was neither trained nor chosen on these examples.",
+        declared=(_GIVEN,),
+    ),
+    Line(
+        "unseen",
+        "The choice of the predictor is paid for.",
+        declared=(
+            (
+                "--nats {nats}: the logarithm of the number of predictors in a list fixed before "
+                "the sample, or the length of this one in a code fixed before it."
+            ),
+        ),
+    ),
+    Line("drawn", "The examples are independent draws from the population.", declared=(_GIVEN,)),
+    Line("drawn", "The groups are independent draws from the population.", declared=(_GIVEN,)),
+    Line(
+        "groups",
+        "Examples of a group may depend on each other.",
+        verified=(
+            (
+                "{examples} groups of {#} examples; each counts once, with its mean loss: the risk "
+                "is that of a random example of a random group."
+            ),
+        ),
+    ),
+    Line(
         "least",
         "At least 8 examples (Maurer's theorem).",
         violated=("m is {examples}.",),
@@ -455,6 +493,8 @@ def _check_count(bound: Fields) -> Iterator[Mismatch]:
 def required_lines(bound: Fields, report: Fields) -> Sequence[str]:
     """The keys of the lines that a theorem of this report needs."""
     theorem, settings = bound.text("theorem"), report.fields("settings")
+    if is_evaluated_elsewhere(report):
+        return ("evaluated", "unseen", "drawn")
     is_coded = "coded" in (report.get("results") or {})
     needed = list((REQUIRED_OF_CODED if is_coded else REQUIRED).get(theorem, ()))
     if theorem in (OCCAM.name, KL.name) and not is_coded and _is_run(report):
@@ -466,6 +506,12 @@ def required_lines(bound: Fields, report: Fields) -> Sequence[str]:
     if theorem == KL.name and settings.get("freeze"):
         needed += ["frozen", "frozen_before"]
     return needed
+
+
+def is_evaluated_elsewhere(report: Fields) -> bool:
+    """Whether no checkpoint was read: the predictor's errors or losses were given."""
+    named = report.fields("settings").values.keys() & {"errors", "predictions"}
+    return report.get("command") == "certify" and report.get("provenance") is None and bool(named)
 
 
 def match_line(line: Assumption, numbers: Mapping[str, str]) -> str | None:
@@ -513,6 +559,8 @@ def named_numbers(bound: Fields, report: Fields) -> dict[str, str]:
     add("draws", settings.get("draws"), ",")
     add("b", settings.get("b"), "d")
     add("tried_nats", settings.get("tried_nats"), "g")
+    add("nats", settings.get("nats"), "g")
+    add("errors", terms.get("errors"), ",")
     add("tried", settings.get("tried"), ",")
     if isinstance(results.get("coordinates"), list):
         add("tensors", len(results["coordinates"]), ",")

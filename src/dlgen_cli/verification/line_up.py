@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 from dlgen_cli.bounds.compression import ALL_RANKS, FIXED_RANK
 from dlgen_cli.bounds.compression_layer_ranks import LAYER_RANKS
 from dlgen_cli.bounds.compression_occam import OCCAM
 from dlgen_cli.bounds.compression_stored import STORED
 from dlgen_cli.bounds.holdout import CLOPPER_PEARSON
+from dlgen_cli.bounds.mean_betting import BETTING
 from dlgen_cli.bounds.pac_bayes import ANCHORS, MIXTURE, PINSKER
 from dlgen_cli.bounds.pac_bayes_kl import KL
 from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR
 from dlgen_cli.bounds.rademacher import EXPECTED, MARKOV, PRINTED
 from dlgen_cli.bounds.recorded_fields import Fields
 from dlgen_cli.verification.comparison import Mismatch
-from dlgen_cli.verification.ledger import evidence_of
+from dlgen_cli.verification.ledger import evidence_of, is_evaluated_elsewhere
 
 _GAUSSIANS = (ANCHORS.name, MIXTURE.name, PINSKER.name)
 _SHELLS = (EXPECTED.name, MARKOV.name, PRINTED.name)
@@ -33,6 +35,8 @@ _FAMILIES = {
     "demo": ({"data", "b", "epsilon"}, {"sigma"}),
 }
 _ROUNDING = 1e-12
+#: By split: the theorem of counted errors that were given.
+_COUNTING = {"holdout": CLOPPER_PEARSON.name, "sample": OCCAM.name}
 
 
 def candidates(report: Fields) -> list[str]:
@@ -78,7 +82,9 @@ def check_line_up(report: Fields) -> Iterator[Mismatch]:
     command = report.get("command")
     needed, allowed = _FAMILIES.get(str(command), (set[str](), set[str]()))
     named = report.fields("settings").values.keys() & {"b", "sigma", "epsilon", "data", "shrink"}
-    if command not in _FAMILIES or not needed <= named <= needed | allowed:
+    if is_evaluated_elsewhere(report):
+        yield from _check_numbers_given(report)
+    elif command not in _FAMILIES or not needed <= named <= needed | allowed:
         yield Mismatch(where="command", recorded=command, recomputed=f"one with {sorted(named)}")
     found = [row.text("theorem") for row in report.rows("bounds")]
     if found != theorems(report):
@@ -132,6 +138,8 @@ def check_shares(report: Fields) -> Iterator[Mismatch]:
 
 def _certificates(report: Fields) -> list[str]:
     """The certificates on the risk: the holdout, and what the checkpoint gave cause for."""
+    if is_evaluated_elsewhere(report):
+        return _of_parts(report)
     settings = report.fields("settings").values
     coded = (report.get("results") or {}).get("coded")
     found = [CLOPPER_PEARSON.name]
@@ -141,6 +149,33 @@ def _certificates(report: Fields) -> list[str]:
     if "shrink" in settings:
         return [*found, POSTERIOR.name]
     return [*found, *([KL.name] if "sigma" in settings else [])]
+
+
+def _of_parts(report: Fields) -> list[str]:
+    """One theorem for each split of what was evaluated elsewhere, for counts or for losses."""
+    results, found = (
+        report.fields("results").values,
+        [r.get("theorem") for r in report.rows("bounds")],
+    )
+    parts = [counting for part, counting in _COUNTING.items() if f"{part}_examples" in results]
+    pairs = zip_longest(parts, found[: len(parts)])
+    return [BETTING.name if one == BETTING.name else counting for counting, one in pairs]
+
+
+def _check_numbers_given(report: Fields) -> Iterator[Mismatch]:
+    """Counts and the price of the choice are those of the settings."""
+    settings, results = report.fields("settings"), report.fields("results")
+    for row in report.rows("bounds"):
+        terms, is_sample = row.fields("terms"), "sample_examples" in results.values
+        is_holdout = "holdout_examples" in results.values
+        expected = {"errors": settings.get("errors"), "examples": settings.get("examples")}
+        if row.get("theorem") == OCCAM.name or not is_holdout:
+            expected["union_nats"] = settings.number("nats")
+        elif not is_sample and "union_nats" in terms.values:
+            expected["union_nats"] = 0.0
+        for name, one in expected.items():
+            if one is not None and terms.get(name) != one:
+                yield Mismatch(where=terms.path(name), recorded=terms.get(name), recomputed=one)
 
 
 def _compression(settings: Fields) -> Sequence[str]:
