@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from dlgen_cli.bounds.arithmetic import (
@@ -40,6 +41,8 @@ from dlgen_cli.bounds.theorem import Part, ReadBack, Theorem
 from dlgen_cli.records import Assumption, Bound
 
 _HALF = Fraction(1, 2)
+#: What the union over shells multiplies the first term of `markov` by.
+SHELLS_PAID = "shells_paid"
 _UML = "Shalev-Shwartz and Ben-David 2014, 'Understanding Machine Learning', Theorem 26.5"
 _MOHRI = "Mohri, Rostamizadeh and Talwalkar 2018, 'Foundations of Machine Learning', Theorem 3.3"
 
@@ -189,11 +192,12 @@ def printed(box: Box, assumptions: tuple[Assumption, ...] = ()) -> Bound:
 
 
 @upward
-def markov(box: Box, assumptions: tuple[Assumption, ...] = ()) -> Bound:
+def markov(box: Box, assumptions: tuple[Assumption, ...] = (), *, one_shell: bool = False) -> Bound:
     """Bound the gap with probability 1 - delta by the source's route, corrected.
 
-    ``2 V_k / (delta/2) + 4 sqrt( 2 ln( (2 pi^2/3) k^2 (2/delta) ) / m )``: Markov's inequality
-    turns the expected complexity into an empirical one, failure delta/2 each.
+    ``2 V_k / d_k + 4 sqrt( 2 ln(4 / d_k) / m )`` with ``d_k = (delta/2) 6 / (pi^2 k^2)``: Markov's
+    inequality turns the expected complexity of shell k into an empirical one. Either step fails
+    for shell k with probability d_k, so both hold for all shells with probability 1 - delta.
 
     Source: Shalev-Shwartz and Ben-David 2014, Theorem 26.5; `shell_volume` for ``V_k``.
 
@@ -202,16 +206,23 @@ def markov(box: Box, assumptions: tuple[Assumption, ...] = ()) -> Bound:
     Args:
         box: place and setting.
         assumptions: the caller's ledger.
+        one_shell: let Markov's step fail with probability delta/2 for one shell, as reports of
+            schema 1 did; it holds only where the shell was known beforehand.
 
     Returns:
         An upper bound, not clipped at 1; not applicable outside the box.
     """
     volume = shell_volume(box, box.shell)
     complexity = 4 * volume / Decimal(box.delta)
+    paid: dict[str, float] = {}
+    if not one_shell:
+        shells = PI * PI * box.shell * box.shell / 6
+        complexity *= shells
+        paid = {SHELLS_PAID: float(shells)}
     deviation = 4 * _two_sided_deviation(box, box.shell)
     return MARKOV.conclude(
         value=complexity + deviation,
-        terms=_terms(box, volume, complexity, deviation),
+        terms=_terms(box, volume, complexity, deviation, **paid),
         assumptions=[*assumptions, *_ledger(box)],
     )
 
@@ -297,6 +308,11 @@ def _to_float_down(value: Fraction) -> float:
     return nearest if Fraction(nearest) <= value else math.nextafter(nearest, 0.0)
 
 
+def _read_markov(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Bound:
+    evaluate = partial(markov, one_shell=SHELLS_PAID not in terms.values)
+    return _read_back(evaluate)(terms, delta, lines)
+
+
 def _read_back(evaluate: Callable[..., Bound]) -> ReadBack:
     def read_back(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Bound:
         box = Box(
@@ -340,7 +356,8 @@ MARKOV = Theorem(
     speaks_of="the gap of the network itself",
     source=_UML + ", with Markov's inequality",
     evaluate=markov,
-    read_back=_read_back(markov),
+    read_back=_read_markov,
+    required_terms=(SHELLS_PAID,),
     made_of=_MADE_OF,
     empty_terms=_EMPTY_TERMS,
     derive=gap_by_markov,

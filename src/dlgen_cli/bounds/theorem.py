@@ -58,6 +58,7 @@ class Theorem:
             a gap of which only one side is on record.
         is_rechosen: ranks or widths are chosen anew at every delta, so that at another delta the
             terms on record give no more than an upper bound on its value.
+        required_terms: what says that a price was paid: a bound without them is one of schema 1.
         empty_terms: the terms of a bound that is withheld; None where it never is.
         derive: works the bound out from its recorded terms, line by line; None where it does not.
     """
@@ -73,6 +74,7 @@ class Theorem:
     sample: Literal["whole", "part", "apart"] = "whole"
     contradicted_by: Literal["real_risk", "gap", "any"] | None = None
     is_rechosen: bool = False
+    required_terms: tuple[str, ...] = ()
     empty_terms: Mapping[str, Any] | None = None
     derive: Derive | None = None
 

@@ -201,6 +201,18 @@ def _check_whole(report: Fields, rows: list[Fields], written: dict[str, int]) ->
         yield from check_unions(row, report)
         yield from check_nodes(row, report)
         yield from check_ledger(row, report, written.get(str(row.get("theorem")), 0))
+        yield from _check_prices(row)
+
+
+def _check_prices(row: Fields) -> Iterator[Mismatch]:
+    """The terms that say which prices were paid: without them a bound is one of schema 1."""
+    theorem = THEOREMS.get(str(row.get("theorem")))
+    terms = row.fields("terms")
+    if theorem is None or is_withheld(terms) or row.get("status") == "not_applicable":
+        return
+    for name in theorem.required_terms:
+        if name not in terms.values:
+            yield Mismatch(where=terms.path(name), recorded="nothing", recomputed="a number")
 
 
 def _check_shared(report: Fields, rows: list[Fields]) -> Iterator[Mismatch]:

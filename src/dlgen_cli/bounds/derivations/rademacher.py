@@ -43,10 +43,16 @@ def gap_by_expected_complexity(terms: Fields) -> Sequence[Step]:
 
 @upward
 def gap_by_markov(terms: Fields) -> Sequence[Step]:
-    """``2 V_k / (delta/2) + 4 sqrt( 2 ln( (2 pi^2/3) k^2 (2/delta) ) / m )``."""
+    """``2 V_k / d_k + 4 sqrt( 2 ln(4 / d_k) / m )``; of schema 1, ``delta/2`` in the first term."""
     lines, delta, m, k = _start(terms)
     volume = lines.step("V_k", "1 − (1 − 2·{k}·{ε})^{p}", read_number(terms, "volume"))
-    complexity = lines.step("complexity", "2·{V_k}/({δ}/2)", 4 * volume / delta)
+    if "shells_paid" in terms.values:
+        shells = lines.step("shells", "π²·{k}²/6", PI * PI * k * k / 6)
+        complexity = lines.step(
+            "complexity", "2·{V_k}·{shells}/({δ}/2)", 4 * volume / delta * shells
+        )
+    else:
+        complexity = lines.step("complexity", "2·{V_k}/({δ}/2)", 4 * volume / delta)
     deviation = lines.step(
         "deviation",
         "4·√( 2·ln( (2·π²/3)·{k}²·(2/{δ}) ) / {m} )",
