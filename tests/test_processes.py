@@ -85,10 +85,12 @@ def test_what_fails_in_one_process_fails_in_all_with_one_line(tmp_path):
     broken = torch.full((4, 4), 1e308, dtype=torch.float64)
     tensors = {"a.weight": torch.ones(200, 200), "b.weight": broken}  # b is the second one's share
     save_file(tensors, tmp_path / "x.safetensors")
-    words = ("spectra", tmp_path / "x.safetensors", "--json", "--no-cache")
+    words = ("spectra", tmp_path / "x.safetensors", "--json", "--no-cache", "--strict")
     first, second = in_two_processes(tmp_path, *words)
     assert (first[2], second[2]) == (2, 2)
-    assert json.loads(first[0])["errors"][0]["code"] == "tensor"
+    error = json.loads(first[0])["errors"][0]
+    assert error["code"] == "strict"
+    assert "b.weight" in error["message"]
     assert first[1].count("\n") == 1
     assert second[:2] == ("", "")
 

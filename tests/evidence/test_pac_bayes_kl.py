@@ -1,5 +1,6 @@
 """The risk of a Gaussian predictor around a checkpoint: draws, deviations, distances."""
 
+import json
 import shutil
 import sys
 from decimal import Decimal
@@ -10,6 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from dlgen_cli.checkpoints.stored import sha256_of
 from dlgen_cli.datasets import load_source
 from dlgen_cli.errors import UsageError
 from dlgen_cli.evidence.pac_bayes_kl import _product
@@ -58,6 +60,9 @@ def test_frozen_parameters_cost_nothing_and_must_equal_the_anchor(
     with safe_open(copy / "init.safetensors", framework="pt") as file:
         metadata = file.metadata()
     save_file(moved, copy / "init.safetensors", metadata)
+    config = json.loads((copy / "config.json").read_text())
+    config["files"]["init.safetensors"] = sha256_of(copy / "init.safetensors")
+    (copy / "config.json").write_text(json.dumps(config))
     refused = invoke(
         "certify", copy, "--data", "digits", "--freeze", "layers.1.*", "--draws", "10", "--b", "8"
     )

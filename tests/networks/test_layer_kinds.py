@@ -72,7 +72,13 @@ def test_patches_times_the_matrix_are_the_output(case):
 
 def test_its_norm_encloses_that_of_its_dense_operator(case, tools):
     module, layer, _ = case
-    found = norm_of_weight(layer, module.weight, geometry="known", matrix_norm=spectral_norm_bounds)
+    found = norm_of_weight(
+        layer,
+        module.weight,
+        geometry="known",
+        tolerance=0.02,
+        matrix_norm=spectral_norm_bounds,
+    )
     exact = float(torch.linalg.matrix_norm(tools.dense_operator(layer, module.weight), 2))
     assert found.lower <= exact * (1 + 1e-12)
     assert exact <= found.upper * (1 + 1e-12)

@@ -64,6 +64,7 @@ def read_inputs(
         layers, failed = measure(options, read, progress, for_bounds=for_bounds)
         if failed:
             read = _without(failed, checkpoint, options, read)
+            _require_whole(options, read)
     return Inputs(
         options=options,
         checkpoint=checkpoint,
@@ -97,13 +98,22 @@ def _open(options: AuditOptions) -> tuple[Checkpoint, ReadNetwork]:
     else:
         checkpoint = open_checkpoint(options.checkpoint, part=options.part, prefix=options.prefix)
     read = _read(checkpoint, options, options.exclude)
+    _require_whole(options, read)
+    return checkpoint, read
+
+
+def _require_whole(options: AuditOptions, read: ReadNetwork) -> None:
+    """Hold to ``--strict``.
+
+    Raises:
+        StrictError: a tensor was skipped.
+    """
     if options.strict and read.skipped:
         listed = "; ".join(f"{one.name}: {one.reason}" for one in read.skipped[:3])
         raise StrictError(
             f"--strict: {len(read.skipped)} skipped ({listed}).",
             remedy="Exclude nothing, or drop --strict to see them in the report.",
         )
-    return checkpoint, read
 
 
 def _read(checkpoint: Checkpoint, options: AuditOptions, exclude: Sequence[str]) -> ReadNetwork:
