@@ -43,6 +43,7 @@ from dlgen_cli.spectra.geometry import (
     transfer_taps,
 )
 from dlgen_cli.spectra.rounding import SLACK, gamma
+from dlgen_cli.spectra.scaling import with_exponent, without_exponent
 from dlgen_cli.spectra.supremum import flat_cells, largest_of_all, lattice_supremum
 from dlgen_cli.spectra.transfer import Frequencies, TransferFamily
 
@@ -93,33 +94,14 @@ def convolution_norm(
         TensorError: the kernel or the geometry is refused; the message says why.
     """
     check_geometry(kernel, geometry)
-    scaled, exponent = _scaled(kernel)
-    if exponent is None:
+    if not bool(kernel.any()):
         return Interval(lower=0.0, upper=0.0)
+    scaled, exponent = without_exponent(kernel)
     found = _scaled_norm(scaled, geometry, tolerance, upper_only=upper_only)
     return Interval(
-        lower=_ldexp(found.lower, exponent, toward=0.0),
-        upper=_ldexp(found.upper, exponent, toward=math.inf),
+        lower=with_exponent(found.lower, exponent, toward=0.0),
+        upper=with_exponent(found.upper, exponent, toward=math.inf),
     )
-
-
-def _scaled(kernel: torch.Tensor) -> tuple[torch.Tensor, int | None]:
-    """``(kernel / 2^e, e)`` with the largest magnitude in ``[1/2, 1)``; None for zero."""
-    wide = kernel.detach().to(device="cpu", dtype=torch.float64)
-    largest = float(wide.abs().max())
-    if largest == 0.0:
-        return wide, None
-    exponent = math.frexp(largest)[1]
-    half = exponent // 2  # in two exact steps: 2^-e itself may leave the range
-    return (wide * 2.0**-half).mul_(2.0 ** (half - exponent)), exponent
-
-
-def _ldexp(value: float, exponent: int, *, toward: float) -> float:
-    try:
-        scaled = math.ldexp(value, exponent)
-    except OverflowError:
-        return math.inf if toward else math.nextafter(math.inf, 0.0)
-    return scaled if math.ldexp(scaled, -exponent) == value else math.nextafter(scaled, toward)
 
 
 def _scaled_norm(
@@ -248,18 +230,18 @@ def _dense_is_small(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> bool
 
 def _dense_norm(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> Interval:
     """Norm of the explicit matrix."""
-    blocks, exponent = _scaled(dense_blocks(kernel, geometry))
+    blocks, exponent = without_exponent(dense_blocks(kernel, geometry))
     rounding = 0.0
     if geometry.padding_mode != "zeros":  # entries are sums of up to all taps
         magnitude = float(dense_blocks(kernel.abs(), geometry).norm())
         rounding = gamma(math.prod(kernel.shape[2:]) + 8) * magnitude * (1 + gamma(blocks.numel()))
-    if exponent is None:
+    if not bool(blocks.any()):
         return Interval(lower=0.0, upper=rounding)
     tall = blocks.mT if blocks.shape[2] > blocks.shape[1] else blocks
     found = lattice_supremum(TransferFamily(tall.contiguous()), _EXACT)
     return Interval(
-        lower=max(0.0, (_ldexp(found.lower, exponent, toward=0.0) - rounding) / SLACK),
-        upper=(_ldexp(found.upper, exponent, toward=math.inf) + rounding) * SLACK,
+        lower=max(0.0, (with_exponent(found.lower, exponent, toward=0.0) - rounding) / SLACK),
+        upper=(with_exponent(found.upper, exponent, toward=math.inf) + rounding) * SLACK,
     )
 
 
@@ -313,9 +295,9 @@ def truncation_errors_upper(
         One bound for every entry of ``ranks``.
     """
     check_geometry(kernel, geometry)
-    scaled, exponent = _scaled(kernel)
-    if exponent is None:
+    if not bool(kernel.any()):
         return [0.0] * len(ranks)
+    scaled, exponent = without_exponent(kernel)
     matrices = scaled.reshape(geometry.groups, scaled.shape[0] // geometry.groups, -1)
     values = [singular_value_bounds(matrix) for matrix in matrices]
     factor = patch_factor_upper(scaled, geometry)
@@ -324,7 +306,7 @@ def truncation_errors_upper(
         error = max(found[rank].upper if rank < len(found) else 0.0 for found in values) * factor
         if rank in sharp and error:
             error = min(error * SLACK, _residual_norm(matrices, scaled, geometry, rank, tolerance))
-        errors.append(_ldexp(error * SLACK, exponent, toward=math.inf) if error else 0.0)
+        errors.append(with_exponent(error * SLACK, exponent, toward=math.inf) if error else 0.0)
     return errors
 
 

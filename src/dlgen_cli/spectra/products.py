@@ -20,7 +20,8 @@ import torch
 from dlgen_cli.records import Interval
 from dlgen_cli.spectra.dense import singular_value_bounds
 from dlgen_cli.spectra.rounding import SLACK, UNDERFLOW, gamma
-from dlgen_cli.spectra.sums import largest_magnitude, sum_of_squares
+from dlgen_cli.spectra.scaling import with_exponent, without_exponent
+from dlgen_cli.spectra.sums import sum_of_squares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ def product_norms(left: torch.Tensor, right: torch.Tensor) -> ProductNorms:
     if not (bool(left.any()) and bool(right.any())):
         zeros = (Interval(lower=0.0, upper=0.0),) * min(*left.shape, right.shape[1])
         return ProductNorms(singular_values=zeros, frobenius_norm=zeros[0])
-    (left, first), (right, second) = _scaled(left), _scaled(right.mT)
+    (left, first), (right, second) = without_exponent(left), without_exponent(right.mT)
     one, two = _decomposed(left), _decomposed(right)
     core = one.factor @ two.factor.mT
     inner = left.shape[1]
@@ -63,8 +64,8 @@ def product_norms(left: torch.Tensor, right: torch.Tensor) -> ProductNorms:
         lower = max(0.0, exact_of_core.lower * narrow / SLACK - error) / SLACK
         upper = (exact_of_core.upper * widen + error) * SLACK
         return Interval(
-            lower=_ldexp(lower, first + second, toward=0.0),
-            upper=_ldexp(upper, first + second, toward=math.inf),
+            lower=with_exponent(lower, first + second, toward=0.0),
+            upper=with_exponent(upper, first + second, toward=math.inf),
         )
 
     squares = sum_of_squares(core)
@@ -105,19 +106,3 @@ def _decomposed(tall: torch.Tensor) -> _Decomposed:
 def _norm(matrix: torch.Tensor) -> float:
     """Upper bound on the Frobenius norm, with the rounding of a subtraction inside."""
     return math.sqrt(sum_of_squares(matrix).upper) * SLACK
-
-
-def _scaled(matrix: torch.Tensor) -> tuple[torch.Tensor, int]:
-    """``(matrix / 2^e, e)`` in float64, the largest magnitude in ``[1/2, 1)`` or zero."""
-    wide = matrix.to(device="cpu", dtype=torch.float64)
-    exponent = math.frexp(largest_magnitude(wide))[1]
-    half = exponent // 2  # in two steps: 2^-exponent alone may leave the floats
-    return wide * 2.0**-half * 2.0 ** (half - exponent), exponent
-
-
-def _ldexp(value: float, exponent: int, *, toward: float) -> float:
-    try:
-        scaled = math.ldexp(value, exponent)
-    except OverflowError:
-        return math.inf if toward else math.nextafter(math.inf, 0.0)
-    return math.nextafter(scaled, toward)
