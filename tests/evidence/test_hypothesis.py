@@ -136,9 +136,12 @@ def test_what_is_not_finite_withholds_the_bounds_and_is_named(tmp_path):
     own = {"a.weight": draw(4, 4), "b.weight": draw(4, 4, seed=2)}
     own["b.weight"][1, 2] = torch.nan
     anchor = {"a.weight": draw(4, 4, seed=1), "b.weight": draw(4, 4, seed=3)}
-    report = audited(tmp_path, own, anchor, families=("pac_bayes", "rademacher"))
-    assert len(report.bounds) == 6
-    for bound in report.bounds:
+    report = audited(tmp_path, own, anchor, families=("compression", "pac_bayes", "rademacher"))
+    assert len(report.bounds) == 9
+    for bound in report.bounds[:3]:
+        assert (bound.status, bound.value) == ("not_applicable", None)
+        assert "b.weight" in violated(bound)[0]
+    for bound in report.bounds[3:]:
         assert (bound.status, bound.value) == ("not_applicable", None)
         assert "Tensor b.weight" in violated(bound)[0]
     assert not verify(Fields(json.loads(json_text(report)), "")).mismatches

@@ -37,6 +37,7 @@ def plan_pac_bayes(inputs: Inputs) -> Plan:
     """
     options = inputs.options
     paths, from_run = anchor_paths(options)
+    settings = {"anchors": [str(path) for path in paths], "sigma": list(options.sigma)}
     opened = open_anchors(paths, inputs.checkpoint, inputs.read.tied, prefix=options.prefix)
     assumptions = [
         *inputs.sample,
@@ -51,7 +52,7 @@ def plan_pac_bayes(inputs: Inputs) -> Plan:
         for name in own:
             own[name]  # each must be readable
     except TensorError as error:
-        return withheld_plan(_THEOREMS, PINSKER, assumptions, error)
+        return withheld_plan(settings, _THEOREMS, PINSKER, assumptions, error)
     anchors = [_measure_anchor(anchor, own, inputs) for anchor in opened]
 
     def evaluate(delta: float) -> list[Bound]:
@@ -60,7 +61,6 @@ def plan_pac_bayes(inputs: Inputs) -> Plan:
             for theorem in _THEOREMS
         ]
 
-    settings = {"anchors": [str(path) for path in paths], "sigma": list(options.sigma)}
     return Plan(settings=settings, evaluate=evaluate, preferred=PINSKER.name)
 
 

@@ -30,6 +30,7 @@ class Plan:
 
 
 def withheld_plan(
+    settings: Mapping[str, Any],
     theorems: Sequence[Theorem],
     preferred: Theorem,
     assumptions: Sequence[Assumption],
@@ -38,6 +39,7 @@ def withheld_plan(
     """A family that cannot be evaluated, as a parameter cannot be read.
 
     Args:
+        settings: the options in force, for the report.
         theorems: of the family.
         preferred: the one that stands for it.
         assumptions: what is known of the ledger.
@@ -46,7 +48,7 @@ def withheld_plan(
     line = violated("Every parameter of the hypothesis is a finite number.", error.message)
     ledger = (*assumptions, line)
     return Plan(
-        settings={},
+        settings=settings,
         evaluate=lambda _: [theorem.withheld(ledger) for theorem in theorems],
         preferred=preferred.name,
     )

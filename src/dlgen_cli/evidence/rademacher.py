@@ -18,6 +18,7 @@ _THEOREMS = (EXPECTED, MARKOV, PRINTED)
 def plan_rademacher(inputs: Inputs) -> Plan:
     """Prepare the Rademacher-shell bounds."""
     options = inputs.options
+    settings = {"epsilon": options.epsilon}
     lines = (*inputs.sample, *parameter_lines(inputs), ledger.bounded_loss_line())
     try:
         found = {
@@ -25,7 +26,7 @@ def plan_rademacher(inputs: Inputs) -> Plan:
             for name, tensor in hypothesis(inputs, inputs.read.tensors).items()
         }
     except TensorError as error:
-        return withheld_plan(_THEOREMS, EXPECTED, lines, error)
+        return withheld_plan(settings, _THEOREMS, EXPECTED, lines, error)
     largest = max(found, key=lambda name: found[name][0])
 
     def evaluate(delta: float) -> list[Bound]:
@@ -39,4 +40,4 @@ def plan_rademacher(inputs: Inputs) -> Plan:
         )
         return [theorem.evaluate(box, lines) for theorem in _THEOREMS]
 
-    return Plan(settings={"epsilon": options.epsilon}, evaluate=evaluate, preferred=EXPECTED.name)
+    return Plan(settings=settings, evaluate=evaluate, preferred=EXPECTED.name)

@@ -146,6 +146,21 @@ LINES = (
         violated=("Not understood: {*}.",),
     ),
     Line(
+        "buffers",
+        "What the predictor reads is a parameter of the hypothesis.",
+        verified=("Running statistics and buffers too: {#} entries of {#} tensors, first {*}.",),
+    ),
+    Line(
+        "fixed",
+        "Indices and masks, which are no parameters, are those of the anchors.",
+        violated=("{*} differs from that of the anchor {*}.",),
+    ),
+    Line(
+        "finite",
+        "Every parameter of the hypothesis is a finite number.",
+        violated=("{*}",),
+    ),
+    Line(
         "zero_one",
         "The loss is in [0, 1].",
         verified=("The statement is about the 0-1 error.",),

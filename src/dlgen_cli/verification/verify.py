@@ -220,7 +220,8 @@ def _check_shared(report: Fields, rows: list[Fields]) -> Iterator[Mismatch]:
     yield from check_margin(settings)
     widths = [row.fields("terms").optional_number("widths") for row in rows]
     for row in rows:
-        yield from check_settings(row, settings)
+        if not is_withheld(row.fields("terms")):
+            yield from check_settings(row, settings)
         yield from check_anchors(row)
         yield from check_delta(
             row,
