@@ -31,6 +31,8 @@ MOST_STORED_BITS = 32
 SCALE_BITS = 32
 #: Layers of these kinds are diagonal maps: their weights are vectors, and are stored whole.
 DIAGONAL_KINDS = ("diagonal",)
+#: The update of an adapter, whose parameters are those of its factors and not of the product.
+ADAPTER_KIND = "lora"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

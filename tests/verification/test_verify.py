@@ -52,9 +52,10 @@ def of_first_schema(report):
     What the second schema asks of a whole report stands in ``test_tampering.py``.
     """
     report["schema_version"] = "1"
-    for one in (*report["bounds"], *([report["headline"]] if "headline" in report else [])):
+    headline = report.get("headline") or {}
+    for one in (*report["bounds"], *([headline] if headline else [])):
         one["status"] = {"conditional": "holds"}.get(one.get("status"), one.get("status"))
-    report.get("headline", {}).pop("status", None)
+    headline.pop("status", None)
     return report
 
 
@@ -177,6 +178,16 @@ def test_every_number_of_a_chain_with_biases_counts(command, tmp_path):
     if command == "compress":
         words += ["--out", str(tmp_path / "small.safetensors")]
     assert_every_number_counts(report_of(command, tmp_path / "c.pt", *words))
+
+
+def test_an_adapter_counts_the_entries_of_its_factors(tmp_path):
+    import torch
+
+    factors = {"l.lora_A.weight": torch.ones(2, 9), "l.lora_B.weight": torch.ones(5, 2)}
+    torch.save({"a.weight": torch.eye(4), **factors}, tmp_path / "c.pt")
+    report = report_of("compress-bound", tmp_path / "c.pt")
+    assert [layer["parameters"] for layer in report["layers"]] == [16, 28]
+    assert mismatches(report) == []
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from dlgen_cli.evidence.inputs import Inputs, read_inputs
 from dlgen_cli.evidence.layers import Progress
 from dlgen_cli.evidence.options import AuditOptions
 from dlgen_cli.networks import GraphLayer, ReadNetwork, effective_layer, read_network
-from dlgen_cli.records import Interval, Report
+from dlgen_cli.records import ADAPTER_KIND, Interval, Report
 from dlgen_cli.spectra import distance, norms
 
 
@@ -117,7 +117,7 @@ def _compare_layers(inputs: Inputs, other: ReadNetwork, progress: Progress) -> d
 
 
 def _are_comparable(one: GraphLayer, two: GraphLayer) -> bool:
-    is_product = [layer.kind == "lora" for layer in (one, two)]
+    is_product = [layer.kind == ADAPTER_KIND for layer in (one, two)]
     return one.weight_shape == two.weight_shape and is_product[0] == is_product[1]
 
 
