@@ -94,7 +94,7 @@ def test_a_prefix_of_one_file_alone_is_taken_off_or_told(tmp_path, own, other):
     for path, prefix in (("x", own), ("anchor", other)):
         torch.save({prefix + name: one for name, one in state.items()}, tmp_path / path)
     if own == "net.":
-        with pytest.raises(AnchorError, match=r"give --prefix net\."):
+        with pytest.raises(AnchorError, match=r"give --prefix 'net\."):
             open_anchors([tmp_path / "anchor"], open_checkpoint(tmp_path / "x"))
     checkpoint = open_checkpoint(tmp_path / "x", prefix="net." if own == "net." else "")
     (anchor,) = open_anchors([tmp_path / "anchor"], checkpoint)

@@ -93,7 +93,7 @@ def test_three_misfits_are_named_with_the_option_that_would_fit(tmp_path):
     with pytest.raises(CheckpointError, match=r"stem\.0\.weight.*;.*;.*and \d+ more.*--arch-arg"):
         read_network(checkpoint, arch=own("TinyResNet"), input_shape=(3, 9, 9))
     wrapped = torch.nn.ModuleDict({"net": own_networks.Recurrent(), "head": torch.nn.Linear(3, 3)})
-    with pytest.raises(CheckpointError, match=r"--prefix net\."):
+    with pytest.raises(CheckpointError, match=r"--prefix 'net\."):
         read_network(saved(tmp_path, wrapped), arch=own("Recurrent"))
 
 

@@ -343,7 +343,7 @@ def without_prefix(checkpoint: Checkpoint, wanted: Iterable[str], prefix: str = 
 def prefix_remedy(one: Iterable[str], two: Iterable[str]) -> str:
     """What to do where the first names are the others but for a prefix; empty elsewhere."""
     prefix = fitting_prefix(one, two)
-    return "" if prefix is None else f"The names fit without a prefix: give --prefix {prefix}"
+    return "" if prefix is None else f"The names fit without a prefix: give --prefix '{prefix}'"
 
 
 def _not_finite(tensor: torch.Tensor) -> int:
