@@ -106,14 +106,14 @@ def test_runs_that_differ_in_more_than_their_labels_are_refused(copy: Path):
     )
     training.run(recipe, copy / "random")
     with pytest.raises(DataError, match="examples is 199 in random and 200 in standard"):
-        read_runs(copy, 0.05)
+        read_runs([copy], 0.05)
 
 
 def test_a_run_of_another_regime_is_refused(copy: Path):
     shutil.rmtree(copy / "random")
     shutil.copytree(copy / "standard", copy / "random")
     with pytest.raises(DataError, match="run random was trained on standard"):
-        read_runs(copy, 0.05)
+        read_runs([copy], 0.05)
 
 
 def test_the_table_at_80_columns(finished):
@@ -123,6 +123,34 @@ def test_the_table_at_80_columns(finished):
         assert regime in result.stdout
     assert "1 " in result.stdout
     assert result.stdout.count("Rule: ") == 4
+
+
+def test_several_seeds_stand_side_by_side(tmp_path: Path):
+    folder = tmp_path / "runs"
+    short = ("--source", "digits", "--epochs", "1", "--m", "60", "-q")
+    result = invoke(*short, "--seeds", "4,1", "--json", "--out", str(folder))
+    assert result.exit_code == 0, result.output
+    results = json.loads(result.stdout)["results"]
+    assert [(run["seed"], run["dataset"]) for run in results["runs"]] == [
+        (seed, regime) for seed in (4, 1) for regime in JUDGED
+    ]
+    for row in results["over_seeds"]:
+        errors = [one["test_error"] for one in results["runs"] if one["dataset"] == row["dataset"]]
+        assert (row["test_error"]["lowest"], row["test_error"]["highest"]) == (
+            min(errors),
+            max(errors),
+        )
+    again = invoke("-q", "--out", str(folder))  # picks up what is there
+    assert again.exit_code == 0, again.output
+    assert "Over the seeds" in again.stdout
+
+
+@pytest.mark.parametrize("seeds", ["1,1", "a", "", "1,-2"])
+def test_odd_seeds_are_refused_before_training(tmp_path: Path, seeds: str):
+    result = invoke("--source", "digits", "--seeds", seeds, "--out", str(tmp_path / "runs"))
+    assert result.exit_code == 2
+    assert "whole numbers" in result.stderr
+    assert not (tmp_path / "runs").exists()
 
 
 def test_delta_out_of_range_is_refused_before_training(tmp_path: Path):

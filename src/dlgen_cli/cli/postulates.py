@@ -12,6 +12,7 @@ from dlgen_cli.cli import console
 from dlgen_cli.cli.options import ReportOptions
 from dlgen_cli.cli.training_options import TrainingOptions
 from dlgen_cli.cli.training_progress import show_progress
+from dlgen_cli.errors import UsageError
 from dlgen_cli.records import Report
 
 if TYPE_CHECKING:
@@ -28,6 +29,16 @@ class PostulatesCommand(TrainingOptions, ReportOptions):
         float,
         typer.Option("--delta", help="Probability that an interval of a test error fails."),
     ] = 0.05
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            "--seeds",
+            metavar="N,N,...",
+            help="Train every regime once for each of these seeds, in OUT/seed-N; a postulate then "
+            "holds where it does for each.",
+            show_default="the one --seed",
+        ),
+    ] = None
     out: Annotated[
         Path,
         typer.Option(
@@ -52,20 +63,39 @@ def postulates(options: PostulatesCommand) -> None:
 
     console.chosen_format(options)
     require_delta(options.delta)
-    for regime in JUDGED:
-        _finish(regime, options)
-    runs = read_runs(options.out, options.delta)
+    directories = _directories(options)
+    for directory, seed in directories.items():
+        for regime in JUDGED:
+            _finish(directory / regime, seed, options)
+    runs = read_runs(list(directories), options.delta)
     report = _report(options, runs, judge(runs))
     _write_pages(options.out, report)
     console.emit(report, options)
 
 
-def _finish(regime: str, options: PostulatesCommand) -> None:
+def _directories(options: PostulatesCommand) -> dict[Path, int | None]:
+    """Where the runs of each seed are, and the seed; None where it is that of the run or 0."""
+    if options.seeds is None:
+        there = sorted(options.out.glob("seed-*"))
+        return dict.fromkeys(there or [options.out], options.seed)
+    if options.seed is not None:
+        raise UsageError("--seed and --seeds exclude each other.", remedy="Give one of them.")
+    words = [word.strip() for word in options.seeds.split(",")]
+    if not all(word.isdecimal() for word in words) or len(set(words)) < len(words):
+        raise UsageError(
+            f"--seeds is {options.seeds}.", remedy="Give different whole numbers: --seeds 0,1,2."
+        )
+    return {options.out / f"seed-{int(word)}": int(word) for word in words}
+
+
+def _finish(directory: Path, seed: int | None, options: PostulatesCommand) -> None:
     """Train a regime, or go on with it, unless it is finished."""
     from dlgen_cli import training
 
-    directory = options.out / regime
+    regime = directory.name
     given = {"dataset": regime, **options.settings()}
+    if seed is not None:
+        given["seed"] = seed
     if training.is_finished(directory):
         training.require_same(directory, given)
         if not options.quiet:
@@ -86,15 +116,18 @@ def _finish(regime: str, options: PostulatesCommand) -> None:
 
 def _report(options: PostulatesCommand, runs: list[FinishedRun], verdicts: list[Verdict]) -> Report:
     from dlgen_cli import __version__
+    from dlgen_cli.postulates import mean_curve, runs_by_regime
 
+    groups = runs_by_regime(runs)
     return Report(
         dlgen_version=__version__,
         command="postulates",
         settings={"out": str(options.out), "delta": options.delta},
         results={
             "runs": [_row(run) for run in runs],
-            "verdicts": [asdict(verdict) for verdict in verdicts],
-            "curves": {run.dataset: dict(run.curve) for run in runs},
+            "over_seeds": [_over_seeds(group) for group in groups.values()],
+            "verdicts": [{**asdict(verdict), "holds": verdict.holds} for verdict in verdicts],
+            "curves": {name: mean_curve(group) for name, group in groups.items()},
         },
     )
 
@@ -102,6 +135,7 @@ def _report(options: PostulatesCommand, runs: list[FinishedRun], verdicts: list[
 def _row(run: FinishedRun) -> dict[str, Any]:
     return {
         "dataset": run.dataset,
+        "seed": run.seed,
         "examples": run.examples,
         "altered": run.altered,
         "parameters": run.parameters,
@@ -110,6 +144,18 @@ def _row(run: FinishedRun) -> dict[str, Any]:
         "test_error_lower": run.test_error_interval.lower,
         "test_error_upper": run.test_error_interval.upper,
         "epochs": run.epochs,
+    }
+
+
+def _over_seeds(runs: list[FinishedRun]) -> dict[str, Any]:
+    """Mean and range of the errors of one regime."""
+    from dlgen_cli.postulates import Spread
+
+    return {
+        "dataset": runs[0].dataset,
+        "seeds": [run.seed for run in runs],
+        "train_error": asdict(Spread.over([run.train_error for run in runs])),
+        "test_error": asdict(Spread.over([run.test_error for run in runs])),
     }
 
 

@@ -26,7 +26,8 @@ def plot_learning_curves(curves: Curves, path: Path) -> None:
 
     Args:
         curves: by the run's name, ``epochs``, ``train_error`` and ``test_error`` of equal length;
-            errors in [0, 1].
+            errors in [0, 1]. A band is drawn between ``test_error_lowest`` and
+            ``test_error_highest`` where they are there, and likewise for the training error.
         path: ``.png``, ``.svg`` or ``.pdf``.
 
     Raises:
@@ -69,6 +70,15 @@ def _draw(axes: Axes, curves: Curves, key: str, title: str) -> None:
             linewidth=1.6,
             label=name,
         )
+        if f"{key}_lowest" in curve:
+            axes.fill_between(
+                curve["epochs"],
+                curve[f"{key}_lowest"],
+                curve[f"{key}_highest"],
+                color=_COLOURS[index % len(_COLOURS)],
+                alpha=0.2,
+                linewidth=0,
+            )
     axes.set_title(title, loc="left", fontsize=12)
     axes.set_xlabel("epoch")
     axes.set_ylabel("share of wrong answers" if key == "train_error" else "")

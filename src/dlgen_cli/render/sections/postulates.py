@@ -8,6 +8,8 @@ from typing import Any
 from dlgen_cli.render import numbers
 from dlgen_cli.render.model import Block, Column, Fact, Facts, Paragraph, Picture, Section, Table
 
+_TONES: Mapping[str, Any] = {"holds": "good", "does not hold": "bad"}
+
 
 def postulates_sections(results: Mapping[str, Any]) -> list[Section]:
     """Arrange the results of ``postulates`` for reading."""
@@ -20,7 +22,36 @@ def postulates_sections(results: Mapping[str, Any]) -> list[Section]:
         return svg_text(learning_curves(curves))
 
     picture = Picture(caption="Errors at the epochs that were evaluated.", draw=draw)
-    return [_runs(results["runs"]), _verdicts(results["verdicts"], picture)]
+    over_seeds = results.get("over_seeds") or []
+    several = [_over_seeds(over_seeds)] if over_seeds and len(over_seeds[0]["seeds"]) > 1 else []
+    return [*several, _runs(results["runs"]), _verdicts(results["verdicts"], picture)]
+
+
+def _over_seeds(rows: Sequence[Mapping[str, Any]]) -> Section:
+    seeds = ", ".join(str(seed) for seed in rows[0]["seeds"])
+    table = Table(
+        columns=(
+            Column(header="trained on", kind="name"),
+            Column(header="train error"),
+            Column(header="range", priority=1),
+            Column(header="test error"),
+            Column(header="range", priority=1),
+        ),
+        rows=tuple(
+            (
+                row["dataset"],
+                *_mean_and_range(row["train_error"]),
+                *_mean_and_range(row["test_error"]),
+            )
+            for row in rows
+        ),
+        note=f"Means over the seeds {seeds}, and the range from the lowest to the highest.",
+    )
+    return Section(title="Over the seeds", blocks=(table,))
+
+
+def _mean_and_range(spread: Mapping[str, float]) -> tuple[str, str]:
+    return f"{spread['mean']:.4f}", f"{spread['lowest']:.4f}–{spread['highest']:.4f}"
 
 
 def _runs(runs: Sequence[Mapping[str, Any]]) -> Section:
@@ -31,9 +62,11 @@ def _runs(runs: Sequence[Mapping[str, Any]]) -> Section:
             Fact(label="examples", value=f"{numbers.integer(first['examples'])} in each run"),
         )
     )
+    several = len({run.get("seed") for run in runs}) > 1
     rows = tuple(
         (
             run["dataset"],
+            *([str(run["seed"])] if several else []),
             numbers.integer(run["altered"]),
             f"{run['train_error']:.4f}",
             f"{run['test_error']:.4f}",
@@ -44,6 +77,7 @@ def _runs(runs: Sequence[Mapping[str, Any]]) -> Section:
     )
     columns = (
         Column(header="trained on", kind="name"),
+        *([Column(header="seed")] if several else []),
         Column(header="altered", priority=2),
         Column(header="train error"),
         Column(header="test error"),
@@ -60,11 +94,12 @@ def _runs(runs: Sequence[Mapping[str, Any]]) -> Section:
 def _verdicts(verdicts: Sequence[Mapping[str, Any]], curves: Picture) -> Section:
     blocks: list[Block] = []
     for verdict in verdicts:
-        word = "holds" if verdict["holds"] else "does not hold"
+        status = verdict["status"]
+        reason = f" ({verdict['reason']})" if verdict["reason"] else ""
         blocks += [
             Paragraph(
-                text=f"{verdict['postulate']} {word}: {verdict['statement']}",
-                tone="good" if verdict["holds"] else "bad",
+                text=f"{verdict['postulate']} {status}{reason}: {verdict['statement']}",
+                tone=_TONES.get(status, "plain"),
             ),
             Paragraph(text=f"Found: {verdict['evidence']}."),
             Paragraph(text=f"Rule: {verdict['rule']}.", tone="muted"),
