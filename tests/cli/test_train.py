@@ -92,8 +92,6 @@ def test_the_defaults_in_the_help_are_those_in_force():
     sgd = training.make_recipe({"source": "digits", "optimizer": "sgd"})
     for name in (
         "dataset",
-        "width",
-        "depth",
         "optimizer",
         "batch_size",
         "holdout",
@@ -111,4 +109,9 @@ def test_the_defaults_in_the_help_are_those_in_force():
     assert shown["stem"] == large.stem
     assert shown["schedule"] == recipe.schedule
     assert shown["source"] == training.Recipe.__dataclass_fields__["source"].default
-    assert shown["arch"] == "mlp for digits, else mobilenet_v2"
+    assert shown["arch"] == "mlp for digits, linear for features, else mobilenet_v2"
+    head = training.make_recipe({"features": ["a.npz"], "architecture": "dense"})
+    assert shown["width"] == f"mlp {recipe.width}, dense {head.width}"
+    assert shown["depth"] == f"mlp {recipe.depth}, dense {head.depth}"
+    linear = training.make_recipe({"features": ["a.npz"]})
+    assert (linear.architecture, linear.normalization) == ("linear", shown["normalize"])

@@ -2,12 +2,12 @@
 
 from dataclasses import fields
 
-from dlgen_cli.cli.training_options import TrainingOptions
+from dlgen_cli.cli.training_options import FeatureOptions, TrainingOptions
 from dlgen_cli.training import Recipe, make_recipe
 
 
 def test_the_settings_are_those_of_the_recipe():
-    settings = TrainingOptions().settings()
+    settings = TrainingOptions().settings() | FeatureOptions().of_features()
     assert set(settings.values()) == {None}
     of_recipe = {one.name for one in fields(Recipe)}
     assert settings.keys() <= of_recipe

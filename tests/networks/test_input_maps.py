@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from dlgen_cli.architectures.fixed_normalization import FixedNormalization
+from dlgen_cli.architectures.row_normalization import LEAST_NORM, RowNormalization
 from dlgen_cli.networks.input_maps import interpolation_rows, largest_column_sum
 from dlgen_cli.networks.tracer import trace
 
@@ -119,3 +120,17 @@ def test_the_fixed_normalization_is_the_usual_one_and_its_norms_are_bounded():
     change = float((module(moved) - module(x)).norm() / (moved - x).norm())
     assert change <= node.factor_upper * (1 + 1e-12)
     assert node.factor_upper == pytest.approx(change, rel=1e-12)
+
+
+def test_normalized_rows_are_bounded_and_move_no_faster_than_the_constant():
+    parts = (3, 5)
+    node = trace(nn.Sequential(RowNormalization(parts)), (8,)).nodes[-1]
+    assert (node.kind, node.operation) == ("lipschitz", "rownormalization")
+    draw = torch.Generator().manual_seed(0)
+    near = torch.randn(4000, 8, generator=draw, dtype=torch.float64) * LEAST_NORM
+    step = torch.randn(4000, 8, generator=draw, dtype=torch.float64) * LEAST_NORM / 1e3
+    one, two = RowNormalization(parts)(near), RowNormalization(parts)(near + step)
+    ratios = (one - two).norm(dim=1) / step.norm(dim=1)
+    assert 0.7 * node.factor_upper < ratios.max() <= node.factor_upper
+    assert one.norm(dim=1).max() <= node.cap_upper * (1 + 1e-12) <= math.sqrt(8) * (1 + 1e-9)
+    assert node.spread_upper == pytest.approx(2 * node.cap_upper)

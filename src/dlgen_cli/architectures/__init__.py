@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING
 
+from dlgen_cli.architectures.dense import dense, linear
 from dlgen_cli.architectures.filter_bank import filter_bank
 from dlgen_cli.architectures.filter_kernel import filter_kernel
 from dlgen_cli.architectures.mlp import MLP
@@ -45,8 +46,10 @@ __all__ = [
 ]
 
 _CONSTRUCTORS: Mapping[str, Callable[..., nn.Module]] = {
+    "dense": dense,
     "filter_bank": filter_bank,
     "filter_kernel": filter_kernel,
+    "linear": linear,
     "mlp": MLP,
     "mobilenet_v2": mobilenet_v2,
     "mobilenet_v2_medium": partial(mobilenet_v2, stem="medium"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from dlgen_cli.audit.audit import PLANNERS
@@ -11,6 +12,7 @@ from dlgen_cli.bounds.holdout import CLOPPER_PEARSON
 from dlgen_cli.bounds.refutation import refute
 from dlgen_cli.bounds.theorem import Family
 from dlgen_cli.bounds.verdict import verdict
+from dlgen_cli.datasets import load_features
 from dlgen_cli.evidence.certificate import Evidence, Maker
 from dlgen_cli.evidence.coded import coded_certificate, is_coded
 from dlgen_cli.evidence.compression_occam import occam_certificate
@@ -68,7 +70,8 @@ def certify(
     inputs = read_inputs(
         options, with_layers=is_whole, for_bounds=is_whole, progress=layer_progress
     )
-    samples = find_samples(inputs.checkpoint, data.data, options.m, layer_progress)
+    rows = load_features(data.features) if data.features else None
+    samples = find_samples(inputs.checkpoint, rows or data.data, options.m, layer_progress)
     share = equal_share(options.delta, 1 if samples.altered else 1 + len(makers))
     if makers != [occam_certificate]:
         monte_carlo_share(data.delta_monte_carlo, share)  # refuse before any draw
@@ -108,6 +111,7 @@ def certify(
             "delta": options.delta,
             **({"r": options.r} if is_whole else {}),
             **{name: value for plan in plans for name, value in plan.settings.items()},
+            **({"features": [asdict(one) for one in rows.files]} if rows else {}),
             **_settings(data, has_posterior=posterior_certificate in makers),
         },
         bounds=[*bounds, *(gap for plan in plans for gap in plan.evaluate(options.delta))],

@@ -45,8 +45,20 @@ class CertifyCommand(
         ),
     ] = NO_CHECKPOINT
     data: Annotated[
-        str, typer.Option("--data", help=f"{DATA_HELP} Needed with CKPT.", show_default=False)
+        str,
+        typer.Option(
+            "--data", help=f"{DATA_HELP} Needed with CKPT, or --features.", show_default=False
+        ),
     ] = ""
+    features: Annotated[
+        list[Path],
+        typer.Option(
+            "--features",
+            metavar="FILE",
+            help="Rows of features in the place of --data: npz or safetensors with train_x, "
+            "train_y, test_x, test_y; repeatable, in the order of training.",
+        ),
+    ] = field(default_factory=list)
     predictions: Annotated[
         Path | None,
         typer.Option(
@@ -119,9 +131,15 @@ def certify(options: CertifyCommand) -> None:
     evaluated elsewhere is certified by its errors or losses.
     """
     from_elsewhere = options.predictions is not None or options.errors is not None
-    if from_elsewhere or options.checkpoint == NO_CHECKPOINT or not options.data:
+    has_data = bool(options.data or options.features)
+    if from_elsewhere or options.checkpoint == NO_CHECKPOINT or not has_data:
         _certify_numbers(options)
         return
+    if options.data and options.features:
+        raise UsageError(
+            "--data and --features were given; each holds the examples.",
+            remedy="Give the one that the checkpoint was trained on.",
+        )
     if options.examples is not None or options.nats is not None:
         raise UsageError(
             "--examples and --nats go with --errors or --predictions.", remedy="Leave them out."
@@ -132,6 +150,7 @@ def certify(options: CertifyCommand) -> None:
     assert data is not None  # noqa: S101  --data was given
     data = replace(
         data,
+        features=options.features,
         shrink=options.shrink,
         occam=options.occam,
         tried=options.tried,
@@ -165,13 +184,13 @@ def _report_of_numbers(options: CertifyCommand) -> Report:
     from dlgen_cli.audit.certify_predictions import certify_errors, certify_predictions
 
     errors, examples, predictions = options.errors, options.examples, options.predictions
-    has_checkpoint = options.checkpoint != NO_CHECKPOINT or bool(options.data)
+    has_checkpoint = options.checkpoint != NO_CHECKPOINT or bool(options.data or options.features)
     if predictions is not None and errors is None and examples is None and not has_checkpoint:
         return certify_predictions(predictions, options.delta, options.nats)
     if errors is not None and examples is not None and predictions is None and not has_checkpoint:
         return certify_errors(errors, examples, options.delta, options.nats)
     raise UsageError(
-        "One of three was expected: CKPT with --data, --predictions FILE, or --errors K with "
-        "--examples N.",
+        "One of three was expected: CKPT with --data or --features, --predictions FILE, or "
+        "--errors K with --examples N.",
         remedy="See dlgen certify --help.",
     )

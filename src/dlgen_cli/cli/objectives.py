@@ -14,7 +14,7 @@ import typer
 from dlgen_cli.cli import console
 from dlgen_cli.cli.options import ReportOptions
 from dlgen_cli.cli.progress import showing_work
-from dlgen_cli.cli.training_options import TrainingOptions
+from dlgen_cli.cli.training_options import FeatureOptions, TrainingOptions
 from dlgen_cli.cli.training_progress import show_progress
 from dlgen_cli.errors import UsageError
 from dlgen_cli.processes import process_rank
@@ -128,7 +128,13 @@ class CodedOptions:
 
 @dataclass(kw_only=True)
 class TrainCommand(
-    TrainingOptions, CodedOptions, PosteriorOptions, ObjectiveOption, DatasetOption, ReportOptions
+    TrainingOptions,
+    FeatureOptions,
+    CodedOptions,
+    PosteriorOptions,
+    ObjectiveOption,
+    DatasetOption,
+    ReportOptions,
 ):
     """Options of ``dlgen train``; None takes the default, or with ``--resume`` the saved value."""
 
@@ -152,11 +158,15 @@ class TrainCommand(
         ),
     ] = False
 
+    def given(self) -> dict[str, Any]:
+        """All settings of the recipe by name; None where the user said nothing."""
+        return {"dataset": self.dataset, **self.of_features(), **self.settings()}
+
     def kept(self) -> str:
         """What is said on Ctrl-C."""
         from dlgen_cli.checkpoints.runs.run_config import partial_directory
 
-        directory = self.out or _default_directory({"dataset": self.dataset, **self.settings()})
+        directory = self.out or _default_directory(self.given())
         if not partial_directory(directory).exists():
             return "Interrupted before the first epoch: nothing was kept."
         words = ["dlgen", "train", "--resume", "--out", str(directory)]
@@ -218,6 +228,8 @@ def _default_directory(given: Mapping[str, Any]) -> Path:
 
     recipe = training.make_recipe(given)
     source = Path(recipe.source).resolve().name
+    if recipe.features:
+        source = Path(recipe.features[0]).stem
     name = f"{source}-{recipe.architecture}-{recipe.dataset}-{recipe.seed}"
     return Path("runs") / name
 
@@ -228,13 +240,13 @@ def _train_posterior(options: TrainCommand, given: Mapping[str, Any]) -> Report:
     from dlgen_cli.training import posterior as posteriors
     from dlgen_cli.training.posterior.settings import posterior_settings
 
-    assert options.anchors is not None  # noqa: S101  `require_objective` has looked
     own = {
         "trainable": tuple(options.trainable) or None,
         "spread": options.spread,
         "kl_weight": options.kl_weight,
     }
-    out = options.out or Path("runs") / f"{options.anchors.stem}-pac-bayes-{given.get('seed') or 0}"
+    named = options.anchors or options.features[0]  # `require_objective` has looked
+    out = options.out or Path("runs") / f"{named.stem}-pac-bayes-{given.get('seed') or 0}"
     with showing_work(options) as progress:
         run = posteriors.train_posterior(
             options.anchors, out, given, own, data_dir=options.data_dir, progress=progress
@@ -297,7 +309,7 @@ class Objective:
     Attributes:
         train: trains, and reports; None in a process that does not report.
         options: fields of `TrainCommand` that belong to it alone.
-        needs_anchors: whether ``--anchors`` must be given.
+        needs_anchors: whether ``--anchors`` must be given; features are enough for a head.
         resumes: whether an interrupted run can go on.
         has_curves: whether curves are written for TensorBoard.
     """
@@ -350,10 +362,10 @@ def require_objective(options: TrainCommand) -> Objective:
                     remedy=f"Leave out {option}, or give --objective {owner}.",
                 )
     chosen = OBJECTIVES[objective]
-    if chosen.needs_anchors and options.anchors is None:
+    if chosen.needs_anchors and options.anchors is None and not options.features:
         raise UsageError(
             f"--objective {objective} needs the prior's mean.",
-            remedy="Give --anchors FILE, made with `dlgen anchors`.",
+            remedy="Give --anchors FILE, made with `dlgen anchors`, or --features FILE.",
         )
     refused = {
         "--resume": options.resume and not chosen.resumes,

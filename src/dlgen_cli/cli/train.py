@@ -14,6 +14,6 @@ def train(options: TrainCommand) -> None:
     """
     console.chosen_format(options)  # fails before the training, not after it
     objective = require_objective(options)
-    report = objective.train(options, {"dataset": options.dataset, **options.settings()})
+    report = objective.train(options, options.given())
     if report is not None:
         console.emit(report, options)

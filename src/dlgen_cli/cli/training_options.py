@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,8 +14,36 @@ _NOT_SETTINGS = frozenset({"data_dir"})
 
 
 @dataclass(kw_only=True)
+class FeatureOptions:
+    """Rows of features in the place of images."""
+
+    features: Annotated[
+        list[Path],
+        typer.Option(
+            "--features",
+            metavar="FILE",
+            help="Embeddings of any model in place of images: npz or safetensors with train_x, "
+            "train_y, test_x, test_y; repeatable, columns are joined.",
+        ),
+    ] = field(default_factory=list)
+    normalize: Annotated[
+        str | None,
+        typer.Option(
+            "--normalize",
+            help="What a head does to each file's part of a row: rows (root mean square 1) or "
+            "none.",
+            show_default="rows",
+        ),
+    ] = None
+
+    def of_features(self) -> dict[str, Any]:
+        """The settings of the recipe by name; None where the user said nothing."""
+        return {"features": self.features or None, "normalization": self.normalize}
+
+
+@dataclass(kw_only=True)
 class TrainingOptions:
-    """The recipe of a run but for its regime; None takes the default, or the saved value."""
+    """The recipe of a run but for its examples; None takes the default, or the saved value."""
 
     source: Annotated[
         str | None,
@@ -29,17 +57,24 @@ class TrainingOptions:
         str | None,
         typer.Option(
             "--arch",
-            help="Architecture: mobilenet_v2, mlp, or a classification model of torchvision.",
-            show_default="mlp for digits, else mobilenet_v2",
+            help="Architecture: mobilenet_v2, mlp, or a classification model of torchvision; over "
+            "features, linear or dense (with hidden layers).",
+            show_default="mlp for digits, linear for features, else mobilenet_v2",
         ),
     ] = None
     width: Annotated[
         int | None,
-        typer.Option("--width", help="Dimension of the mlp's matrices.", show_default="64"),
+        typer.Option(
+            "--width",
+            help="Dimension of the mlp's matrices, or of dense's hidden layers.",
+            show_default="mlp 64, dense 512",
+        ),
     ] = None
     depth: Annotated[
         int | None,
-        typer.Option("--depth", help="Number of the mlp's matrices.", show_default="3"),
+        typer.Option(
+            "--depth", help="Number of mlp's or dense's matrices.", show_default="mlp 3, dense 2"
+        ),
     ] = None
     stem: Annotated[
         str | None,

@@ -1,5 +1,6 @@
-"""Labelled images: where they come from, how they are split, how they are scaled."""
+"""Labelled examples: where they come from, how they are split, how they are scaled."""
 
+from dlgen_cli.datasets.features import load_features
 from dlgen_cli.datasets.identity import (
     SourceHashes,
     digest_examples,
@@ -9,9 +10,10 @@ from dlgen_cli.datasets.identity import (
 )
 from dlgen_cli.datasets.scaling import input_scale, norm_bound, scaled
 from dlgen_cli.datasets.sources import load_source, require_source, source_names
-from dlgen_cli.datasets.splits import SourceData, Split
+from dlgen_cli.datasets.splits import FeatureFile, SourceData, Split
 
 __all__ = [
+    "FeatureFile",
     "SourceData",
     "SourceHashes",
     "Split",
@@ -19,6 +21,7 @@ __all__ = [
     "hash_images",
     "hash_source",
     "input_scale",
+    "load_features",
     "load_source",
     "looks_of",
     "norm_bound",

@@ -33,17 +33,20 @@ def input_scale(entries: int) -> float:
     return float(scale)
 
 
-def norm_bound(entries: int, scale: float) -> float:
-    """The largest norm that an image with pixels in [0, 1] can have after scaling, upward.
+def norm_bound(entries: int, scale: float, *, is_features: bool = False) -> float:
+    """The largest norm that an input can have after scaling, upward.
 
     Args:
         entries: as in `input_scale`.
         scale: a float32 value, above 0.
+        is_features: the input is a row of finite float32 numbers, not pixels in [0, 1].
 
     Returns:
-        ``scale sqrt(entries)`` rounded up; 1.0 where it is at most 1, as with `input_scale`.
+        ``scale sqrt(entries)`` rounded up, times the largest float32 for features; 1.0 where it is
+        at most 1, as with `input_scale`.
     """
-    square = entries * Fraction(scale) ** 2
+    largest = float(np.finfo(np.float32).max) if is_features else 1
+    square = entries * Fraction(scale) ** 2 * Fraction(largest) ** 2
     if square <= 1:
         return 1.0
     root = math.sqrt(square)

@@ -1,4 +1,4 @@
-"""A source of labelled images: its training pool and its test set."""
+"""A source of labelled examples: its training pool and its test set."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Labelled images as they are stored.
+    """Labelled images, or rows of features, as they are stored.
 
     Attributes:
         images: shape ``(n, channels, height, width)``; uint8, where level v stands for the
-            pixel v/255, or float32 with pixels in [0, 1].
+            pixel v/255, or float32 with pixels in [0, 1]. Of features: float32, ``(n, d)``.
         labels: int64, shape ``(n,)``, in ``0 .. classes - 1``.
     """
 
@@ -32,8 +32,23 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureFile:
+    """A file that features were read from.
+
+    Attributes:
+        name: without its folders.
+        sha256: of its content.
+        columns: features of each example that it holds.
+    """
+
+    name: str
+    sha256: str
+    columns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceData:
-    """A source's labelled images.
+    """A source's labelled examples.
 
     Attributes:
         name: what it is, for people.
@@ -41,6 +56,7 @@ class SourceData:
         test: the test set.
         indices: where each example of the pool stands in the source, int64, shape ``(n,)``.
         classes: names of the classes, in the order of the labels.
+        files: that rows of features were read from, in the order of their columns; none for images.
     """
 
     name: str
@@ -48,3 +64,4 @@ class SourceData:
     test: Split
     indices: Tensor
     classes: tuple[str, ...]
+    files: tuple[FeatureFile, ...] = ()

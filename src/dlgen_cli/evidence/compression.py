@@ -166,8 +166,8 @@ def prepare_compression(inputs: Inputs) -> CompressionAudit:
 
 def _input_norm(config: RunConfig) -> float:
     """The largest norm of an input of the recorded shape at the recorded scale."""
-    shape, scale = config["input"]["shape"], config["input"]["scale"]
-    return norm_bound(math.prod(shape), float(np.float32(scale)))
+    shape, scale = config["input"]["shape"], float(np.float32(config["input"]["scale"]))
+    return norm_bound(math.prod(shape), scale, is_features="features" in config)
 
 
 def plan_compression(inputs: Inputs) -> Plan:

@@ -118,6 +118,7 @@ class DataOptions:
 
     Attributes:
         data: ``digits``, ``cifar10``, or a directory of images; from Python, examples in memory.
+        features: files of features, which then stand in the place of ``data``.
         draws: draws of weights, at least 1; fixed before any result is seen.
         delta_monte_carlo: failure probability of the Monte Carlo step; None takes a fifth of the
             certificate's share of delta.
@@ -134,7 +135,8 @@ class DataOptions:
         occam: evaluate Occam's bound of a posterior's mean too.
     """
 
-    data: str | SourceData
+    data: str | SourceData = ""
+    features: Sequence[Path] = ()
     draws: int = 20_000
     delta_monte_carlo: float | None = None
     freeze: Sequence[str] = ()
@@ -149,6 +151,8 @@ class DataOptions:
     @property
     def name(self) -> str:
         """What the data are called."""
+        if self.features:
+            return " + ".join(path.name for path in self.features)
         return self.data if isinstance(self.data, str) else self.data.name
 
 

@@ -26,7 +26,12 @@ from dlgen_cli.datasets import (
 from dlgen_cli.datasets.image_folder import Progress, is_image_folder
 from dlgen_cli.errors import DataError, UsageError
 from dlgen_cli.evidence.ledger import shared as ledger
-from dlgen_cli.evidence.ledger.provenance import excluded_line, holdout_lines, looks_line
+from dlgen_cli.evidence.ledger.provenance import (
+    excluded_line,
+    features_line,
+    holdout_lines,
+    looks_line,
+)
 from dlgen_cli.evidence.provenance import count_alike, doubt_about, keys_of
 from dlgen_cli.records import REAL_IMAGE_REGIMES, Assumption
 
@@ -152,7 +157,12 @@ def find_samples(
             remedy="Leave out --m.",
         )
     line = ledger.count_line(m, count)
-    return replace(samples, sample_lines=(line, *samples.sample_lines))
+    made = [features_line(one) for one in source.files]
+    return replace(
+        samples,
+        sample_lines=(line, *samples.sample_lines, *made),
+        holdout_lines=(*samples.holdout_lines, *made),
+    )
 
 
 def open_data(data: str, progress: Progress | None = None) -> SourceData:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from dlgen_cli import architectures
+from dlgen_cli.architectures.dense import HEADS
 from dlgen_cli.checkpoints.checkpoint import Checkpoint
 from dlgen_cli.errors import CheckpointError, UsageError
 from dlgen_cli.networks.chain import left_out_by, read_chain
@@ -113,6 +114,8 @@ def _usual_shape(built: BuiltNetwork) -> tuple[int, ...]:
     name, arguments = built.architecture, built.arguments
     if name == "mlp":
         return (int(arguments["width"]),)
+    if name in HEADS:
+        return (int(arguments["inputs"]),)
     if arguments.get("image_size"):
         return _SMALL_SHAPE  # it is resized
     if ":" not in name:

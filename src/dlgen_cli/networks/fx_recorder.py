@@ -8,6 +8,7 @@ from typing import Any
 from torch import fx, nn
 
 from dlgen_cli.architectures.fixed_normalization import FixedNormalization
+from dlgen_cli.architectures.row_normalization import RowNormalization
 
 
 class _Recorded(fx.Proxy):
@@ -36,14 +37,14 @@ class _Recorded(fx.Proxy):
 class _Recorder(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         is_leaf = super().is_leaf_module(m, module_qualified_name)
-        return is_leaf or isinstance(m, FixedNormalization)
+        return is_leaf or isinstance(m, FixedNormalization | RowNormalization)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _Recorded(node, self)
 
 
 def record(module: nn.Module) -> fx.Graph:
-    """The calls of a module, in order; torch's modules and a fixed normalization are one each.
+    """The calls of a module, in order; torch's modules and our normalizations are one each.
 
     Args:
         module: in evaluation mode.

@@ -1,4 +1,4 @@
-"""What images pass before the first layer: a resize, and a normalization by constants.
+"""What inputs pass before the first layer: a resize, and normalizations that nothing trains.
 
 Bilinear resizing is ``A x B^T`` on every channel, with one matrix for each axis. Row i of an axis'
 matrix holds the weights ``1 - t`` and ``t`` of the two cells around ``(i + 1/2) n / k - 1/2``, for
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
+from dlgen_cli.architectures.row_normalization import LEAST_NORM
 from dlgen_cli.networks.calls import Call, NoRuleError
 from dlgen_cli.networks.pooling import root_upper
 from dlgen_cli.records import GraphNode
@@ -71,4 +72,20 @@ def normalize_by_constants(call: Call) -> GraphNode:
         "scale",
         factor_upper=max(abs(one) for one in factors),
         offset_upper=root_upper(positions * sum(Fraction(one) ** 2 for one in shifts)),
+    )
+
+
+def normalize_rows(call: Call) -> GraphNode:
+    """A `RowNormalization`: each part is projected onto a ball and scaled to norm ``sqrt(k)``.
+
+    A projection moves no two points apart, so that ``sqrt(k)`` over the ball's radius is the map's
+    constant; k of all parts together bounds that of each, and the norm of the values.
+    """
+    entries = call.only().entries
+    largest = root_upper(entries)
+    return call.becomes(
+        "lipschitz",
+        factor_upper=root_upper(entries / Fraction(LEAST_NORM) ** 2),
+        cap_upper=largest,
+        spread_upper=root_upper(4 * entries),
     )

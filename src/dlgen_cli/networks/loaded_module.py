@@ -17,6 +17,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from dlgen_cli.architectures import build, code_constructor, is_code, split_size
+from dlgen_cli.architectures.dense import HEADS, sizes_of
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, prefix_remedy
 from dlgen_cli.errors import CheckpointError, TensorError, UsageError
 from dlgen_cli.networks.reparametrization import (
@@ -96,6 +97,8 @@ def build_for(
         module = plain_copy(constructor(**given)).float()
     else:
         make = partial(build, name)
+        if name in HEADS:
+            given = {**sizes_of(tensors, hidden=name == "dense"), **given}
         given = _mlp_sizes(given, tensors) if name == "mlp" else _inferred(make, given, tensors)
         module = make(**given)
     tied = _add_shared_names(module, tensors, broken)

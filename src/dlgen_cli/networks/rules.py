@@ -248,6 +248,7 @@ _RULES: Mapping[str, Callable[[Call], GraphNode]] = {
     **{f"adaptivemaxpool{axes}d": pooling.adaptive_max_pool for axes in (1, 2, 3)},
     **dict.fromkeys(("interpolate", "upsample"), input_maps.resize),
     "fixednormalization": input_maps.normalize_by_constants,
+    "rownormalization": input_maps.normalize_rows,
     "mean": pooling.mean_over_entries,
     "sum": pooling.sum_over_entries,
     "getitem": _pick,

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from dlgen_cli.datasets import Split, hash_source, input_scale, load_source, scaled
+from dlgen_cli.datasets import (
+    FeatureFile,
+    SourceData,
+    Split,
+    hash_source,
+    input_scale,
+    load_features,
+    load_source,
+    scaled,
+)
 from dlgen_cli.errors import UsageError
 from dlgen_cli.training import regimes
 from dlgen_cli.training.seeds import generator
@@ -57,7 +66,8 @@ class RunExamples:
         source: what the source is, for people.
         source_sha256: digest of all its images.
         scale: the factor on pixels in [0, 1]; with it every image has norm at most 1, unless the
-            network takes the pixels as they are and the factor is 1.
+            network takes the pixels as they are and the factor is 1, as for features.
+        files: that features were read from; none for images.
     """
 
     train: Split
@@ -70,6 +80,7 @@ class RunExamples:
     source: str
     source_sha256: str
     scale: float
+    files: tuple[FeatureFile, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -98,7 +109,7 @@ def prepare_examples(recipe: Recipe, data_dir: Path | None = None) -> RunExample
         UsageError: the source is unknown, or holdout and m ask for more than there is.
         DataError: the source's files are missing or damaged.
     """
-    source = load_source(recipe.source, data_dir)
+    source = _load(recipe, data_dir)
     pool = len(source.train)
     held, kept = _shares(recipe, pool)
     taken = source.train.take(kept)
@@ -110,7 +121,7 @@ def prepare_examples(recipe: Recipe, data_dir: Path | None = None) -> RunExample
         generator(recipe.seed, "regime"),
         adversary=recipe.adversary,
     )
-    entries = taken.images[0].numel()
+    is_scaled = recipe.image_size is None and not recipe.features
     synthetic_index = torch.full_like(kept, -1)
     return RunExamples(
         train=Split(images=examples.images, labels=examples.labels),
@@ -122,8 +133,15 @@ def prepare_examples(recipe: Recipe, data_dir: Path | None = None) -> RunExample
         classes=source.classes,
         source=source.name,
         source_sha256=hash_source(source).sha256,
-        scale=1.0 if recipe.image_size is not None else input_scale(entries),
+        scale=input_scale(taken.images[0].numel()) if is_scaled else 1.0,
+        files=source.files,
     )
+
+
+def _load(recipe: Recipe, data_dir: Path | None) -> SourceData:
+    if recipe.features:
+        return load_features([Path(one) for one in recipe.features])
+    return load_source(recipe.source, data_dir)
 
 
 def _shares(recipe: Recipe, pool: int) -> tuple[Tensor, Tensor]:

@@ -52,7 +52,7 @@ def data_facts(recipe: Recipe, examples: RunExamples, *, parameters: int) -> Dat
         examples: all of the run.
         parameters: entries of the network's parameters.
     """
-    return {
+    facts: DataFacts = {
         "schema": CONFIG_SCHEMA,
         "dlgen_version": dlgen_cli.__version__,
         "dataset": recipe.dataset,
@@ -72,7 +72,9 @@ def data_facts(recipe: Recipe, examples: RunExamples, *, parameters: int) -> Dat
         "input": {
             "shape": list(examples.input_shape),
             "scale": examples.scale,
-            "norm_bound": norm_bound(math.prod(examples.input_shape), examples.scale),
+            "norm_bound": norm_bound(
+                math.prod(examples.input_shape), examples.scale, is_features=bool(examples.files)
+            ),
         },
         "seed": recipe.seed,
         "examples_sha256": digest_examples(examples.train),
@@ -82,6 +84,12 @@ def data_facts(recipe: Recipe, examples: RunExamples, *, parameters: int) -> Dat
             "torch": str(torch.__version__),
         },
     }
+    if examples.files:
+        facts["features"] = [
+            {"name": one.name, "sha256": one.sha256, "columns": one.columns}
+            for one in examples.files
+        ]
+    return facts
 
 
 def example_labels(examples: RunExamples, start: Start | None) -> dict[str, Tensor]:

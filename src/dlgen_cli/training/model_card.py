@@ -82,7 +82,7 @@ def _training(config: RunConfig) -> str:
             "## Training",
             "",
             f"- Architecture: {config['architecture']} ({built}).",
-            f"- Input: {shape}, pixels in [0, 1] times {scaling['scale']:.9g}.",
+            f"- Input: {shape}, {_input(config)}.",
             f"- Norm of an input: at most {scaling['norm_bound']:g}.",
             f"- Loss: {_loss(config)}. Batches of {optimizer['batch_size']}.",
             f"- Optimizer: {optimizer['name']} ({arguments}){_schedule(optimizer)}.",
@@ -92,6 +92,14 @@ def _training(config: RunConfig) -> str:
             f"- Seed: {config['seed']}. Device: {config['device']}{_computation(config)}.",
         )
     )
+
+
+def _input(config: RunConfig) -> str:
+    files = config.get("features", [])
+    if not files:
+        return f"pixels in [0, 1] times {config['input']['scale']:.9g}"
+    told = ", ".join(f"{one['name']} (sha256 {one['sha256'][:12]})" for one in files)
+    return f"features of {told}"
 
 
 def _loss(config: RunConfig) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from dlgen_cli import architectures
+from dlgen_cli.architectures.dense import HEADS, Normalization
 from dlgen_cli.datasets import require_source
 from dlgen_cli.errors import UsageError
 from dlgen_cli.records import REGIMES
@@ -24,7 +25,11 @@ DEFAULT_SOURCE = "cifar10"
 DEFAULT_ARCHITECTURE = "mobilenet_v2"
 DEFAULT_ARCHITECTURES: Mapping[str, str] = {"digits": "mlp"}
 DEFAULT_LEARNING_RATES: Mapping[str, float] = {"adam": 0.001, "sgd": 0.1}
+#: What stands for the source where rows of features are given.
+FEATURES = "features"
 _WITH_STEMS = "mobilenet_v2"
+#: What a head with hidden layers takes where nothing else is given.
+_DENSE_DEFAULTS: Mapping[str, Any] = {"width": 512, "depth": 2}
 #: Networks beside the mlp that have a width, and the one that they take by default.
 WITH_WIDTH: Mapping[str, int] = {"filter_bank": 32, "filter_kernel": 64, "small_convnet": 16}
 #: What an mlp takes where nothing else is given; it is small, and one thread suits it.
@@ -42,6 +47,8 @@ CHANGEABLE = frozenset({"epochs", "until_train_error", "evaluate_every", "device
 OPTIONS: Mapping[str, str] = {
     "dataset": "--dataset",
     "source": "--source",
+    "features": "--features",
+    "normalization": "--normalize",
     "architecture": "--arch",
     "width": "--width",
     "depth": "--depth",
@@ -76,11 +83,14 @@ class Recipe:
 
     Attributes:
         dataset: the label regime, one of `dlgen_cli.records.REGIMES`.
-        source: where the images come from.
+        source: where the images come from; `FEATURES` where they are rows of features.
+        features: files of features, see `dlgen_cli.datasets.load_features`; none for images.
+        normalization: of the rows of a head over features: ``rows`` brings each file's part of a
+            row to a root mean square of 1, ``none`` leaves it; None for other networks.
         architecture: name of the network.
-        width: dimension of the mlp's square matrices, or channels of another network in
-            `WITH_WIDTH`; None for the rest.
-        depth: number of the mlp's matrices; None for other networks.
+        width: dimension of the mlp's square matrices, of the hidden layers of a dense head, or
+            channels of another network in `WITH_WIDTH`; None for the rest.
+        depth: number of the matrices of an mlp or a dense head; None for other networks.
         stem: the mobilenet_v2's stem; None for other networks.
         image_size: what a mobilenet_v2 resizes images to, which it then takes with pixels in
             [0, 1] and normalizes itself; None for images as they are.
@@ -106,6 +116,8 @@ class Recipe:
 
     dataset: str = "standard"
     source: str = DEFAULT_SOURCE
+    features: tuple[str, ...] = ()
+    normalization: Normalization | None = None
     architecture: str = DEFAULT_ARCHITECTURE
     width: int | None = None
     depth: int | None = None
@@ -141,7 +153,8 @@ class Recipe:
         _check_choice("--device", self.device, get_args(Device))
         _check_choice("--precision", self.precision, get_args(Precision))
         _check_choice("--schedule", self.schedule, get_args(Schedule))
-        require_source(self.source)
+        object.__setattr__(self, "features", tuple(self.features))  # JSON holds a list
+        self._check_features()
         architectures.require_known(self.architecture)
         self._check_architecture_options()
         _check_least("--batch-size", self.batch_size, 1)
@@ -159,17 +172,41 @@ class Recipe:
                 remedy="Give a share between 0 and 1, or -1 to run all epochs.",
             )
 
+    def _check_features(self) -> None:
+        if not self.features:
+            require_source(self.source)
+        elif REGIMES[self.dataset].has_random_images:
+            raise UsageError(
+                f"--features was given with --dataset {self.dataset}, which draws random images.",
+                remedy="Leave out --dataset.",
+            )
+        is_head = self.architecture in HEADS
+        if self.normalization is not None:
+            _check_choice("--normalize", self.normalization, get_args(Normalization))
+            if not is_head:
+                raise UsageError(
+                    f"--normalize was given with --arch {self.architecture}; it belongs to "
+                    f"{' and '.join(HEADS)}.",
+                    remedy="Leave out --normalize.",
+                )
+        if is_head and not self.features:
+            raise UsageError(
+                f"--arch {self.architecture} takes rows of features; none were given.",
+                remedy="Give --features FILE.",
+            )
+
     def _check_architecture_options(self) -> None:
-        is_mlp = self.architecture == "mlp"
+        is_mlp, is_dense = self.architecture == "mlp", self.architecture == "dense"
         for option, value, belongs in (
-            ("--width", self.width, is_mlp or self.architecture in WITH_WIDTH),
-            ("--depth", self.depth, is_mlp),
+            ("--width", self.width, is_mlp or is_dense or self.architecture in WITH_WIDTH),
+            ("--depth", self.depth, is_mlp or is_dense),
             ("--stem", self.stem, self.architecture == _WITH_STEMS),
             ("--image-size", self.image_size, self.architecture == _WITH_STEMS),
         ):
             if value is not None and not belongs:
-                owners = {"--stem": _WITH_STEMS, "--image-size": _WITH_STEMS, "--depth": "mlp"}
-                owner = owners.get(option, f"mlp, {', '.join(WITH_WIDTH)}")
+                owners = {"--stem": _WITH_STEMS, "--image-size": _WITH_STEMS}
+                owners["--depth"] = "mlp, dense"
+                owner = owners.get(option, f"mlp, dense, {', '.join(WITH_WIDTH)}")
                 raise UsageError(
                     f"{option} was given with --arch {self.architecture}; it belongs to {owner}.",
                     remedy=f"Leave out {option}.",
@@ -178,7 +215,7 @@ class Recipe:
             _check_choice("--stem", self.stem, get_args(Stem))
         if self.image_size is not None:
             _check_least("--image-size", self.image_size, 1)
-        if is_mlp:
+        if is_mlp or is_dense:
             _check_least("--width", self.width or 0, 1)
             _check_least("--depth", self.depth or 0, 1)
 
@@ -186,7 +223,8 @@ class Recipe:
 def make_recipe(given: Mapping[str, Any]) -> Recipe:
     """Fill in what was not given.
 
-    The architecture defaults by source (mlp for digits, mobilenet_v2 otherwise); for an mlp
+    The architecture defaults by source (mlp for digits, a linear head with its rows normalized for
+    features, mobilenet_v2 otherwise); for an mlp
     width 64, depth 3, 3,000 epochs, adam at 0.003 and one thread; for other networks 100
     epochs, adam at 0.001 or sgd at 0.1, and all threads; for mobilenet_v2 the small stem, or
     imagenet's with an ``image_size``. ``mobilenet_v2-128`` stands for the ``image_size`` 128.
@@ -206,6 +244,13 @@ def make_recipe(given: Mapping[str, Any]) -> Recipe:
         from dlgen_cli.training.start import settings_of
 
         settings |= settings_of(Path(settings["start"]), settings)
+    if settings.get("features"):
+        if settings.setdefault("source", FEATURES) != FEATURES:
+            raise UsageError(
+                f"--features and --source {settings['source']} were given.",
+                remedy="Give one of them: features stand in the place of images.",
+            )
+        settings.setdefault("architecture", "linear")
     source = settings.get("source", DEFAULT_SOURCE)
     settings.setdefault("architecture", DEFAULT_ARCHITECTURES.get(source, DEFAULT_ARCHITECTURE))
     optimizer = settings.get("optimizer", "adam")
@@ -218,6 +263,9 @@ def make_recipe(given: Mapping[str, Any]) -> Recipe:
         defaults = {**_MLP_DEFAULTS, **({} if optimizer == "adam" else {"learning_rate": 0.1})}
     elif settings["architecture"] in WITH_WIDTH:
         defaults["width"] = WITH_WIDTH[settings["architecture"]]
+    elif settings["architecture"] in HEADS:
+        defaults["normalization"] = "rows"
+        defaults |= _DENSE_DEFAULTS if settings["architecture"] == "dense" else {}
     elif settings["architecture"] == _WITH_STEMS:
         defaults["stem"] = "small" if settings.get("image_size") is None else "imagenet"
     settings = {**defaults, **settings}
@@ -270,6 +318,8 @@ def _clean(given: Mapping[str, Any]) -> dict[str, Any]:
     settings = {name: value for name, value in given.items() if value is not None}
     if "start" in settings:
         settings["start"] = str(settings["start"])
+    if "features" in settings:
+        settings["features"] = tuple(str(one) for one in settings["features"])
     if "architecture" in settings:
         settings["architecture"], size = architectures.split_size(settings["architecture"])
         if size is not None and settings.setdefault("image_size", size) != size:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dlgen_cli.checkpoints.runs.run_config import AnchorFacts
 
 #: Fields of a recipe that the weights fix.
-FIXED = ("architecture", "width", "depth", "stem", "image_size")
+FIXED = ("architecture", "width", "depth", "stem", "image_size", "normalization")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from dlgen_cli import architectures
+from dlgen_cli.architectures.dense import HEADS
 from dlgen_cli.datasets import digest_examples
-from dlgen_cli.errors import CheckpointError, DataError, UsageError
+from dlgen_cli.errors import CheckpointError, DataError, TensorError, UsageError
 from dlgen_cli.training.computation import Computation, memory_format
 from dlgen_cli.training.examples import DeviceExamples, RunExamples, prepare_examples
 from dlgen_cli.training.loop import (
@@ -102,12 +103,9 @@ def start_trial(recipe: Recipe, computation: Computation, data_dir: Path | None 
     device = computation.device
     examples = prepare_examples(recipe, data_dir)
     start = None if recipe.start is None else open_start(Path(recipe.start))
-    if start is None:
-        arguments = _architecture_arguments(recipe, examples)
-    else:
-        arguments = dict(start.arguments)
+    arguments = dict(start.arguments) if start else architecture_arguments(recipe, examples)
     network = architectures.build(recipe.architecture, **arguments)
-    _require_fit(network, recipe, examples)
+    require_fit(network, recipe, examples)
     initialize(network, recipe.seed)
     if start is not None:
         _load(network, start)
@@ -138,9 +136,19 @@ def start_trial(recipe: Recipe, computation: Computation, data_dir: Path | None 
 _WITHOUT_EXTRA_HEADS = {"googlenet": {"aux_logits": False}, "inception_v3": {"aux_logits": False}}
 
 
-def _architecture_arguments(recipe: Recipe, examples: RunExamples) -> dict[str, Any]:
+def architecture_arguments(recipe: Recipe, examples: RunExamples) -> dict[str, Any]:
     """What the constructor of the recipe's architecture takes."""
     classes = len(examples.classes)
+    if recipe.architecture in HEADS:
+        columns = [one.columns for one in examples.files]
+        hidden = {"width": recipe.width, "depth": recipe.depth}
+        return {
+            "inputs": sum(columns),
+            "num_classes": classes,
+            "normalization": recipe.normalization,
+            "parts": columns,
+            **(hidden if recipe.architecture == "dense" else {}),
+        }
     if recipe.architecture == "mlp":
         return {
             "inputs": examples.train.images[0].numel(),
@@ -166,19 +174,20 @@ def _architecture_arguments(recipe: Recipe, examples: RunExamples) -> dict[str, 
 
 
 @torch.no_grad()
-def _require_fit(network: nn.Module, recipe: Recipe, examples: RunExamples) -> None:
+def require_fit(network: nn.Module, recipe: Recipe, examples: RunExamples) -> None:
     """Try one example before any work."""
     shape = " x ".join(str(size) for size in examples.input_shape)
     network.eval()
     try:
         logits = network(torch.zeros((1, *examples.input_shape)))
         fits = isinstance(logits, Tensor) and logits.shape == (1, len(examples.classes))
-    except (RuntimeError, ValueError, AssertionError):
+    except (RuntimeError, ValueError, AssertionError, TensorError):
         fits = False
     if not fits:
+        what = "rows" if examples.files else "images"
         raise UsageError(
-            f"The architecture {recipe.architecture} does not take images of {shape}.",
-            remedy="Choose another --arch, or bring the images to the size it takes.",
+            f"The architecture {recipe.architecture} does not take {what} of {shape}.",
+            remedy=f"Choose another --arch, or bring the {what} to the size it takes.",
         )
 
 

@@ -114,8 +114,10 @@ def required_lines(bound: Fields, report: Fields) -> Sequence[str]:
     theorem, settings = bound.text("theorem"), report.fields("settings")
     if is_evaluated_elsewhere(report):
         return ("evaluated", "unseen", "drawn")
+    made = ["features"] if settings.get("features") else []
     is_coded = "coded" in (report.get("results") or {})
     needed = list((REQUIRED_OF_CODED if is_coded else REQUIRED).get(theorem, ()))
+    needed += made if {"counted", "holdout"} & set(needed) else []
     if theorem in (OCCAM.name, KL.name) and not is_coded and _is_run(report):
         needed.append("trained_on")
     if theorem == OCCAM.name and not is_coded and settings.get("b") != "auto":

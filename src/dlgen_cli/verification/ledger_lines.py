@@ -245,6 +245,16 @@ LINES = (
         declared=("Given as such with --data; {*}, by hash.",),
     ),
     Line(
+        "features",
+        "What computed {*} was fixed without a look at these examples.",
+        declared=(
+            (
+                "Given with --features: {#} features of each example, sha256 {*}. No program can "
+                "tell what trained the model that made them."
+            ),
+        ),
+    ),
+    Line(
         "draws",
         "The number of draws, {draws}, and their seed were fixed before their errors.",
         declared=(

@@ -43,6 +43,8 @@ _WITH_SETTINGS: Mapping[str, tuple[float, bool]] = MappingProxyType(
         "assumed activation": (0.0, False),
     }
 )
+#: The least norm that a row is divided by, as `dlgen_cli.architectures.row_normalization` has it.
+LEAST_NORM = 1e-6
 #: Operations that a node of these kinds may stand for.
 _KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -134,17 +136,21 @@ def _check_pointwise(row: Fields, gamma: float | None) -> Iterator[Mismatch]:
         if not has_limits:
             yield from _check_limits(row, None, None)
         return
+    root = math.sqrt(math.prod(row.numbers("shape") if "shape" in row.values else []))
+    if operation == "rownormalization":
+        if not _is_rounded_up(slope, max(root / LEAST_NORM, gamma or 0.0)):
+            yield _odd(row, "factor_upper", f"{root / LEAST_NORM}, or gamma where that is more")
+        yield from _check_limits(row, root, 2 * root)
+        return
     if operation not in POINTWISE:
         yield _odd(row, "operation", "a function that dlgen knows")
         return
     constant, at_zero, largest, spread = POINTWISE[operation]
     if slope != max(constant, gamma or 0.0):
         yield _odd(row, "factor_upper", f"{constant}, or gamma where that is more")
-    shape = row.numbers("shape") if "shape" in row.values else []
-    root = math.sqrt(math.prod(shape))
     offset = row.number("offset_upper") if "offset_upper" in row.values else 0.0
     if not _is_rounded_up(offset, at_zero * root):
-        yield _odd(row, "offset_upper", f"{at_zero} times the root of {shape}")
+        yield _odd(row, "offset_upper", f"{at_zero} times {root}, the root of its entries")
     yield from _check_limits(
         row,
         None if largest is None else largest * root,

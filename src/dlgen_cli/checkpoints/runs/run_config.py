@@ -35,12 +35,20 @@ class Counts(TypedDict):
 class InputFacts(TypedDict):
     """What the network sees: pixels in [0, 1] times ``scale``, of norm at most ``norm_bound``.
 
-    ``shape`` is that of one example, without the batch.
+    ``shape`` is that of one example, without the batch. Of features: finite float32 numbers.
     """
 
     shape: Annotated[list[_Axis], msgspec.Meta(min_length=1)]
     scale: _Positive
     norm_bound: _Positive
+
+
+class FeatureFacts(TypedDict):
+    """A file of features, in the order of their columns; ``name`` without its folders."""
+
+    name: str
+    sha256: str
+    columns: _Axis
 
 
 class OptimizerFacts(TypedDict):
@@ -129,6 +137,7 @@ class DataFacts(TypedDict):
     seed: int
     examples_sha256: str
     versions: dict[str, str]
+    features: NotRequired[list[FeatureFacts]]
 
 
 class RunConfig(DataFacts):
@@ -141,8 +150,9 @@ class RunConfig(DataFacts):
     [0, 1]: ``train_error`` on the examples trained on, ``test_error`` and ``holdout_error`` on
     real examples with their real labels. ``adversary`` is None but for ``mixed-adversarial``.
     ``examples_sha256`` is the digest of the training images and labels, ``source_sha256`` that of
-    all images of the source. ``files`` are the sha256 of the run's files, in ``config.json`` alone
-    and not in version 0.1: see `facts_of`. ``classes`` are the names
+    all images of the source. ``features`` are the files that rows of features came from, where
+    they stand in the place of images. ``files`` are the sha256 of the run's files, in
+    ``config.json`` alone and not in version 0.1: see `facts_of`. ``classes`` are the names
     of the classes; ``computation`` tells precision, threads and processes. ``objective`` is
     ``pac-bayes`` where a posterior was trained, around ``anchor``, which also
     tells what an ordinary run started from; ``coded`` where a network of

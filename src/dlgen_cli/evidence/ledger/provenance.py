@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dlgen_cli.bounds.assumptions import assumed, declared, verified, violated
 from dlgen_cli.bounds.pac_bayes_kl import KL
 from dlgen_cli.evidence.ledger.shared import told_repeated
 from dlgen_cli.records import Assumption
+
+if TYPE_CHECKING:
+    from dlgen_cli.datasets import FeatureFile
 
 
 def excluded_line(
@@ -43,6 +48,15 @@ def looks_line(part: str, trained: str, alike: int, count: int) -> Assumption:
         f"No image of {part} is a copy of one that trained {trained}.",
         f"{alike:,} of its {count:,} images look like one that did, by the signs of differences of "
         "8 x 8 means of grey; they were stored or decoded otherwise, so that no hash agrees.",
+    )
+
+
+def features_line(file: FeatureFile) -> Assumption:
+    """What made the features that stand in the place of images."""
+    return declared(
+        f"What computed {file.name} was fixed without a look at these examples.",
+        f"Given with --features: {file.columns:,} features of each example, sha256 "
+        f"{file.sha256[:12]}. No program can tell what trained the model that made them.",
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,6 +25,7 @@ from dlgen_cli.predictors import FoldedNetwork, count_errors, open_folded
 from dlgen_cli.training.examples import RunExamples, prepare_examples
 from dlgen_cli.training.facts import data_facts, example_labels
 from dlgen_cli.training.model_card import model_card
+from dlgen_cli.training.posterior.initial_anchor import write_initial_anchor
 from dlgen_cli.training.posterior.loop import FitEpoch, fit
 from dlgen_cli.training.posterior.settings import (
     PosteriorRecipe,
@@ -80,7 +82,7 @@ class _Anchor:
 
 
 def train_posterior(
-    anchor: Path,
+    anchor: Path | None,
     directory: Path,
     given: Mapping[str, Any],
     own: Mapping[str, Any],
@@ -94,7 +96,8 @@ def train_posterior(
     trained the anchor leave before anything else. On the CPU the same settings give the same bytes.
 
     Args:
-        anchor: a checkpoint that records its architecture: an anchors file or a run.
+        anchor: a checkpoint that records its architecture: an anchors file or a run; None, over
+            features, for a head of zeros.
         directory: where the run shall stand; it may exist if it is empty.
         given: settings of `dlgen_cli.training.Recipe` by name.
         own: settings of `PosteriorRecipe` by name.
@@ -107,6 +110,10 @@ def train_posterior(
         TrainingError: the directory is taken, or the objective became NaN.
     """
     require_vacant(directory)
+    if anchor is None:
+        with TemporaryDirectory(prefix="dlgen-") as folder:
+            drawn, settings = write_initial_anchor(Path(folder), given)
+            return train_posterior(drawn, directory, settings, own, progress=progress)
     opened = _open(anchor)
     recipe = make_posterior_recipe(
         given,

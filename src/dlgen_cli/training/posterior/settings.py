@@ -32,6 +32,7 @@ _FOREIGN = (
     "depth",
     "stem",
     "image_size",
+    "normalization",
 )
 
 
@@ -109,7 +110,7 @@ def make_posterior_recipe(
             )
     known = {
         name: arguments[name]
-        for name in ("width", "depth", "stem", "image_size")
+        for name in ("width", "depth", "stem", "image_size", "normalization")
         if name in arguments
     }
     defaults = {
