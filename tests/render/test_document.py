@@ -7,23 +7,25 @@ from dlgen_cli.render.document import build_document
 def test_a_report_with_nothing_is_a_title():
     document = build_document(Report(dlgen_version="0", command="train"))
     assert document.sections == ()
-    assert document.facts == ()
+    assert document.subject == ""
 
 
 def test_sections_stand_in_order(audit_report: Report):
     document = build_document(audit_report)
     titles = [section.title for section in document.written]
     assert [section.title for section in document.sections] == [*titles, "Plots"]
+    assert document.subject == "runs/standard"
     assert titles == [
+        "Verdict",
+        "Bounds, the best first",
         "Layers: 53, with 731,648 weights",
+        "Checkpoint and settings",
         "Skipped: 30",
-        "Bounds",
         "Ranks by layer",
         "PAC-Bayes anchors",
         "Where the KL to anchors/seed-0.safetensors comes from",
         "PAC-Bayes: every σ",
         "Rademacher shell",
-        "Headline",
         "Assumptions",
     ]
 
@@ -46,6 +48,18 @@ def test_a_chain_says_how_to_give_the_architecture(recorded, structure, expected
         parameters=1,
     )
     document = build_document(Report(dlgen_version="0", command="audit", provenance=provenance))
-    hints = [fact.value for fact in document.facts if fact.label == "hint"]
+    (section,) = document.sections
+    hints = [fact.value for fact in section.blocks[0].facts if fact.label == "hint"]
     assert len(hints) == len(expected)
     assert all(text in hint for text, hint in zip(expected, hints, strict=True))
+
+
+def test_one_screen_keeps_the_answer_and_names_the_rest(audit_report: Report):
+    whole = build_document(audit_report)
+    short = build_document(audit_report, one_screen=True)
+    details = [section.title for section in whole.written if section.role == "detail"]
+    assert [*(section.title.partition(";")[0] for section in short.sections), *details] == [
+        section.title for section in whole.written
+    ]
+    assert short.left_out == tuple(details)
+    assert build_document(audit_report, 1, one_screen=True).left_out == ()

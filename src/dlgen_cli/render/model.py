@@ -12,8 +12,10 @@ from typing import Literal, TypeAlias
 
 from dlgen_cli.records import AssumptionStatus
 
-ColumnKind = Literal["name", "number", "prose", "status"]
+ColumnKind = Literal["name", "number", "prose", "phrase", "status"]
 Tone = Literal["plain", "good", "caution", "bad", "muted"]
+#: The answer, what everybody reads, and what a short page leaves out.
+Role = Literal["answer", "main", "detail"]
 
 #: How the words of a status column and of a ledger are coloured.
 STATUS_TONES: dict[str, Tone] = {
@@ -43,7 +45,8 @@ class Column:
 
     Attributes:
         header: its title.
-        kind: ``name`` and ``prose`` may be folded, ``number`` and ``status`` never are.
+        kind: ``name`` and ``prose`` may be folded; ``number`` and ``status`` never are, nor is a
+            ``phrase``, which goes without a word where there is no room for it.
         priority: 0 is always shown; the highest is left out first where the page is narrow.
     """
 
@@ -80,6 +83,26 @@ class Paragraph:
 
     text: str
     tone: Tone = "plain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The answer in one line.
+
+    Attributes:
+        value: the bound, finished text; empty where there is none.
+        status: one word, or a few.
+        tone: of both.
+    """
+
+    value: str
+    status: str
+    tone: Tone
+
+    @property
+    def line(self) -> str:
+        """Both, as a text says them."""
+        return f"≤ {self.value}  {self.status}" if self.value else self.status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,15 +149,22 @@ class Picture:
     draw: Callable[[], str]
 
 
-Block: TypeAlias = Table | Paragraph | Facts | Ledger | Picture
+Block: TypeAlias = Claim | Table | Paragraph | Facts | Ledger | Picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A title and what stands under it."""
+    """A title and what stands under it.
+
+    Attributes:
+        title: a few words.
+        blocks: from top to bottom.
+        role: what a short page does with it.
+    """
 
     title: str
     blocks: tuple[Block, ...]
+    role: Role = "detail"
 
     @property
     def written(self) -> tuple[Block, ...]:
@@ -148,15 +178,17 @@ class Document:
 
     Attributes:
         title: the command.
+        subject: what it speaks of, for example a path; may be empty.
         version: the program that wrote it.
-        facts: provenance and settings.
-        sections: the rest, in order.
+        sections: the answer first.
+        left_out: titles of the sections that a short page has no room for.
     """
 
     title: str
+    subject: str
     version: str
-    facts: tuple[Fact, ...]
     sections: tuple[Section, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def written(self) -> tuple[Section, ...]:

@@ -56,7 +56,8 @@ def test_columns_left_out_are_named(audit_report: Report):
 
 
 def test_verbose_keeps_lower_ends_and_every_skipped_tensor(audit_report: Report):
-    quiet, verbose = printed(audit_report, width=160), printed(audit_report, width=160, verbosity=1)
+    report = replace(audit_report, command="compress-bound")
+    quiet, verbose = printed(report, width=160), printed(report, width=160, verbosity=1)
     assert "And 22 more; -v shows all." in quiet
     assert verbose.count("num_batches_tracked") == 30
     assert "No --radius was given." in verbose
@@ -64,10 +65,27 @@ def test_verbose_keeps_lower_ends_and_every_skipped_tensor(audit_report: Report)
 
 
 def test_a_violated_line_is_always_written_with_its_evidence(audit_report: Report):
-    text = printed(audit_report)
+    text = printed(replace(audit_report, command="pacbayes"))
     assert "violated  The anchors do not depend on the bound's sample." in text
     assert "Anchor seed-0 equals the checkpoint." in text
-    assert text.count("Inputs have norm at most 1.") == 1
+    brief = " ".join(printed(audit_report).split())
+    assert "n/a: pac_bayes.anchors: The anchors do not depend on the bound's sample: no." in brief
+    assert "Anchor seed-0 equals the checkpoint." in brief
+
+
+@pytest.mark.parametrize(("width", "lines"), [(80, 48), (140, 44)])
+def test_an_audit_fits_one_screen_and_says_what_it_leaves_out(
+    audit_report: Report, width: int, lines: int
+):
+    text = printed(audit_report, width=width)
+    assert len(text.splitlines()) <= lines
+    assert text.index("Verdict") < text.index("Bounds") < text.index("Layers")
+    assert "Layers: 53, with 731,648 weights; the 6 of the largest norm" in text
+    assert "classifier.1.weight" in text
+    assert "7 more sections: -v shows all" in text
+    verbose = printed(audit_report, width=width, verbosity=1)
+    assert "more sections" not in verbose
+    assert verbose.count("features.") > 100
 
 
 def test_long_names_are_folded_and_not_cut(small_report: Report):
@@ -91,13 +109,14 @@ def test_control_characters_of_a_name_do_not_reach_the_terminal(small_report: Re
 def test_a_vacuous_bound_is_called_so_with_its_size(small_report: Report):
     text = printed(small_report)
     assert "1.300 × 10^3699  vacuous" in text
-    assert "Vacuous: 1 or more says nothing about a risk in [0, 1]." in text
+    assert "vacuous: 1 or more says nothing about a gap or a risk in [0, 1]." in text
 
 
 def test_a_headline_that_is_vacuous_says_so(audit_report: Report):
     headline = replace(audit_report.headline, value=None, log10_value=12.0)
     text = printed(replace(audit_report, headline=headline))
-    assert "verdict     Vacuous: 1 or more" in text
+    assert "≤ 1.000 × 10^12  vacuous" in text
+    assert "A value of 1 or more says nothing." in text
 
 
 def test_a_zero_layer_has_no_stable_rank(small_report: Report):

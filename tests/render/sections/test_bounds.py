@@ -1,4 +1,4 @@
-"""The verdict follows the ledger."""
+"""The bounds stand in order: what holds first, then by size."""
 
 from dataclasses import replace
 
@@ -8,17 +8,32 @@ from dlgen_cli.records import Report
 from dlgen_cli.render.document import build_document
 
 
-@pytest.mark.parametrize(
-    ("keep", "verdict"),
-    [
-        (slice(0, 2), "Below 1. A certificate: every assumption was verified or declared."),
-        (slice(0, 3), "Below 1. A bound, not a certificate: 1 statement is assumed."),
-        (slice(0, 4), "Below 1, but an assumption is violated: it bounds nothing."),
-    ],
-)
-def test_the_verdict_follows_the_ledger(audit_report: Report, keep: slice, verdict: str):
-    ledger = audit_report.bounds[2].assumptions[keep]
-    bounds = [replace(audit_report.bounds[1], assumptions=ledger)]
-    document = build_document(replace(audit_report, bounds=bounds))
-    headline = next(section for section in document.sections if section.title == "Headline")
-    assert headline.blocks[0].facts[-1].value == verdict
+def rows(report: Report):
+    sections = build_document(report).sections
+    (section,) = [one for one in sections if one.title == "Bounds, the best first"]
+    table = section.blocks[0]
+    return [row[0] for row in table.rows], [table.rows[index][0] for index in table.marked]
+
+
+def test_the_best_bound_comes_first_and_the_headline_stands_out(audit_report: Report):
+    names, marked = rows(audit_report)
+    assert names == [
+        "compression.occam",  # holds
+        "rademacher.expected",
+        "holdout.clopper_pearson",  # conditional
+        "pac_bayes.mixture",  # vacuous
+        "compression.stored",
+        "rademacher.printed",  # not applicable
+        "pac_bayes.anchors",
+    ]
+    assert marked == ["compression.occam"]
+
+
+@pytest.mark.parametrize("size", [0.001, 0.6])
+def test_a_smaller_value_never_outranks_a_better_status(audit_report: Report, size: float):
+    bounds = [
+        replace(bound, value=size, log10_value=-3.0) if bound.status == "conditional" else bound
+        for bound in audit_report.bounds
+    ]
+    names, _ = rows(replace(audit_report, bounds=bounds))
+    assert names.index("holdout.clopper_pearson") == 2

@@ -9,6 +9,7 @@ from dlgen_cli.errors import DependencyError
 from dlgen_cli.render.model import (
     STATUS_TONES,
     Block,
+    Claim,
     Column,
     Document,
     Fact,
@@ -83,7 +84,6 @@ def html_text(document: Document) -> str:
         "</head>",
         "<body>",
         f"<h1>{title}</h1>",
-        *_facts(document.facts),
     ]
     for section in document.sections:
         lines += _section(section)
@@ -101,6 +101,8 @@ def _section(section: Section) -> Iterator[str]:
 
 def _block(block: Block) -> Iterator[str]:
     match block:
+        case Claim():
+            yield f'<p class="{block.tone}"><b>{_escape(block.line)}</b></p>'
         case Table():
             yield from _table(block)
         case Facts():

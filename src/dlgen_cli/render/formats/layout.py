@@ -84,7 +84,7 @@ def fit(table: Table, width: int) -> Layout:
         left_out=tuple(
             table.columns[i].header
             for i in _range(table)
-            if i not in kept and table.columns[i].header
+            if i not in kept and table.columns[i].header and table.columns[i].kind != "phrase"
         ),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dlgen_cli.render.model import Block, Document, Fact, Facts, Ledger, Paragraph, Table
+from dlgen_cli.render.model import Block, Claim, Document, Fact, Facts, Ledger, Paragraph, Table
 from dlgen_cli.render.text import spaced, visible
 
 # An underscore inside a word and a bracket that opens no link are plain text.
@@ -21,9 +21,7 @@ def markdown_text(document: Document) -> str:
     Returns:
         The text, ended by a line feed. Every column of every table is there.
     """
-    lines = [f"# {_escape(document.title)}"]
-    if document.facts:
-        lines += ["", *_facts(document.facts)]
+    lines = [f"# {_escape(f'{document.title} {document.subject}'.rstrip())}"]
     for section in document.written:
         lines += ["", f"## {_escape(section.title)}"]
         for block in section.written:
@@ -34,6 +32,8 @@ def markdown_text(document: Document) -> str:
 
 def _block(block: Block) -> Iterator[str]:
     match block:
+        case Claim():
+            yield f"**{_escape(block.line)}**"
         case Table():
             yield from _table(block)
         case Facts():

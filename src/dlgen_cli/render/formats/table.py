@@ -15,6 +15,7 @@ from dlgen_cli.render.formats.layout import GAP, Layout, fit
 from dlgen_cli.render.model import (
     STATUS_TONES,
     Block,
+    Claim,
     Document,
     Fact,
     Facts,
@@ -46,7 +47,7 @@ def print_table(report: Report, console: Console, *, verbosity: int = 0) -> None
         console: where to; its width and its colours are respected.
         verbosity: 1 or more shows every row and the whole ledger.
     """
-    document = build_document(report, verbosity)
+    document = build_document(report, verbosity, one_screen=True)
     for line in _document(document, console.width, verbosity):
         console.print(line, soft_wrap=True, highlight=False)
 
@@ -69,13 +70,18 @@ def table_text(report: Report, width: int, verbosity: int = 0) -> str:
 
 
 def _document(document: Document, width: int, verbosity: int) -> Iterator[Text]:
-    yield Text(visible(document.title), style="bold")
-    if document.facts:
-        yield Text("")
-        yield from _facts(document.facts, width, indent=0)
+    yield Text(visible(f"{document.title}  {document.subject}".rstrip()), style="bold")
     for section in document.written:
         yield Text("")
         yield from _section(section, width)
+    if document.left_out:
+        yield Text("")
+        count = len(document.left_out)
+        text = (
+            f"{count} more {'section' if count == 1 else 'sections'}: -v shows all, "
+            "--output page.html draws them."
+        )
+        yield from _prose(text, width, 0, "dim")
     if verbosity:
         yield Text("")
         yield Text(visible(document.version), style="dim")
@@ -86,7 +92,7 @@ def _section(section: Section, width: int) -> Iterator[Text]:
         yield Text(line, style="bold")
     previous: Block | None = None
     for block in section.written:
-        if previous is not None and not isinstance(previous, Paragraph):
+        if previous is not None and not isinstance(previous, Paragraph | Claim):
             yield Text("")
         yield from _block(block, width)
         previous = block
@@ -94,6 +100,9 @@ def _section(section: Section, width: int) -> Iterator[Text]:
 
 def _block(block: Block, width: int) -> Iterator[Text]:
     match block:
+        case Claim():
+            style = f"bold {_STYLES[block.tone]}".strip()
+            yield from _prose(block.line, width, _INDENT, style)
         case Table():
             yield from _table(block, width)
         case Facts():

@@ -1,7 +1,8 @@
-"""The bounds side by side, and the one that the report stands for."""
+"""The bounds side by side."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ from dlgen_cli.bounds.registry import THEOREMS
 from dlgen_cli.bounds.theorem import Part
 from dlgen_cli.records import Bound, BoundStatus, Headline
 from dlgen_cli.render import numbers, terms
-from dlgen_cli.render.model import Column, Fact, Facts, Paragraph, Section, Table
+from dlgen_cli.render.model import Column, Paragraph, Section, Table
+from dlgen_cli.render.sections.verdict import NOTHING
 from dlgen_cli.render.text import unbroken
 
 STATUS_WORDS: dict[BoundStatus, str] = {
@@ -19,41 +21,72 @@ STATUS_WORDS: dict[BoundStatus, str] = {
     "vacuous": "vacuous",
     "not_applicable": "n/a",
 }
-_BOUNDS_NOTHING: tuple[BoundStatus, ...] = ("not_applicable", "refuted")
-VACUOUS = "Vacuous: 1 or more says nothing about a risk in [0,\u00a01]."
+_BEST_FIRST: tuple[BoundStatus, ...] = (
+    "holds",
+    "conditional",
+    "vacuous",
+    "refuted",
+    "not_applicable",
+)
+_BOUNDS_NOTHING = _BEST_FIRST[3:]
 
 
-def bounds_section(bounds: Sequence[Bound]) -> Section | None:
+def bounds_section(
+    bounds: Sequence[Bound], headline: Headline | None = None, *, brief: bool = False
+) -> Section | None:
     """Show every bound with its status and what it is made of; None without bounds.
 
     Args:
-        bounds: in the order of the report.
+        bounds: in any order.
+        headline: the one that stands for the report stands out.
+        brief: a line for each bound; those that do not apply are only named.
 
     Returns:
-        One table and, in plain words, what the statuses mean.
+        One table, the best first, and in plain words what the statuses mean.
     """
     if not bounds:
         return None
+    ordered = sorted(bounds, key=_rank)
+    if brief:
+        ordered = [bound for bound in ordered if bound.status != "not_applicable"]
+    named = None if headline is None else headline.theorem
     table = Table(
         columns=(
             Column(header="bound", kind="name"),
             Column(header="value ≤"),
             Column(header="status", kind="status"),
-            Column(header="made of", kind="prose", priority=1),
+            Column(header="made of", kind="phrase" if brief else "prose", priority=1),
         ),
         rows=tuple(
             (bound.theorem, value(bound), STATUS_WORDS[bound.status], _made_of(bound))
-            for bound in bounds
+            for bound in ordered
         ),
+        marked=frozenset(i for i, bound in enumerate(ordered) if bound.theorem == named),
     )
+    meanings = _meanings(bounds, brief=brief)
+    tables = [table] if ordered else []
+    return Section(title="Bounds, the best first", blocks=(*tables, *meanings), role="main")
+
+
+def _rank(bound: Bound) -> tuple[int, float]:
+    """By status, then by size."""
+    size = bound.log10_value if bound.log10_value is not None else math.inf
+    return _BEST_FIRST.index(bound.status), size
+
+
+def _meanings(bounds: Sequence[Bound], *, brief: bool) -> list[Paragraph]:
+    """What the statuses that occur mean."""
     meanings = []
     if any(bound.status == "conditional" for bound in bounds):
         text = "conditional: it holds if what the ledger calls assumed is true."
         meanings.append(Paragraph(text=text, tone="caution"))
     meanings += [_refutation(bound) for bound in bounds if bound.status == "refuted"]
-    if any(bound.status == "vacuous" for bound in bounds):
-        meanings.append(Paragraph(text=VACUOUS, tone="caution"))
-    if any(bound.status == "not_applicable" for bound in bounds):
+    if not brief and any(bound.status == "vacuous" for bound in bounds):
+        meanings.append(Paragraph(text=f"vacuous: {NOTHING}.", tone="caution"))
+    withheld = [bound for bound in bounds if bound.status == "not_applicable"]
+    if brief:
+        return meanings + [Paragraph(text=text, tone="muted") for text in _reasons(withheld)]
+    if withheld:
         text = (
             "n/a, not applicable: an assumption fails or an input is missing; the ledger names it."
         )
@@ -61,43 +94,17 @@ def bounds_section(bounds: Sequence[Bound]) -> Section | None:
     if any(bound.status in _BOUNDS_NOTHING and _has_value(bound) for bound in bounds):
         text = "A value in brackets is for comparison only and bounds nothing."
         meanings.append(Paragraph(text=text, tone="muted"))
-    return Section(title="Bounds", blocks=(table, *meanings))
+    return meanings
 
 
-def headline_section(
-    headline: Headline | None, bounds: Sequence[Bound], reason: str = ""
-) -> Section | None:
-    """Name the bound that the report stands for, with a verdict, or the reason why there is none.
-
-    Args:
-        headline: the best bound, with the choice paid for.
-        bounds: all of them; the ledger of the named one decides the verdict.
-        reason: why there is none.
-
-    Returns:
-        The section; None where there is neither.
-    """
-    if headline is None:
-        text = Paragraph(text=f"There is none. {reason}", tone="caution")
-        return Section(title="Headline", blocks=(text,)) if reason else None
-    bound = next((bound for bound in bounds if bound.theorem == headline.theorem), None)
-    named = headline.theorem if bound is None else f"{headline.theorem}: {bound.title}"
-    size = unbroken(numbers.upper(headline.value, headline.log10_value))
-    facts = [
-        Fact(label="value ≤", value=size),
-        Fact(label="bound", value=named),
-        *_speaks_of(headline.theorem),
-        Fact(label="delta", value=_failure_probability(headline)),
-    ]
-    if len(headline.candidates) > 1:
-        facts.append(Fact(label="candidates", value=", ".join(headline.candidates)))
-    facts.append(Fact(label="verdict", value=_verdict(headline, bound)))
-    return Section(title="Headline", blocks=(Facts(facts=tuple(facts)),))
-
-
-def _speaks_of(theorem: str) -> list[Fact]:
-    known = THEOREMS.get(theorem)
-    return [] if known is None else [Fact(label="of", value=known.speaks_of)]
+def _reasons(withheld: Sequence[Bound]) -> list[str]:
+    """Why bounds do not apply, once for all that share a reason."""
+    named: dict[str, list[str]] = {}
+    for bound in withheld:
+        line = next((line for line in bound.assumptions if line.status == "violated"), None)
+        reason = "" if line is None else f": {line.statement.rstrip('.')}: no. {line.evidence}"
+        named.setdefault(reason, []).append(bound.theorem)
+    return [f"n/a: {', '.join(names)}{reason}" for reason, names in named.items()]
 
 
 def value(bound: Bound) -> str:
@@ -128,33 +135,6 @@ def _refutation(bound: Bound) -> Paragraph:
 
 def _has_value(bound: Bound) -> bool:
     return bound.value is not None or bound.log10_value is not None
-
-
-def _failure_probability(headline: Headline) -> str:
-    delta = unbroken(f"{numbers.setting(headline.delta)}")
-    candidates = len(headline.candidates)
-    if candidates < 2:
-        return delta
-    return f"{delta} for each of {candidates} candidates, so that the best may be chosen"
-
-
-def _verdict(headline: Headline, bound: Bound | None) -> str:
-    size = headline.log10_value if headline.value is None else headline.value
-    limit = 0.0 if headline.value is None else 1.0
-    if size is None:
-        return "No value."
-    if size >= limit:
-        return VACUOUS
-    if bound is None or not bound.assumptions:
-        return "Below 1. No assumption is on record."
-    counts = {line.status for line in bound.assumptions}
-    if "violated" in counts:
-        return "Below 1, but an assumption is violated: it bounds nothing."
-    assumed = sum(line.status == "assumed" for line in bound.assumptions)
-    if assumed:
-        statements = "1 statement is" if assumed == 1 else f"{assumed} statements are"
-        return f"Below 1. A bound, not a certificate: {statements} assumed."
-    return "Below 1. A certificate: every assumption was verified or declared."
 
 
 def _made_of(bound: Bound) -> str:

@@ -44,7 +44,9 @@ def comparison_section(against: Mapping[str, Any] | None, verbosity: int) -> Sec
         if names:
             listed = f"{text}: {_listed(names, verbosity)}."
             blocks.append(Paragraph(text=listed, tone="caution"))
-    return Section(title=f"Distance from {against['checkpoint']}", blocks=tuple(blocks))
+    return Section(
+        title=f"Distance from {against['checkpoint']}", blocks=tuple(blocks), role="main"
+    )
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -8,32 +8,43 @@ from dlgen_cli.records import LayerSpectrum, SkippedLayer
 from dlgen_cli.render import numbers
 from dlgen_cli.render.model import Column, Paragraph, Section, Table
 
-_MOST_SKIPPED = 8
+_MOST_SKIPPED, _BRIEF_LAYERS = 8, 6
 
 Cell = Callable[[LayerSpectrum], str]
 
 
-def layers_section(layers: Sequence[LayerSpectrum], verbosity: int) -> Section | None:
-    """Describe every layer that was measured; None without layers.
+def layers_section(
+    layers: Sequence[LayerSpectrum], verbosity: int, *, brief: bool = False
+) -> Section | None:
+    """Describe the layers that were measured; None without layers.
 
     Args:
         layers: in the order of the network.
         verbosity: 1 or more keeps the lower ends of the norms on a narrow page.
+        brief: of many layers, show those of the largest norm.
 
     Returns:
         One table, a row for each layer.
     """
     if not layers:
         return None
+    weights = numbers.integer(sum(layer.parameters for layer in layers))
+    title = f"Layers: {numbers.integer(len(layers))}, with {weights} weights"
+    if brief and len(layers) > _BRIEF_LAYERS:
+        largest = sorted(layers, key=_norm, reverse=True)[:_BRIEF_LAYERS]
+        title += f"; the {_BRIEF_LAYERS} of the largest norm"
+        layers = [layer for layer in layers if layer in largest]
     described = _columns(layers, verbosity)
     table = Table(
         columns=tuple(column for column, _ in described),
         rows=tuple(tuple(cell(layer) for _, cell in described) for layer in layers),
         note=_geometry_note(layers),
     )
-    weights = numbers.integer(sum(layer.parameters for layer in layers))
-    title = f"Layers: {numbers.integer(len(layers))}, with {weights} weights"
-    return Section(title=title, blocks=(table, *_notes(layers)))
+    return Section(title=title, blocks=(table, *_notes(layers)), role="main")
+
+
+def _norm(layer: LayerSpectrum) -> float:
+    return (layer.folded_norm or layer.spectral_norm).upper
 
 
 def skipped_section(skipped: Sequence[SkippedLayer], verbosity: int) -> Section | None:

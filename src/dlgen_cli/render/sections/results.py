@@ -42,7 +42,7 @@ def results_section(results: Mapping[str, Any] | None, verbosity: int) -> Sectio
     blocks: list[Block] = [Facts(facts=tuple(facts))] if facts else []
     for name, table in tables:
         blocks += [Paragraph(text=f"{_words(name)}:"), table]
-    return Section(title="Results", blocks=tuple(blocks))
+    return Section(title="Results", blocks=tuple(blocks), role="main")
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
