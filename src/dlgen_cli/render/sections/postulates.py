@@ -24,7 +24,12 @@ def postulates_sections(results: Mapping[str, Any]) -> list[Section]:
     picture = Picture(caption="Errors at the epochs that were evaluated.", draw=draw)
     over_seeds = results.get("over_seeds") or []
     several = [_over_seeds(over_seeds)] if over_seeds and len(over_seeds[0]["seeds"]) > 1 else []
-    return [*several, _runs(results["runs"]), _verdicts(results["verdicts"], picture)]
+    return [
+        _verdicts(results["verdicts"]),
+        *several,
+        _runs(results["runs"]),
+        Section(title="Curves", blocks=(picture,), role="main"),
+    ]
 
 
 def _over_seeds(rows: Sequence[Mapping[str, Any]]) -> Section:
@@ -47,7 +52,7 @@ def _over_seeds(rows: Sequence[Mapping[str, Any]]) -> Section:
         ),
         note=f"Means over the seeds {seeds}, and the range from the lowest to the highest.",
     )
-    return Section(title="Over the seeds", blocks=(table,))
+    return Section(title="Over the seeds", blocks=(table,), role="main")
 
 
 def _mean_and_range(spread: Mapping[str, float]) -> tuple[str, str]:
@@ -88,10 +93,11 @@ def _runs(runs: Sequence[Mapping[str, Any]]) -> Section:
         "The intervals enclose the risk on real data, all at once, with probability 1 − delta "
         "over the test set (Clopper and Pearson)."
     )
-    return Section(title="Runs", blocks=(facts, Table(columns=columns, rows=rows, note=note)))
+    table = Table(columns=columns, rows=rows, note=note)
+    return Section(title="Runs", blocks=(facts, table), role="main")
 
 
-def _verdicts(verdicts: Sequence[Mapping[str, Any]], curves: Picture) -> Section:
+def _verdicts(verdicts: Sequence[Mapping[str, Any]]) -> Section:
     blocks: list[Block] = []
     for verdict in verdicts:
         status = verdict["status"]
@@ -99,9 +105,9 @@ def _verdicts(verdicts: Sequence[Mapping[str, Any]], curves: Picture) -> Section
         blocks += [
             Paragraph(
                 text=f"{verdict['postulate']} {status}{reason}: {verdict['statement']}",
-                tone=_TONES.get(status, "plain"),
+                tone=_TONES.get(status, "caution"),
             ),
             Paragraph(text=f"Found: {verdict['evidence']}."),
             Paragraph(text=f"Rule: {verdict['rule']}.", tone="muted"),
         ]
-    return Section(title="Postulates", blocks=(*blocks, curves))
+    return Section(title="Verdicts", blocks=tuple(blocks), role="answer")
