@@ -227,5 +227,5 @@ def test_a_report_without_a_headline_says_why_and_how_to_give_the_architecture(t
     assert report["headline"] is None
     assert "compression.stored" in report["headline_reason"]
     shown = run("audit", tmp_path / "x.pt").stdout
-    assert "There is none." in shown
+    assert "no bound stands for this report" in shown
     assert "FILE.py:NAME" in shown

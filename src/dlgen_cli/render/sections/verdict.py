@@ -140,8 +140,9 @@ def _next(report: Report) -> Iterator[tuple[str, str]]:
     if report.provenance is None:
         return
     if not any(_is_given(report.settings, name) for name in _OF_DATA):
-        path = shlex.quote(report.provenance.checkpoint)
-        yield "next", f"dlgen certify {path} --data DIR bounds the risk itself"
+        arch = "" if report.provenance.architecture else " --arch NAME"
+        command = f"dlgen certify {shlex.quote(report.provenance.checkpoint)} --data DIR{arch}"
+        yield "next", f"{command} bounds the risk itself"
     yield "train for it", "dlgen train --objective coded, or pac-bayes from --anchors"
 
 
