@@ -9,6 +9,7 @@ from dlgen_cli.bounds import (
     Anchor,
     Box,
     CompressionSetting,
+    DrawnErrors,
     GibbsSample,
     LayeredNetwork,
     LinearMap,
@@ -85,9 +86,7 @@ def _posterior(*, m=5000, delta=0.05, distance=0.5, **_):
         name="q",
         distance_nats_upper=50 * distance**2,
         spread_nats_upper=1.5,
-        draws=1000,
-        trials=1000,
-        errors=20,
+        risk=DrawnErrors(draws=1000, trials=1000, errors=20),
     )
     return posterior_risk([one], m, delta, 1e-4, choice_nats=3.0)
 

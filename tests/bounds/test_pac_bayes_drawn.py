@@ -5,7 +5,7 @@ import math
 import mpmath
 import pytest
 
-from dlgen_cli.bounds import DrawnNetwork, Posterior, drawn_risk, posterior_risk
+from dlgen_cli.bounds import DrawnErrors, DrawnNetwork, Posterior, drawn_risk, posterior_risk
 from dlgen_cli.bounds.maurer import moment_upper
 from dlgen_cli.bounds.recorded_fields import Fields
 from dlgen_cli.bounds.registry import THEOREMS
@@ -45,9 +45,7 @@ def test_it_is_near_the_random_predictor_of_the_same_divergence():
         name="q",
         distance_nats_upper=100.0,
         spread_nats_upper=0.0,
-        draws=10**8,
-        trials=10**8,
-        errors=12 * 10**6,
+        risk=DrawnErrors(draws=10**8, trials=10**8, errors=12 * 10**6),
     )
     gibbs = posterior_risk([whole], 5000, 0.05, 1e-6)
     assert drawn_risk([network()], 5000, 0.05).value == pytest.approx(gibbs.value, rel=1e-3)

@@ -8,7 +8,9 @@ from exact import exact_kl
 
 from dlgen_cli.bounds import (
     Anchor,
+    DrawnErrors,
     GibbsSample,
+    IntegratedRisk,
     Posterior,
     kl_risk,
     posterior_risk,
@@ -25,9 +27,7 @@ def _posterior(distance: float, spread: float, errors: int = 60) -> Posterior:
         name="q",
         distance_nats_upper=distance,
         spread_nats_upper=spread,
-        draws=2000,
-        trials=2000,
-        errors=errors,
+        risk=DrawnErrors(draws=2000, trials=2000, errors=errors),
     )
 
 
@@ -64,7 +64,32 @@ def test_a_report_that_does_not_tell_its_moment_is_read_back_with_the_source_s()
         assert read == bound
 
 
+def test_an_integrated_risk_needs_no_failure_probability_of_its_own():
+    one = Posterior(
+        name="q",
+        distance_nats_upper=100.0,
+        spread_nats_upper=28.0,
+        risk=IntegratedRisk(upper=0.0301, cells=4096),
+    )
+    found = posterior_risk([one], 5000, 0.05)
+    exponent = (128 + mpmath.log(mpmath.mpf(str(moment_upper(5000))) / mpmath.mpf(0.05))) / 5000
+    assert exact_kl(0.0301, found.value) == pytest.approx(exponent, rel=1e-12)
+    assert exact_kl(0.0301, found.value) >= exponent * (1 - mpmath.mpf(10) ** -14)
+    assert found.terms["cells"] == 4096
+    assert not found.terms.keys() & {"draws", "delta_monte_carlo", "errors"}
+    read = THEOREMS[found.theorem].recompute(Fields(found.terms), 0.05, found.assumptions)
+    assert read == found
+
+
+@pytest.mark.parametrize("upper", [-0.1, 1.5, math.nan])
+def test_a_risk_that_is_no_probability_is_refused(upper):
+    with pytest.raises(UsageError, match="the risk on the sample"):
+        IntegratedRisk(upper=upper, cells=4096)
+
+
 def test_numbers_out_of_range_are_refused():
+    with pytest.raises(UsageError, match="delta"):
+        posterior_risk([_posterior(1, 1)], 5000, 0.04)
     with pytest.raises(UsageError, match="No posterior"):
         posterior_risk([], 5000, 0.04, 0.01)
     with pytest.raises(UsageError, match="the spread of q"):

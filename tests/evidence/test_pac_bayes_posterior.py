@@ -208,6 +208,75 @@ def test_the_risk_is_that_of_explicit_draws(report, trained, sample):
     assert row["empirical_risk_upper"] > row["empirical_risk"]
 
 
+@pytest.fixture(scope="module")
+def head_report(trained, tmp_path_factory):
+    """Only the last layer moves: its logits are Gaussians."""
+    path = Path(shutil.copytree(trained, tmp_path_factory.mktemp("heads") / "run"))
+    model, init = weights(trained)
+    model[NAMES[1]] = init[NAMES[1]]
+    spread = spreads().spreads[f"{NAMES[2]}.factor"]
+    stored = StoredPosterior(exponents={NAMES[2]: -3}, spreads={f"{NAMES[2]}.factor": spread})
+    write(path, model=model, init=init, stored=stored)
+    return certify(path, "--shrink", 0.5, "--shrink", 1)
+
+
+def test_where_the_logits_are_gaussians_their_risk_is_integrated(head_report, trained, sample):
+    model, init = weights(trained)
+    images, labels, _ = sample
+    x = ((images @ init[NAMES[0]].T).relu() @ init[NAMES[1]].T).relu()
+    factor = (
+        prior_deviation(root_mean_squares(init)[NAMES[2]], -3)
+        * spreads().spreads[f"{NAMES[2]}.factor"]
+    )
+    source, wrong = torch.Generator().manual_seed(1), []
+    for _ in range(200):
+        weight = model[NAMES[2]] + torch.randn(64, 64, generator=source) @ factor.T
+        wrong.append(float(((x @ weight.T)[:, :10].argmax(1) != labels).double().mean()))
+    mean, error = sum(wrong) / 200, torch.tensor(wrong).std().item() / 200**0.5
+    bound = bound_of(head_report)
+    row = bound["terms"]["posteriors"][1]
+    assert row["empirical_risk_upper"] == pytest.approx(mean, abs=4 * error + 1 / 4096)
+    assert row["cells"] == 4096
+    assert not row.keys() & {"draws", "trials", "errors"}
+    assert "delta_monte_carlo" not in bound["terms"]
+    assert bound["terms"]["delta"] == head_report["headline"]["delta"]
+    assert head_report["settings"]["draws"] is None
+    statements = [one["statement"] for one in bound["assumptions"]]
+    assert not any("number of draws" in one for one in statements)
+    assert "4,096 cells" in line_of(bound, "without draws")["evidence"]
+
+
+def test_an_integrated_report_verifies_and_no_number_can_be_changed(head_report, tmp_path):
+    path = tmp_path / "report.json"
+
+    def exit_code(changed):
+        path.write_text(json.dumps(changed))
+        return invoke("verify", path).exit_code
+
+    assert exit_code(head_report) == 0
+    index = [one["theorem"] for one in head_report["bounds"]].index(THEOREM)
+    row = ("bounds", index, "terms", "posteriors", 0)
+    changes = [
+        ((*row, "cells"), 8192),
+        ((*row, "empirical_risk"), 0.01),
+        ((*row, "empirical_risk_upper"), 0.01),
+        (("settings", "cells"), 8192),
+        (("settings", "draws"), 2000),
+        (("bounds", index, "terms", "delta"), 0.05),
+    ]
+    for place, value in changes:
+        changed = json.loads(json.dumps(head_report))
+        inner = changed
+        for step in place[:-1]:
+            inner = inner[step]
+        inner[place[-1]] = value
+        assert exit_code(changed) == 1, place
+    changed = json.loads(json.dumps(head_report))
+    lines = changed["bounds"][index]["assumptions"]
+    lines[:] = [one for one in lines if "without draws" not in one["statement"]]
+    assert exit_code(changed) == 1
+
+
 def test_the_ledger_says_what_the_certificate_rests_on(report):
     bound = bound_of(report)
     assert {one["status"] for one in bound["assumptions"]} == {"verified", "declared"}

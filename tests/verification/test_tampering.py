@@ -254,9 +254,7 @@ def posterior_report(tried=4):
         name="as trained",
         distance_nats_upper=800.5,
         spread_nats_upper=31.5,
-        errors=310,
-        draws=2000,
-        trials=2000,
+        risk=bounds.DrawnErrors(errors=310, draws=2000, trials=2000),
     )
     risk = bounds.posterior_risk([one], 9000, 0.02, 0.005, choice_nats=sum(nats), assumptions=lines)
     held = holdout_lines("test", 500, 0, 0, "What trained it is not on record.")

@@ -78,19 +78,19 @@ def certified():
         bounds.GibbsSample(sigma=0.1, draws=1000, trials=1000, errors=31),
         bounds.GibbsSample(sigma=0.2, draws=50, trials=50_000, errors=1931),
     ]
-    counts = {"spread_nats_upper": 31.5, "draws": 2000, "trials": 2000}
+    counts = {"draws": 2000, "trials": 2000}
     posteriors = [
         bounds.Posterior(
             name="as trained",
             distance_nats_upper=800.5,
-            errors=310,
-            **counts,
+            spread_nats_upper=31.5,
+            risk=bounds.DrawnErrors(errors=310, **counts),
         ),
         bounds.Posterior(
             name="half way",
             distance_nats_upper=200.25,
-            errors=610,
-            **counts,
+            spread_nats_upper=31.5,
+            risk=bounds.DrawnErrors(errors=610, **counts),
         ),
     ]
     found = [

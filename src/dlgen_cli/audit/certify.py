@@ -112,7 +112,7 @@ def certify(
             **({"r": options.r} if is_whole else {}),
             **{name: value for plan in plans for name, value in plan.settings.items()},
             **({"features": [asdict(one) for one in rows.files]} if rows else {}),
-            **_settings(data, has_posterior=posterior_certificate in makers),
+            **_settings(data, bounds, has_posterior=posterior_certificate in makers),
         },
         bounds=[*bounds, *(gap for plan in plans for gap in plan.evaluate(options.delta))],
         headline=headline,
@@ -139,8 +139,9 @@ def _makers(options: AuditOptions, data: DataOptions) -> list[Maker]:
     return [occam_certificate, *([kl_certificate] if options.has_anchor else [])]
 
 
-def _settings(data: DataOptions, *, has_posterior: bool) -> dict[str, Any]:
+def _settings(data: DataOptions, bounds: Sequence[Bound], *, has_posterior: bool) -> dict[str, Any]:
     """The options of a certificate in force, for the report."""
+    cells = [bound.terms["cells"] for bound in bounds if "cells" in bound.terms]
     own: dict[str, Any] = {
         "shrink": list(data.shrink),
         "tried": data.tried,
@@ -150,8 +151,8 @@ def _settings(data: DataOptions, *, has_posterior: bool) -> dict[str, Any]:
         own = {"freeze": list(data.freeze), "relative_sigma": data.relative}
     return {
         "data": data.name,
-        "draws": data.draws,
-        "delta_monte_carlo": data.delta_monte_carlo,
+        **({"draws": None, "cells": cells[0]} if cells else {"draws": data.draws}),
+        "delta_monte_carlo": None if cells else data.delta_monte_carlo,
         **own,
         "seed": data.seed,
     }

@@ -4,6 +4,7 @@ from dlgen_cli.bounds.compression import all_ranks, fixed_rank, margin_lipschitz
 from dlgen_cli.bounds.compression_layer_ranks import layer_ranks
 from dlgen_cli.bounds.compression_occam import occam
 from dlgen_cli.bounds.compression_stored import stored
+from dlgen_cli.bounds.gibbs_risk import DrawnErrors, IntegratedRisk
 from dlgen_cli.bounds.holdout import clopper_pearson
 from dlgen_cli.bounds.layered_network import CompressionSetting, LayeredNetwork, LinearMap
 from dlgen_cli.bounds.mean_betting import betting
@@ -18,8 +19,10 @@ __all__ = [
     "Anchor",
     "Box",
     "CompressionSetting",
+    "DrawnErrors",
     "DrawnNetwork",
     "GibbsSample",
+    "IntegratedRisk",
     "LayerNorms",
     "LayeredNetwork",
     "LinearMap",

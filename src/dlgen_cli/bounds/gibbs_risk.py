@@ -17,7 +17,7 @@ from dlgen_cli.bounds.concentration import (
     kl_inverse_upper,
     require_errors,
 )
-from dlgen_cli.bounds.ranges import require_count, require_delta
+from dlgen_cli.bounds.ranges import require_count, require_delta, require_probability
 from dlgen_cli.errors import UsageError
 
 SOURCE = (
@@ -76,6 +76,28 @@ class DrawnErrors:
         if self.trials == self.draws:
             return binomial_tail_inverse_upper(self.errors, self.draws, -nats)
         return kl_inverse_upper(error_rate(self.errors, self.trials), nats / self.draws)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegratedRisk:
+    """An upper end of ``L_S(Q)`` that an integral gave, without draws.
+
+    Attributes:
+        upper: in [0, 1].
+        cells: of the quadrature, at least 2.
+    """
+
+    upper: float
+    cells: int
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of their range.
+
+        Raises:
+            UsageError: naming the number.
+        """
+        require_probability("the risk on the sample", self.upper)
+        require_count("the number of cells", self.cells)
 
 
 def require_deltas(delta: float, delta_monte_carlo: float) -> None:

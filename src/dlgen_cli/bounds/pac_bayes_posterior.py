@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from dlgen_cli.bounds.arithmetic import ONE, share_of, to_float, upward, with_logarithm
+from dlgen_cli.bounds.arithmetic import ONE, ZERO, share_of, to_float, upward, with_logarithm
 from dlgen_cli.bounds.concentration import error_rate
 from dlgen_cli.bounds.derivations.pac_bayes import risk_of_posterior
-from dlgen_cli.bounds.gibbs_risk import SOURCE, DrawnErrors, require_deltas
+from dlgen_cli.bounds.gibbs_risk import SOURCE, DrawnErrors, IntegratedRisk, require_deltas
 from dlgen_cli.bounds.maurer import Moment, maurer_risk, moment_terms, moment_upper, read_moment
 from dlgen_cli.bounds.pac_bayes import MADE_OF
-from dlgen_cli.bounds.ranges import require_examples, require_nonnegative
+from dlgen_cli.bounds.ranges import require_delta, require_examples, require_nonnegative
 from dlgen_cli.bounds.recorded_fields import Fields
 from dlgen_cli.bounds.theorem import Theorem
 from dlgen_cli.errors import UsageError
@@ -21,8 +21,8 @@ from dlgen_cli.records import Assumption, Bound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Posterior(DrawnErrors):
-    """A Gaussian ``Q`` against the Gaussian prior ``P``, and the errors of its draws.
+class Posterior:
+    """A Gaussian ``Q`` against the Gaussian prior ``P``, and its risk on the sample.
 
     ``KL(Q || P) = 1/2 sum_i (mu_i - theta_i)^2 / t_i^2 + 1/2 (tr R - p - ln det R)``, with the
     prior ``N(theta, diag(t^2))`` and R the posterior's covariance in units of the prior's.
@@ -31,11 +31,13 @@ class Posterior(DrawnErrors):
         name: what tells it from the others.
         distance_nats_upper: the first sum, at least 0.
         spread_nats_upper: the second, at least 0; 0 where both covariances are the same.
+        risk: the errors of its draws, or what an integral gave.
     """
 
     name: str
     distance_nats_upper: float
     spread_nats_upper: float
+    risk: DrawnErrors | IntegratedRisk
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +57,40 @@ class _Evaluated:
             "distance_nats_upper": one.distance_nats_upper,
             "spread_nats_upper": one.spread_nats_upper,
             **with_logarithm("kl_nats", self.divergence),
-            "errors": one.errors,
-            "trials": one.trials,
-            "draws": one.draws,
-            "empirical_risk": to_float(error_rate(one.errors, one.trials)),
+            **_risk_terms(one.risk),
             "empirical_risk_upper": to_float(self.risk_upper),
             "value": to_float(self.value),
         }
+
+
+def _risk_terms(risk: DrawnErrors | IntegratedRisk) -> dict[str, Any]:
+    if isinstance(risk, IntegratedRisk):
+        return {"cells": risk.cells, "empirical_risk": risk.upper}
+    return {
+        "errors": risk.errors,
+        "trials": risk.trials,
+        "draws": risk.draws,
+        "empirical_risk": to_float(error_rate(risk.errors, risk.trials)),
+    }
 
 
 @upward
 def _evaluate(
     posterior: Posterior,
     m: int,
-    deltas: tuple[Decimal, Decimal],
+    delta: Decimal,
+    delta_monte_carlo: Decimal,
     choice_nats: Decimal,
     moment: Moment,
 ) -> _Evaluated:
-    delta, delta_monte_carlo = deltas
     divergence = (
         Decimal(posterior.distance_nats_upper) + Decimal(posterior.spread_nats_upper) + choice_nats
     )
-    risk_upper = min(ONE, posterior.risk_upper(delta_monte_carlo))
+    risk = posterior.risk
+    if isinstance(risk, IntegratedRisk):
+        risk_upper = Decimal(risk.upper)
+    else:
+        risk_upper = min(ONE, risk.risk_upper(delta_monte_carlo))
     value = maurer_risk(risk_upper, moment)(divergence, m, delta)
     return _Evaluated(posterior, divergence, risk_upper, value)
 
@@ -85,7 +99,7 @@ def posterior_risk(
     posteriors: Sequence[Posterior],
     m: int,
     delta: float,
-    delta_monte_carlo: float,
+    delta_monte_carlo: float = 0.0,
     *,
     choice_nats: float = 0.0,
     assumptions: Sequence[Assumption] = (),
@@ -93,11 +107,11 @@ def posterior_risk(
 ) -> Bound:
     """Bound the risk of the best of some posteriors with probability 1 - delta - delta_monte_carlo.
 
-    ``kl^-1( L_S(Q) | (KL + ln(xi(m) / delta)) / m )``, with `DrawnErrors.risk_upper` at
-    ``delta_monte_carlo / K`` in the place of ``L_S(Q)``. The theorem holds for all posteriors at
-    once, so a choice among K of them costs nothing but the Monte Carlo step. A choice among
-    priors is a mixture of them: ``KL(Q || sum_g w_g P_g) <= KL(Q || P_g) + ln(1/w_g)``, and that
-    logarithm is ``choice_nats``.
+    ``kl^-1( L_S(Q) | (KL + ln(xi(m) / delta)) / m )``, with an upper end of ``L_S(Q)`` in its
+    place: `IntegratedRisk`, or `DrawnErrors.risk_upper` at ``delta_monte_carlo / K``. The theorem
+    holds for all posteriors at once, so a choice among K of them costs nothing but the Monte Carlo
+    step. A choice among priors is a mixture of them: ``KL(Q || sum_g w_g P_g) <= KL(Q || P_g) +
+    ln(1/w_g)``, and that logarithm is ``choice_nats``.
 
     Source: `dlgen_cli.bounds.maurer.maurer_risk`; Langford and Caruana 2001, "(Not) bounding
     the true error", NeurIPS 14, for the Monte Carlo step; Dziugaite and Roy 2017,
@@ -110,7 +124,8 @@ def posterior_risk(
         posteriors: K >= 1, all against the same mixture of priors.
         m: examples of the bound's sample, at least 2; none of them shaped the prior.
         delta: failure probability of the theorem, in (0, 1).
-        delta_monte_carlo: failure probability of the Monte Carlo step, in (0, 1).
+        delta_monte_carlo: failure probability of the Monte Carlo step, in (0, 1); 0 where all
+            risks were integrated, for there is no such step.
         choice_nats: ``ln(1/w_g)`` of the prior that was chosen, rounded upward, at least 0.
         assumptions: the caller's ledger.
         moment: xi.
@@ -128,9 +143,14 @@ def posterior_risk(
         require_nonnegative(f"the spread of {one.name}", one.spread_nats_upper)
     require_nonnegative("choice_nats", choice_nats)
     require_examples(m)
-    require_deltas(delta, delta_monte_carlo)
-    deltas = (Decimal(delta), share_of(Decimal(delta_monte_carlo), len(posteriors)))
-    evaluated = [_evaluate(one, m, deltas, Decimal(choice_nats), moment) for one in posteriors]
+    is_drawn = any(isinstance(one.risk, DrawnErrors) for one in posteriors)
+    if is_drawn or delta_monte_carlo:
+        require_deltas(delta, delta_monte_carlo)
+    require_delta(delta)
+    part = share_of(Decimal(delta_monte_carlo), len(posteriors)) if is_drawn else ZERO
+    evaluated = [
+        _evaluate(one, m, Decimal(delta), part, Decimal(choice_nats), moment) for one in posteriors
+    ]
     best = min(evaluated, key=lambda one: one.value)
     chosen = best.row()
     del chosen["value"]
@@ -142,7 +162,7 @@ def posterior_risk(
             "choice_nats": choice_nats,
             "examples": m,
             "delta": delta,
-            "delta_monte_carlo": delta_monte_carlo,
+            **({"delta_monte_carlo": delta_monte_carlo} if is_drawn else {}),
             **moment_terms(moment, m),
             "posteriors": [one.row() for one in evaluated],
         },
@@ -155,15 +175,21 @@ def posterior_name(shrink: float) -> str:
     return "as trained" if shrink == 1 else f"shrink {float(shrink)}"
 
 
+def _read_risk(row: Fields) -> DrawnErrors | IntegratedRisk:
+    if "cells" in row.values:
+        return IntegratedRisk(upper=row.number("empirical_risk"), cells=row.count("cells"))
+    return DrawnErrors(
+        draws=row.count("draws"), trials=row.count("trials"), errors=row.count("errors")
+    )
+
+
 def _read_back(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Bound:
     posteriors = [
         Posterior(
             name=row.text("name"),
             distance_nats_upper=row.number("distance_nats_upper"),
             spread_nats_upper=row.number("spread_nats_upper"),
-            draws=row.count("draws"),
-            trials=row.count("trials"),
-            errors=row.count("errors"),
+            risk=_read_risk(row),
         )
         for row in terms.rows("posteriors")
     ]
@@ -171,7 +197,7 @@ def _read_back(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Boun
         posteriors,
         terms.count("examples"),
         delta,
-        terms.number("delta_monte_carlo"),
+        terms.optional_number("delta_monte_carlo") or 0.0,
         choice_nats=terms.number("choice_nats"),
         assumptions=lines,
         moment=read_moment(terms),

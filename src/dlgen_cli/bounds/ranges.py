@@ -65,6 +65,16 @@ def require_nonnegative(name: str, value: float) -> None:
         raise UsageError(f"{name} is {value}; a number of at least 0 was expected.")
 
 
+def require_probability(name: str, value: float) -> None:
+    """Require a number from 0 to 1.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not 0 <= value <= 1:
+        raise UsageError(f"{name} is {value}; a number from 0 to 1 was expected.")
+
+
 def require_count(name: str, value: int) -> None:
     """Refuse an integer below 1.
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from dlgen_cli import bounds
 from dlgen_cli.bounds.compression_occam import OCCAM
+from dlgen_cli.bounds.gibbs_risk import DrawnErrors, IntegratedRisk
 from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR
 from dlgen_cli.checkpoints.runs import run_directory
 from dlgen_cli.checkpoints.runs.run_directory import CODE_FILE, COORDINATES_FILE
@@ -21,13 +22,15 @@ from dlgen_cli.evidence.compression_occam import union_nats
 from dlgen_cli.evidence.holdout import errors_by_part
 from dlgen_cli.evidence.ledger import shared as ledger
 from dlgen_cli.evidence.ledger.coded import coded_lines, coded_prior_lines, landmark_line
-from dlgen_cli.evidence.monte_carlo import split_delta
+from dlgen_cli.evidence.monte_carlo import delta_of_risks
 from dlgen_cli.evidence.samples import Samples
-from dlgen_cli.predictors import coded_gibbs_errors
+from dlgen_cli.predictors import coded_gibbs_errors, coded_risk_upper
 from dlgen_cli.predictors.coded import (
     EXPONENTS,
     KERNEL,
+    CodedNetwork,
     Description,
+    GaussianCoordinates,
     build_network,
     code_facts,
     describe_run,
@@ -36,6 +39,7 @@ from dlgen_cli.predictors.coded import (
     read_code,
     read_gaussian,
 )
+from dlgen_cli.predictors.gaussian_scores import CELLS
 from dlgen_cli.records import Assumption, Bound
 
 _LEAST_DRAWS = 2000
@@ -104,41 +108,26 @@ def _gaussian_certificate(
     directory: Path, config: Mapping[str, Any], evidence: Evidence
 ) -> Certificate:
     samples, data = evidence.samples, evidence.data
-    if data.draws < _LEAST_DRAWS:
-        raise UsageError(
-            f"--draws is {data.draws}.", remedy=f"Give at least {_LEAST_DRAWS:,} for a coded run."
-        )
     about = _description(config, directory)
     network = build_network(about)
     _require_fit(about, samples, directory)
     where = directory / COORDINATES_FILE
     posterior = read_gaussian(_read(directory, COORDINATES_FILE), network, str(where))
-    errors = coded_gibbs_errors(
-        network,
-        posterior,
-        samples.bound.images,
-        samples.bound.labels,
-        draws=data.draws,
-        seed=data.seed,
-        scale=samples.scale,
-        progress=evidence.progress,
-    )
-    counted = bounds.Posterior(
+    risk, risk_line = _risk(network, posterior, evidence)
+    measured = bounds.Posterior(
         name=directory.name,
-        draws=data.draws,
-        trials=data.draws,
-        errors=errors,
+        risk=risk,
         distance_nats_upper=posterior.distance_nats(),
         spread_nats_upper=posterior.spread_nats(network.projection.groups[-1].start),
     )
     choice_nats = _choice_nats(about)
-    lines = _gaussian_lines(about, samples, data.draws)
+    lines = _gaussian_lines(about, samples, risk_line)
 
     def evaluate(delta: float) -> Bound:
-        left, monte_carlo = split_delta(data.delta_monte_carlo, delta)
+        left, monte_carlo = delta_of_risks([risk], data.delta_monte_carlo, delta)
         size = len(samples.bound)
         return bounds.posterior_risk(
-            [counted], size, left, monte_carlo, choice_nats=choice_nats, assumptions=lines
+            [measured], size, left, monte_carlo, choice_nats=choice_nats, assumptions=lines
         )
 
     facts = {
@@ -174,11 +163,42 @@ def _description(config: Mapping[str, Any], directory: Path) -> Description:
         ) from error
 
 
-def _gaussian_lines(about: Description, samples: Samples, draws: int) -> list[Assumption]:
+def _risk(
+    network: CodedNetwork, posterior: GaussianCoordinates, evidence: Evidence
+) -> tuple[DrawnErrors | IntegratedRisk, Assumption]:
+    """The risk on the sample, and the ledger's line on how it was found."""
+    samples, data = evidence.samples, evidence.data
+    images, labels = samples.bound.images, samples.bound.labels
+    upper = coded_risk_upper(
+        network, posterior, images, labels, scale=samples.scale, progress=evidence.progress
+    )
+    if upper is not None:
+        return IntegratedRisk(upper=upper, cells=CELLS), ledger.integral_line(CELLS)
+    if data.draws < _LEAST_DRAWS:
+        raise UsageError(
+            f"--draws is {data.draws}.", remedy=f"Give at least {_LEAST_DRAWS:,} for a coded run."
+        )
+    errors = coded_gibbs_errors(
+        network,
+        posterior,
+        images,
+        labels,
+        draws=data.draws,
+        seed=data.seed,
+        scale=samples.scale,
+        progress=evidence.progress,
+    )
+    drawn = DrawnErrors(draws=data.draws, trials=data.draws, errors=errors)
+    return drawn, ledger.draws_line(data.draws)
+
+
+def _gaussian_lines(
+    about: Description, samples: Samples, risk_line: Assumption
+) -> list[Assumption]:
     return [
         *samples.sample_lines,
         *coded_prior_lines(8 * len(header(about)), family_choices(about.architecture)),
-        *ledger.gibbs_lines(draws, (), relative=False),
+        risk_line,
         *([landmark_line()] if about.architecture == KERNEL else []),
     ]
 

@@ -6,12 +6,13 @@ import io
 import math
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 
 import torch
 
+from dlgen_cli.bounds.gibbs_risk import DrawnErrors, IntegratedRisk
 from dlgen_cli.errors import UsageError
 from dlgen_cli.evidence.options import DataOptions
 from dlgen_cli.files import write_whole
@@ -50,6 +51,18 @@ def split_delta(given: float | None, delta: float) -> tuple[float, float]:
     while Decimal(left) + Decimal(monte_carlo) > Decimal(delta):
         left = math.nextafter(left, 0.0)
     return left, monte_carlo
+
+
+def delta_of_risks(
+    risks: Sequence[DrawnErrors | IntegratedRisk], given: float | None, delta: float
+) -> tuple[float, float]:
+    """As `split_delta`; all for the theorem where no risk was drawn.
+
+    Raises:
+        UsageError: see `monte_carlo_share`.
+    """
+    is_drawn = any(isinstance(one, DrawnErrors) for one in risks)
+    return split_delta(given, delta) if is_drawn else (delta, 0.0)
 
 
 def draws_of(data: DataOptions, progress: DrawProgress | None) -> Draws:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dlgen_cli import bounds
+from dlgen_cli.bounds.gibbs_risk import DrawnErrors, IntegratedRisk
 from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR, posterior_name
 from dlgen_cli.checkpoints.anchors import open_anchors
 from dlgen_cli.checkpoints.checkpoint import Checkpoint
@@ -40,18 +41,21 @@ from dlgen_cli.evidence.ledger.posterior import (
     random_predictor_line,
     tried_line,
 )
-from dlgen_cli.evidence.monte_carlo import draws_of, split_delta
+from dlgen_cli.evidence.monte_carlo import delta_of_risks, draws_of
 from dlgen_cli.evidence.options import AuditOptions, DataOptions
+from dlgen_cli.evidence.samples import Samples
 from dlgen_cli.networks import CheckpointTensors
 from dlgen_cli.predictors import (
     Deviation,
     Factor,
+    FoldedNetwork,
     GaussianWeights,
     coordinates,
     gibbs_errors,
+    head_risks,
     open_folded,
 )
-from dlgen_cli.records import Bound
+from dlgen_cli.records import Assumption, Bound
 from dlgen_cli.spectra import sum_up
 
 _LARGEST_SHRINK = 2.0
@@ -150,16 +154,17 @@ def posterior_certificate(evidence: Evidence) -> Certificate:
     means = [_shrunk(own, prior_mean, one) for one in data.shrink]
     costs = [_costs(mean, located) for mean in means]
     deviations = {name: one.deviation for name, one in located.items()}
-    counts = gibbs_errors(
-        folded.to(resolve_device(inputs.options.device)),
-        [GaussianWeights(mean=mean, deviations=deviations) for mean in means],
-        samples.bound,
-        draws_of(data, evidence.progress),
-        scale=samples.scale,
-    )
+    gaussians = [GaussianWeights(mean=mean, deviations=deviations) for mean in means]
+    device = resolve_device(inputs.options.device)
+    risks, mean_errors, risk_line = _risks(folded.to(device), gaussians, samples, evidence)
     posteriors = [
-        _posterior(shrink, cost, data.draws, errors)
-        for shrink, cost, errors in zip(data.shrink, costs, counts.errors, strict=True)
+        bounds.Posterior(
+            name=posterior_name(shrink),
+            distance_nats_upper=sum_up([distance for distance, _ in cost.values()]),
+            spread_nats_upper=sum_up([spread for _, spread in cost.values()]),
+            risk=risk,
+        )
+        for shrink, cost, risk in zip(data.shrink, costs, risks, strict=True)
     ]
     examples, choices = len(samples.bound), _choice_nats(stored, data)
     frozen = [name for name in own if name not in stored.exponents]
@@ -171,11 +176,11 @@ def posterior_certificate(evidence: Evidence) -> Certificate:
         tried_line(data.tried, data.tried_nats),
         *ledger.frozen_lines(frozen, "As the run recorded it."),
         random_predictor_line(),
-        ledger.draws_line(data.draws),
+        risk_line,
     ]
 
     def evaluate(delta: float) -> Bound:
-        left, monte_carlo = split_delta(data.delta_monte_carlo, delta)
+        left, monte_carlo = delta_of_risks(risks, data.delta_monte_carlo, delta)
         return bounds.posterior_risk(
             posteriors,
             examples,
@@ -189,9 +194,34 @@ def posterior_certificate(evidence: Evidence) -> Certificate:
     return Certificate(
         theorem=POSTERIOR.name,
         evaluate=evaluate,
-        errors=_errors_of_trained(counts.mean_errors, data.shrink) if is_whole else {},
+        errors=_errors_of_trained(mean_errors, data.shrink) if is_whole else {},
         facts=lambda bound: {"coordinates": _coordinate_rows(bound, posteriors, costs)},
     )
+
+
+def _risks(
+    folded: FoldedNetwork,
+    gaussians: Sequence[GaussianWeights],
+    samples: Samples,
+    evidence: Evidence,
+) -> tuple[Sequence[DrawnErrors | IntegratedRisk], Sequence[int] | None, Assumption]:
+    """The risks on the sample, the errors of the means, and the ledger's line on how."""
+    found = head_risks(
+        folded, gaussians, samples.bound, scale=samples.scale, progress=evidence.progress
+    )
+    if found is not None:
+        risks = [IntegratedRisk(upper=one, cells=found.cells) for one in found.risks_upper]
+        return risks, found.mean_errors, ledger.integral_line(found.cells)
+    draws = evidence.data.draws
+    counts = gibbs_errors(
+        folded,
+        gaussians,
+        samples.bound,
+        draws_of(evidence.data, evidence.progress),
+        scale=samples.scale,
+    )
+    drawn = [DrawnErrors(draws=draws, trials=draws, errors=errors) for errors in counts.errors]
+    return drawn, counts.mean_errors, ledger.draws_line(draws)
 
 
 def _choice_nats(stored: StoredPosterior, data: DataOptions) -> tuple[float, float]:
@@ -302,16 +332,3 @@ def _costs(
         for name, one in located.items()
         if one.prior_deviation
     }
-
-
-def _posterior(
-    shrink: float, costs: Mapping[str, tuple[float, float]], draws: int, errors: int
-) -> bounds.Posterior:
-    return bounds.Posterior(
-        name=posterior_name(shrink),
-        distance_nats_upper=sum_up([distance for distance, _ in costs.values()]),
-        spread_nats_upper=sum_up([spread for _, spread in costs.values()]),
-        draws=draws,
-        trials=draws,
-        errors=errors,
-    )

@@ -1,6 +1,6 @@
 """The empirical risk of a network, and of a Gaussian distribution over its weights."""
 
-from dlgen_cli.predictors.coded.gibbs import coded_gibbs_errors
+from dlgen_cli.predictors.coded.gibbs import coded_gibbs_errors, coded_risk_upper
 from dlgen_cli.predictors.deviations import Deviation, Factor
 from dlgen_cli.predictors.evaluation import count_errors
 from dlgen_cli.predictors.folded_network import (
@@ -10,6 +10,7 @@ from dlgen_cli.predictors.folded_network import (
     open_folded,
     replace_parameters,
 )
+from dlgen_cli.predictors.gaussian_head import head_risks
 from dlgen_cli.predictors.gibbs import (
     Draws,
     GaussianWeights,
@@ -26,10 +27,12 @@ __all__ = [
     "GaussianWeights",
     "GibbsCounts",
     "coded_gibbs_errors",
+    "coded_risk_upper",
     "coordinates",
     "count_errors",
     "fold_network",
     "gibbs_errors",
+    "head_risks",
     "open_folded",
     "replace_parameters",
     "standard_deviations",

@@ -26,7 +26,7 @@ from dlgen_cli.networks.layer_kinds import apply_map
 from dlgen_cli.networks.loaded_module import build_for
 from dlgen_cli.predictors.deviations import Deviation
 from dlgen_cli.predictors.graph_split import split
-from dlgen_cli.predictors.sampling import WeightSampler, own_weight_entries
+from dlgen_cli.predictors.sampling import LayerMap, WeightSampler, own_weight_entries
 
 #: Entries of the largest tensor of a batch: what fits a processor's cache, and a device's memory.
 _ENTRIES_ON_CPU = 1 << 22
@@ -171,7 +171,7 @@ class SplitNetwork:
         self,
         parameters: Mapping[str, Tensor],
         features: tuple[Any, ...],
-        sampler: WeightSampler | None = None,
+        sampler: LayerMap | None = None,
     ) -> Tensor:
         """Evaluate the rest.
 
@@ -179,7 +179,8 @@ class SplitNetwork:
             parameters: one tensor for each of the network's own, equal to `parameters` in the
                 backbone.
             features: from `features`; they are kept as they are.
-            sampler: gives every example weights of its own around the parameters.
+            sampler: gives every example weights of its own around the parameters, or applies
+                something else in the place of the layers.
         """
         own = copy.deepcopy(features)  # the network may write on its inputs
         with self.slot.sampling(sampler):
@@ -283,10 +284,10 @@ def replace_parameters(network: FoldedNetwork, tensors: Mapping[str, Tensor]) ->
 class _SamplerSlot:
     """What the layers of one network ask for the weights of the pass that is under way."""
 
-    sampler: WeightSampler | None = None
+    sampler: LayerMap | None = None
 
     @contextmanager
-    def sampling(self, sampler: WeightSampler | None) -> Iterator[None]:
+    def sampling(self, sampler: LayerMap | None) -> Iterator[None]:
         """Give the pass that follows weights of its own, or none."""
         self.sampler = sampler
         try:

@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -62,6 +63,15 @@ class Noise:
         if keep or self.keeps_all:
             self._kept[key] = drawn
         return drawn
+
+
+class LayerMap(Protocol):
+    """What a folded network applies in the place of its layers."""
+
+    def apply(
+        self, layer: GraphLayer, x: Tensor, weight: Tensor, bias: Tensor | None, *, is_shared: bool
+    ) -> Tensor:
+        """The output of one layer, see `WeightSampler.apply`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -118,6 +118,8 @@ def required_lines(bound: Fields, report: Fields) -> Sequence[str]:
     is_coded = "coded" in (report.get("results") or {})
     needed = list((REQUIRED_OF_CODED if is_coded else REQUIRED).get(theorem, ()))
     needed += made if {"counted", "holdout"} & set(needed) else []
+    if theorem == POSTERIOR.name and "cells" in bound.fields("terms").values:
+        needed[needed.index("draws")] = "integral"
     if theorem in (OCCAM.name, KL.name) and not is_coded and _is_run(report):
         needed.append("trained_on")
     if theorem == OCCAM.name and not is_coded and settings.get("b") != "auto":
@@ -178,6 +180,7 @@ def named_numbers(bound: Fields, report: Fields) -> dict[str, str]:
     add("bits", terms.get("bits_per_parameter"), "d")
     add("code_bits", terms.get("bits"), ",")
     add("draws", settings.get("draws"), ",")
+    add("cells", settings.get("cells"), ",")
     add("b", settings.get("b"), "d")
     add("tried_nats", settings.get("tried_nats"), "g")
     add("nats", settings.get("nats"), "g")

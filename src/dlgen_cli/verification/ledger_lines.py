@@ -268,6 +268,17 @@ LINES = (
         ),
     ),
     Line(
+        "integral",
+        "The risk of Q on the sample is bounded without draws.",
+        verified=(
+            (
+                "Only the weights that give the logits move, so that these are independent "
+                "Gaussians: an integral of one dimension for each example, by the lower ends of "
+                "{cells} cells. Every rounding of float64 is paid; features are what float32 gives."
+            ),
+        ),
+    ),
+    Line(
         "frozen",
         "Frozen parameters cost nothing.",
         verified=("{#} tensors equal every anchor's, entry by entry, first {*}.",),

@@ -40,10 +40,21 @@ def check_unions(bound: Fields, report: Fields) -> Iterator[Mismatch]:
     if theorem in (KL.name, POSTERIOR.name):
         rows = "sigmas" if theorem == KL.name else "posteriors"
         for row in terms.rows(rows):
-            for name in ("draws", "trials"):
-                yield from _same(row, name, report.fields("settings").count("draws"))
+            yield from _check_risk(row, report.fields("settings"))
     if theorem in (ANCHORS.name, MIXTURE.name, PINSKER.name, KL.name):
         yield from _check_named(bound)
+
+
+def _check_risk(row: Fields, settings: Fields) -> Iterator[Mismatch]:
+    """The risk on the sample was drawn, or integrated, as often as the settings say."""
+    if "cells" in settings.values:
+        yield from _same(row, "cells", settings.count("cells"))
+        if settings.get("draws") is not None:
+            where, recorded = settings.path("draws"), settings.get("draws")
+            yield Mismatch(where=where, recorded=recorded, recomputed="none: there is an integral")
+        return
+    for name in ("draws", "trials"):
+        yield from _same(row, name, settings.count("draws"))
 
 
 def check_sisters(report: Fields) -> Iterator[Mismatch]:

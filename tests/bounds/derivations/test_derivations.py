@@ -11,8 +11,10 @@ from dlgen_cli.bounds import (
     Anchor,
     Box,
     CompressionSetting,
+    DrawnErrors,
     DrawnNetwork,
     GibbsSample,
+    IntegratedRisk,
     LayeredNetwork,
     LinearMap,
     Posterior,
@@ -88,14 +90,11 @@ def bounds():
     for trials in (400, 4000):
         sample = GibbsSample(sigma=0.5, draws=400, trials=trials, errors=trials // 8)
         yield kl_risk(_ANCHORS, [sample], 5000, 0.04, 0.01)
-    drawn = {"draws": 400, "trials": 400, "errors": 20}
-    yield posterior_risk(
-        [Posterior(name="one", distance_nats_upper=12.5, spread_nats_upper=3.25, **drawn)],
-        5000,
-        0.04,
-        0.01,
-        choice_nats=1.5,
-    )
+    measured = {"name": "one", "distance_nats_upper": 12.5, "spread_nats_upper": 3.25}
+    drawn = Posterior(**measured, risk=DrawnErrors(draws=400, trials=400, errors=20))
+    yield posterior_risk([drawn], 5000, 0.04, 0.01, choice_nats=1.5)
+    integrated = Posterior(**measured, risk=IntegratedRisk(upper=0.0625, cells=4096))
+    yield posterior_risk([integrated], 5000, 0.05, choice_nats=1.5)
     networks = [DrawnNetwork(name="one", ratio_nats_upper=19.5, errors=150)] * 2
     yield drawn_risk(networks, 5000, 0.05, choice_nats=1.5)
     yield from (one(box()) for one in (expected, markov, printed))

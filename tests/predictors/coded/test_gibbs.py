@@ -6,7 +6,7 @@ import torch
 from dlgen_cli.datasets import scaled
 from dlgen_cli.errors import DataError
 from dlgen_cli.predictors.coded.gaussian import GaussianCoordinates
-from dlgen_cli.predictors.coded.gibbs import coded_gibbs_errors
+from dlgen_cli.predictors.coded.gibbs import coded_gibbs_errors, coded_risk_upper
 from dlgen_cli.predictors.coded.network import Description, build_network
 
 SOURCE = torch.Generator().manual_seed(11)
@@ -55,15 +55,17 @@ def test_errors_of_a_network_are_those_of_whole_draws():
 
 
 @torch.no_grad()
-def test_drawing_the_logits_is_drawing_the_head():
+def test_the_integral_is_the_chance_that_draws_of_the_head_find():
     inputs = build_network(BANK).features(IMAGES[:1]).shape[1]
     network = build_network(
         Description(**{**{name: getattr(BANK, name) for name in BANK.__slots__}, "dim": 3 * inputs})
     )
     assert network.has_fixed_features
     posterior = a_posterior(3 * inputs, inputs)
-    found = coded_gibbs_errors(network, posterior, IMAGES, LABELS, draws=4000, seed=1, scale=1.0)
-    assert found / 4000 == pytest.approx(chance(network, posterior, IMAGES), abs=0.04)
+    found = coded_risk_upper(network, posterior, IMAGES, LABELS, scale=1.0)
+    assert found == pytest.approx(chance(network, posterior, IMAGES, 2000), abs=0.01)
+    mlp = build_network(MLP)
+    assert coded_risk_upper(mlp, a_posterior(40), SMALL, LABELS, scale=1.0) is None
 
 
 def test_the_seed_gives_the_count():

@@ -15,9 +15,7 @@ def posterior(name, distance, errors):
         name=name,
         distance_nats_upper=distance,
         spread_nats_upper=31.5,
-        draws=2000,
-        trials=2000,
-        errors=errors,
+        risk=bounds.DrawnErrors(draws=2000, trials=2000, errors=errors),
     )
 
 

@@ -326,6 +326,16 @@ def draws_line(draws: int) -> Assumption:
     )
 
 
+def integral_line(cells: int) -> Assumption:
+    """What stands in the place of draws where the logits are independent Gaussians."""
+    return verified(
+        "The risk of Q on the sample is bounded without draws.",
+        "Only the weights that give the logits move, so that these are independent Gaussians: an "
+        f"integral of one dimension for each example, by the lower ends of {cells:,} cells. Every "
+        "rounding of float64 is paid; features are what float32 gives.",
+    )
+
+
 def frozen_lines(frozen: Sequence[str], why: str) -> list[Assumption]:
     """Why parameters that are not perturbed cost nothing; empty where all are perturbed.
 

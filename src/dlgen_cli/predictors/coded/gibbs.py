@@ -1,4 +1,4 @@
-"""Errors of a Gaussian over the coordinates of a network: one example for each draw."""
+"""The sample risk of a Gaussian over the coordinates of a network: by draws, or an integral."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from dlgen_cli.datasets import scaled
 from dlgen_cli.predictors.coded.gaussian import GaussianCoordinates
 from dlgen_cli.predictors.coded.network import CodedNetwork
 from dlgen_cli.predictors.evaluation import INDEX_RANGE, require_labelled, wrong_answers
+from dlgen_cli.predictors.gaussian_scores import GaussianScores, mean_risk_upper, right_lower
 
 _BATCH = 100  # examples whose features are computed at a time
-_DRAWS = 10_000  # draws of logits at a time
+_UNIT = 2.0**-53
 
 
 @torch.no_grad()
@@ -30,10 +31,7 @@ def coded_gibbs_errors(
 ) -> int:
     """Count the errors of independent draws, each scored on one example drawn for it alone.
 
-    The number is binomial, with ``draws`` trials and the mean ``L_S(Q)``. Where the features are
-    fixed the logits themselves are drawn: with weights ``M + N L^T``, N standard normal, they are
-    ``M x + |L^T x| xi``, xi standard normal, the same distribution. For a kernel machine x is
-    ``phi``, and the variance has the rest of the process beside it.
+    The number is binomial, with ``draws`` trials and the mean ``L_S(Q)``.
 
     Args:
         network: as a function of coordinates.
@@ -54,9 +52,6 @@ def coded_gibbs_errors(
     require_labelled(images, labels)
     source = torch.Generator().manual_seed(seed)
     chosen = torch.randint(INDEX_RANGE, (draws,), generator=source) % len(labels)
-    if network.has_fixed_features and posterior.factor is not None:
-        logits = _fixed(network, posterior, images, scale, chosen, progress)
-        return _count_fixed(*logits, chosen, labels, source)
     errors, start = 0, network.projection.groups[-1].start
     for done, index in enumerate(chosen.tolist(), 1):
         noise = torch.randn(network.projection.dim, generator=source)
@@ -68,36 +63,59 @@ def coded_gibbs_errors(
     return errors
 
 
-def _fixed(
+@torch.no_grad()
+def coded_risk_upper(
     network: CodedNetwork,
     posterior: GaussianCoordinates,
     images: Tensor,
+    labels: Tensor,
+    *,
     scale: float,
-    chosen: Tensor,
-    progress: Callable[[int, int], None] | None,
-) -> tuple[Tensor, Tensor]:
-    """Means and deviations of the logits of every example that a draw meets; others stay 0."""
-    assert posterior.factor is not None  # noqa: S101  the caller has looked
-    head = posterior.mean.reshape(-1, len(posterior.factor))
-    means, deviations = torch.zeros(len(images), len(head)), torch.zeros(len(images))
-    indices = torch.unique(chosen)
-    done = 0
-    for part in torch.split(indices, _BATCH):
+    progress: Callable[[int, int], None] | None = None,
+) -> float | None:
+    """Upper end of the risk on a sample, by an integral and without draws.
+
+    With weights ``M + N L^T``, N standard normal, the logits of an example are independent
+    Gaussians, ``M x + |L^T x| xi``. For a kernel machine x is ``phi``, and the variance has the
+    rest of the process beside it. The prior's deviation multiplies all of them and drops out.
+    Features, and what is left of a process beside them, are what float32 gives.
+
+    Args:
+        network: as a function of coordinates.
+        posterior: over them.
+        images: of the sample, as stored.
+        labels: int64.
+        scale: multiplies every pixel.
+        progress: called with the examples that are done, and with all.
+
+    Returns:
+        None where the features are not fixed: their logits are no Gaussians.
+
+    Raises:
+        DataError: the data do not fit the network.
+    """
+    require_labelled(images, labels)
+    if not network.has_fixed_features or posterior.factor is None:
+        return None
+    factor = posterior.factor.double()
+    head = posterior.mean.reshape(-1, len(factor)).double()
+    width = 2 * (len(factor) + 8) * _UNIT
+    reach = 2 * width * float(factor.square().sum().sqrt())
+    right = []
+    for start in range(0, len(images), _BATCH):
+        part = slice(start, start + _BATCH)
         features = network.features(scaled(images[part], scale))
-        variances = (features @ posterior.factor).square().sum(1) + network.rest(features)
-        means[part], deviations[part] = features @ head.T, variances.sqrt()
-        done += len(part)
+        x = features.double()
+        variances = (x @ factor).square().sum(1) + network.rest(features).double()
+        deviations = variances.sqrt()[:, None].expand(len(x), len(head))
+        doubts = torch.linalg.vector_norm(x, dim=1)[:, None] * reach / deviations
+        scores = GaussianScores(
+            means=x @ head.T,
+            deviations=deviations,
+            mean_errors=(x.abs() @ head.abs().T) * width,
+            deviation_errors=doubts + 32 * _UNIT,
+        )
+        right.append(right_lower(scores, labels[part]))
         if progress is not None:
-            progress(len(chosen) * done // len(indices), len(chosen))
-    return means * posterior.scale, deviations * posterior.scale
-
-
-def _count_fixed(
-    means: Tensor, deviations: Tensor, chosen: Tensor, labels: Tensor, source: torch.Generator
-) -> int:
-    errors = 0
-    for part in torch.split(chosen, _DRAWS):
-        noise = torch.randn(len(part), means.shape[1], generator=source)
-        logits = means[part] + deviations[part, None] * noise
-        errors += int(wrong_answers(logits, labels[part]).sum())
-    return errors
+            progress(min(start + _BATCH, len(images)), len(images))
+    return mean_risk_upper(torch.cat(right))

@@ -15,6 +15,7 @@ from torch.func import functional_call
 from dlgen_cli.checkpoints.runs.posterior_file import FACTOR, StoredPosterior
 from dlgen_cli.errors import UsageError
 from dlgen_cli.networks.layer_kinds import kind_of
+from dlgen_cli.networks.logit_layers import logit_layers
 from dlgen_cli.predictors.evaluation import wrong_answers
 from dlgen_cli.training.posterior.gaussian_layer import Form, GaussianLayer, GaussianTensor
 
@@ -24,29 +25,10 @@ if TYPE_CHECKING:
     from dlgen_cli.predictors.folded_network import SplitNetwork
     from dlgen_cli.training.posterior.settings import Spread
 
-#: Nodes without weights that leave a linear map of weights linear.
-_LINEAR_KINDS = {"sum", "scale", "identity"}
 #: Deviation of the logits under the first posterior, about.
 _FIRST_NOISE = 0.7
 #: Examples that the bases of factors are made of.
 _FOR_BASES = 10_000
-
-
-def logit_layers(network: Network) -> list[GraphLayer]:
-    """The linear layers whose outputs are the logits, or are added up to them."""
-    by_name = {node.name: node for node in network.nodes}
-    found, seen, open_nodes = [], set(), [network.nodes[-1].name]
-    while open_nodes:
-        node = by_name[open_nodes.pop()]
-        if node.name in seen:
-            continue
-        seen.add(node.name)
-        if node.layer is not None:
-            layer = network.layers[node.layer]
-            found += [layer] if kind_of(layer).operator == "matrix" else []
-        elif node.kind in _LINEAR_KINDS:
-            open_nodes += list(node.inputs)
-    return found
 
 
 def choose_trainable(network: Network, patterns: Sequence[str] | None) -> set[str]:
