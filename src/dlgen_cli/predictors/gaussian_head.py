@@ -215,7 +215,7 @@ class _Doubts:
         else:  # at least each entry's
             size = float(torch.as_tensor(deviation, dtype=torch.float64).abs().max())
         reach = 4 * (x.shape[1] + 8) * _UNIT * size
-        found = (torch.linalg.vector_norm(x, dim=1, keepdim=True) * reach).square()
+        found: Tensor = (torch.linalg.vector_norm(x, dim=1, keepdim=True) * reach).square()
         return found.expand(len(x), len(weight))
 
 
@@ -228,5 +228,4 @@ def _variances(x: Tensor, deviation: Deviation) -> Tensor:
         return found
     else:
         rows = x * deviation
-    found = rows.square().sum(dim=1, keepdim=True)
-    return found
+    return rows.square().sum(dim=1, keepdim=True)
