@@ -1,4 +1,4 @@
-"""Reports of the first schema verify with this version: frozen ones and the benchmarks' own."""
+"""Recorded reports verify with this version: those of the first schema, and the benchmarks' own."""
 
 import json
 
@@ -21,9 +21,10 @@ def pytest_generate_tests(metafunc):
 
 
 def test_a_recorded_certificate_verifies(report):
-    assert json.loads(report.read_text("utf-8"))["schema_version"] == "1"
+    if report.parent.name == "schema_1":
+        assert json.loads(report.read_text("utf-8"))["schema_version"] == "1"
     found = verify(read_report(report))
-    assert found.bounds >= 2
+    assert found.bounds >= 1
     assert found.checked > 20
     assert found.mismatches == ()
 
