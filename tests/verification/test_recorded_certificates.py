@@ -8,6 +8,10 @@ from dlgen_cli.bounds.recorded_fields import Fields
 from dlgen_cli.verification import read_report, verify
 
 
+def holds_bounds(values):
+    return isinstance(values, dict) and bool(values.get("bounds"))
+
+
 def pytest_generate_tests(metafunc):
     root = metafunc.config.rootpath
     folders = (root / "benchmarks" / "results", root / "tests" / "verification" / "schema_1")
@@ -15,7 +19,7 @@ def pytest_generate_tests(metafunc):
         one
         for folder in folders
         for one in sorted(folder.rglob("*.json"))
-        if '"bounds"' in one.read_text("utf-8")
+        if holds_bounds(json.loads(one.read_text("utf-8")))
     ]
     metafunc.parametrize("report", reports, ids=lambda path: path.stem)
 
