@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from dlgen_cli.architectures.torchvision_models import zero_module
+from dlgen_cli.architectures.torchvision_models import torchvision_models, zero_module
 from dlgen_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def mobilenet_v2(
             "dropout": dropout,
             "inverted_residual_setting": stages,
         }
+        models = torchvision_models()
         if image_size is not None:
             from dlgen_cli.architectures.resized import ResizedMobileNetV2
 
@@ -103,9 +104,7 @@ def mobilenet_v2(
                 image_size=image_size, mirrored=mirrored, taps=taps, **arguments
             )
             return cast("nn.Module", resized)
-        from torchvision.models import MobileNetV2
-
-        return cast("nn.Module", MobileNetV2(**arguments))
+        return cast("nn.Module", models.MobileNetV2(**arguments))
 
     network = zero_module(construct)
     if stem != "imagenet":

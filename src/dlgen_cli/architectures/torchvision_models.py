@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,12 +20,42 @@ if TYPE_CHECKING:
 #: Their own initialization takes seconds and warns; parameters are zero here in any case.
 _WITHOUT_INITIALIZATION = ("googlenet", "inception_v3")
 _DROPOUT_ARGUMENTS = frozenset({"dropout", "stochastic_depth_prob", "drop_rate"})
+_COMPILER = "torch._dynamo"
+#: Methods that draw entries. Of a tensor without entries, torch imports its compiler for that.
+_DRAWING = (torch.Tensor.normal_, torch.Tensor.uniform_)
+
+
+def torchvision_models() -> ModuleType:
+    """``torchvision.models``, imported without the compiler of torch, which takes two seconds.
+
+    One operator of torchvision asks the compiler whether it supports a device. While torchvision is
+    imported a stand-in is asked for the question; the operator gets one that imports the compiler
+    when it is put.
+    """
+    if "torchvision" in sys.modules or _COMPILER in sys.modules:
+        return import_module("torchvision.models")
+    helpers = ModuleType(f"{_COMPILER}.utils")
+    helpers.is_compile_supported = _is_compile_supported  # type: ignore[attr-defined]
+    stand_in = {_COMPILER: ModuleType(_COMPILER), helpers.__name__: helpers}
+    sys.modules |= stand_in
+    try:
+        return import_module("torchvision.models")
+    except (ImportError, AttributeError):  # this torchvision asks the compiler for more
+        pass
+    finally:
+        for name in stand_in:
+            del sys.modules[name]
+    return import_module("torchvision.models")
+
+
+def _is_compile_supported(device_type: str) -> bool:
+    supported: bool = import_module(f"{_COMPILER}.utils").is_compile_supported(device_type)
+    return supported
 
 
 def torchvision_names() -> tuple[str, ...]:
     """The classification models that torchvision registers, sorted."""
-    from torchvision import models
-
+    models = torchvision_models()
     return tuple(models.list_models(module=models))
 
 
@@ -40,8 +73,7 @@ def build_torchvision(name: str, **arguments: Any) -> nn.Module:
     Raises:
         UsageError: an argument is unknown or out of its range.
     """
-    from torchvision import models
-
+    models = torchvision_models()
     if name in _WITHOUT_INITIALIZATION:
         arguments.setdefault("init_weights", False)
 
@@ -71,7 +103,8 @@ class _EmptyOnMeta(TorchFunctionMode):
     """Sends ``torch.empty`` to the meta device.
 
     Modules take memory for their parameters with it, and initialize them afterwards: without
-    entries that costs nothing. Tables that a module computes keep their values.
+    entries that costs nothing, and nothing is drawn. Tables that a module computes keep their
+    values.
     """
 
     def __torch_function__(
@@ -83,6 +116,10 @@ class _EmptyOnMeta(TorchFunctionMode):
     ) -> Any:
         del types
         settings = dict(kwargs or {})
+        fills = func in _DRAWING or getattr(func, "__module__", "") == nn.init.__name__
+        filled = args[0] if args else settings.get("tensor")
+        if fills and isinstance(filled, torch.Tensor) and filled.is_meta:
+            return filled
         if func is torch.empty and settings.get("device") is None:
             settings["device"] = "meta"
         return func(*args, **settings)

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markdown import Markdown
 
 from dlgen_cli import __version__
 from dlgen_cli.bounds import explanation
@@ -81,6 +79,9 @@ def explain(options: ExplainCommand) -> None:
     elif options.output is not None:
         console.write_whole(options.output, text)
     elif sys.stdout.isatty() and format_ is Format.TABLE:
+        from rich.console import Console  # late: every command imports this module
+        from rich.markdown import Markdown
+
         Console(highlight=False).print(Markdown(text))
     else:
         sys.stdout.write(text)
