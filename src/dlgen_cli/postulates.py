@@ -109,7 +109,7 @@ def compare(configs: Mapping[Path, RunConfig]) -> None:
                 raise DataError(
                     f"The runs cannot be compared: {key.replace('_', ' ')} is {theirs} in {name} "
                     f"and {ours} in {first_path.name}.",
-                    remedy="Train all of them with the same options, or give another --out.",
+                    remedy="Train all of them with the same options, or give another --save.",
                 )
 
 

@@ -70,6 +70,8 @@ REGIMES: Mapping[str, LabelRegime] = {
         meaning="the real images, half of them with a wrong label", has_adversary=True, postulate=4
     ),
 }
+#: Data that have a name; others are folders.
+SOURCES = ("cifar10", "digits")
 #: Those whose images a certificate finds again in the data.
 REAL_IMAGE_REGIMES = tuple(name for name, one in REGIMES.items() if not one.has_random_images)
 

@@ -13,7 +13,10 @@ def run(*words):
 
 
 def test_version_and_help():
-    assert run("--version").stdout.startswith("dlgen ")
+    shown = run("--version").stdout
+    assert shown.startswith("dlgen ")
+    assert run("-V").stdout == run("version").stdout == shown
+    assert run("-h").stdout == run("--help").stdout
     assert "compress-bound" in run("--help").stdout
     assert run().exit_code == 2
 

@@ -1,5 +1,6 @@
 """What a command imports before it has something to do: nothing that takes seconds."""
 
+import os
 import subprocess
 import sys
 
@@ -48,3 +49,52 @@ def test_a_mistake_is_told_without_torch(mistake, tmp_path, digits_mlp):
     code, said, found = imported(words, ["torch", "numpy"])
     assert (code, len(said), found) == (2, 1, "[]")
     assert expected in said[0]
+
+
+def completed(line):
+    """What the shell is offered after a line, and whether torch was imported for it."""
+    words = line.split(" ")
+    code = (
+        "import atexit, sys\n"
+        "from dlgen_cli.__main__ import main\n"
+        "atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr))\n"
+        "sys.argv = ['dlgen']\n"
+        "main()\n"
+    )
+    environment = os.environ | {
+        "_DLGEN_COMPLETE": "complete_bash",
+        "COMP_WORDS": "\n".join(words),
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stderr.split() == ["False"]
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("dlgen comp", ["compress-bound", "compress"]),
+        ("dlgen train --stem ", ["small", "medium", "imagenet"]),
+        ("dlgen train --data d", ["digits"]),
+        ("dlgen audit a.pt --format m", ["markdown"]),
+        ("dlgen explain pac_bayes.m", ["pac_bayes.mixture"]),
+        ("dlgen help implicit", ["implicit"]),
+    ],
+)
+def test_the_shell_completes_without_torch(line, offered, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert completed(line) == offered
+
+
+def test_the_shell_completes_options_and_shows_its_script():
+    assert {"--format", "--fail-above"} <= set(completed("dlgen audit a.pt --f"))
+    done = subprocess.run(
+        [sys.executable, "-m", "dlgen_cli", "--show-completion", "bash"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "_DLGEN_COMPLETE=complete_bash" in done.stdout

@@ -2,15 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
 from dlgen_cli import training
+from dlgen_cli.cli.command import as_command
 from dlgen_cli.cli.objectives import TrainCommand
-from dlgen_cli.cli.options import as_command
 from dlgen_cli.cli.train import train
 
 
@@ -65,7 +65,7 @@ def test_an_interruption_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.M
     assert result.exit_code == 130
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
-    assert f"dlgen train --resume --out {tmp_path / 'a'}" in result.stderr
+    assert f"dlgen train --resume --save {tmp_path / 'a'}" in result.stderr
 
 
 def test_an_early_interruption_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -86,8 +86,9 @@ def test_the_default_directory_names_the_run(tmp_path: Path, monkeypatch: pytest
 
 
 def test_the_defaults_in_the_help_are_those_in_force():
-    options = get_type_hints(TrainCommand, include_extras=True)
-    shown = {name: hint.__metadata__[0].show_default for name, hint in options.items()}
+    application = typer.Typer()
+    application.command()(as_command(train, TrainCommand))
+    shown = {one.name: one.show_default for one in typer.main.get_command(application).params}
     recipe = training.make_recipe({"source": "digits"})
     sgd = training.make_recipe({"source": "digits", "optimizer": "sgd"})
     for name in (

@@ -10,7 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from dlgen_cli.cli.objectives import TrainCommand
-from dlgen_cli.cli.options import as_command
+from dlgen_cli.cli.command import as_command
 from dlgen_cli.cli.train import train
 
 

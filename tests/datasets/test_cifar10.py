@@ -61,7 +61,7 @@ def test_a_failed_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(CIFAR10, "download", fail)
     with pytest.raises(DataError, match="download failed: no route to host") as caught:
         load_cifar10(tmp_path)
-    assert "--data-dir" in caught.value.remedy
+    assert "--data" in caught.value.remedy
 
 
 def test_damaged_files_are_said_to_be_damaged(tmp_path: Path):

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
 from dlgen_cli.checkpoints.location import locate
 from dlgen_cli.cli import console
-from dlgen_cli.cli.options import ReportOptions
+from dlgen_cli.cli.help import INPUT, NETWORK, OUTPUT
+from dlgen_cli.cli.options import DATA_CHOICES, ReportOptions
+from dlgen_cli.cli.values import Choices
 from dlgen_cli.errors import OutputError, UsageError
 
 
 @dataclass(kw_only=True)
 class AnchorsCommand(ReportOptions):
     """Options of ``dlgen anchors``."""
+
+    panel: ClassVar[str] = NETWORK
 
     source: Annotated[
         Path,
@@ -25,10 +29,18 @@ class AnchorsCommand(ReportOptions):
             help="Pretrained weights, a directory of dlgen train, or another anchors file.",
         ),
     ]
-    out: Annotated[Path, typer.Option("--out", help="Write the anchors file here (safetensors).")]
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--save",
+            "--out",
+            help="Write the anchors file here (safetensors).",
+            rich_help_panel=OUTPUT,
+        ),
+    ]
     arch: Annotated[
         str | None,
-        typer.Option("--arch", help="Architecture.", show_default="as recorded"),
+        typer.Option("--arch", metavar="NAME", help="Architecture.", show_default="as recorded"),
     ] = None
     image_size: Annotated[
         int | None,
@@ -49,8 +61,10 @@ class AnchorsCommand(ReportOptions):
     ] = None
     head: Annotated[
         str,
+        Choices(("keep", "zero", "rows")),
         typer.Option(
             "--head",
+            metavar="HEAD",
             help="Last layer: keep it; zero, of new classes; or rows, averages of its rows.",
         ),
     ] = "keep"
@@ -59,8 +73,12 @@ class AnchorsCommand(ReportOptions):
     ] = None
     data: Annotated[
         str | None,
+        DATA_CHOICES,
         typer.Option(
-            "--data", help="The classes and their order: digits, cifar10, or a directory."
+            "--data",
+            metavar="DATA",
+            help="The classes and their order: digits, cifar10, or a directory.",
+            rich_help_panel=INPUT,
         ),
     ] = None
     rows: Annotated[
@@ -78,7 +96,11 @@ class AnchorsCommand(ReportOptions):
     ] = None
     initial: Annotated[
         bool,
-        typer.Option("--initial", help="The initialization of a run, not its trained weights."),
+        typer.Option(
+            "--initial",
+            help="The initialization of a run, not its trained weights.",
+            rich_help_panel=INPUT,
+        ),
     ] = False
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from dlgen_cli import __version__
 from dlgen_cli.cli import (
@@ -24,8 +23,10 @@ from dlgen_cli.cli import (
     train,
     verify,
 )
+from dlgen_cli.cli.command import CommandGroup, DlgenCommand, as_command, typing_mistake
+from dlgen_cli.cli.help import print_help
 from dlgen_cli.cli.implicit import implicit_app
-from dlgen_cli.cli.options import as_command
+from dlgen_cli.cli.values import Choices
 from dlgen_cli.errors import DlgenError, UsageError
 from dlgen_cli.processes import leave, settle
 
@@ -35,7 +36,7 @@ _ClickError: type[Exception] = next(
 )
 
 
-class DlgenGroup(TyperGroup):
+class DlgenGroup(CommandGroup):
     """Turns every failure into one line on stderr and exit code 2."""
 
     def main(
@@ -51,7 +52,9 @@ class DlgenGroup(TyperGroup):
         words = list(sys.argv[1:] if args is None else args)
         code, failure = 0, None
         try:
-            code = super().main(words, prog_name, complete_var, False, windows_expand_args, **extra)
+            code = super().main(
+                words, prog_name or "dlgen", complete_var, False, windows_expand_args, **extra
+            )
         except (DlgenError, _ClickError) as error:
             failure = _as_own(error, words)
         except BrokenPipeError:
@@ -76,10 +79,7 @@ def _as_own(error: Exception, words: Sequence[str]) -> DlgenError:
     """The error, what Typer found wrong as a `UsageError`."""
     if "--debug" in words:
         traceback.print_exc()
-    if isinstance(error, DlgenError):
-        return error
-    message = " ".join(str(getattr(error, "format_message", error.__str__)()).split())
-    return UsageError(message.rstrip(".") + ".", remedy="See dlgen COMMAND --help.")
+    return error if isinstance(error, DlgenError) else typing_mistake(error)
 
 
 def _report_failure(error: DlgenError, words: Sequence[str]) -> int:
@@ -102,15 +102,29 @@ app = typer.Typer(
     cls=DlgenGroup,
     help="Audit trained neural networks: norms by layer and generalization bounds, every "
     "constant kept.",
-    add_completion=False,
+    epilog="""
+    dlgen demo                               train a small network and certify it
+    dlgen audit model.safetensors            every bound that its weights allow
+    dlgen certify runs/mine --data digits    how wrong it will be, proven
+    dlgen help certify                       the options of a command
+    """,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-def _print_version(*, value: bool) -> None:
+def _complete_command(incomplete: str) -> list[str]:
+    names = [one.name or "" for one in (*app.registered_commands, *app.registered_groups)]
+    return Choices(names).complete(incomplete)
+
+
+def _say_version() -> None:
+    sys.stdout.write(f"dlgen {__version__}\n")
+
+
+def _version_option(*, value: bool) -> None:
     if value:
-        sys.stdout.write(f"dlgen {__version__}\n")
+        _say_version()
         raise typer.Exit
 
 
@@ -120,7 +134,9 @@ def root(
     *,
     version: Annotated[  # noqa: ARG001 - acts through its callback
         bool,
-        typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
+        typer.Option(
+            "--version", "-V", help="Show the version.", callback=_version_option, is_eager=True
+        ),
     ] = False,
 ) -> None:
     """Show the help where no command is given."""
@@ -129,20 +145,175 @@ def root(
         raise typer.Exit(2)
 
 
-for _name, _function, _options in (
-    ("train", train.train, objectives.TrainCommand),
-    ("postulates", postulates.postulates, postulates.PostulatesCommand),
-    ("spectra", audits.spectra, audits.SpectraCommand),
-    ("compress-bound", audits.compress_bound, audits.CompressBoundCommand),
-    ("compress", compress.compress, compress.CompressCommand),
-    ("pacbayes", audits.pacbayes, audits.PacBayesCommand),
-    ("rademacher", audits.rademacher, audits.RademacherCommand),
-    ("audit", audits.audit, audits.AuditCommand),
-    ("anchors", anchors.anchors, anchors.AnchorsCommand),
-    ("verify", verify.verify, verify.VerifyCommand),
-    ("explain", explain.explain, explain.ExplainCommand),
-    ("certify", certify.certify, certify.CertifyCommand),
-    ("demo", demo.demo, demo.DemoCommand),
+START, BOUNDS = "Start here", "Measure and bound"
+MAKE, LEARN = "Train and make", "Check and understand"
+for _name, _function, _options, _panel, _examples in (
+    (
+        "audit",
+        audits.audit,
+        audits.AuditCommand,
+        START,
+        """
+        dlgen audit model.safetensors --m 50,000
+        dlgen audit net.pt --arch resnet18 --output audit.html
+        dlgen audit net.pt --arch net.py:Net --input-shape 3,32,32
+        """,
+    ),
+    (
+        "certify",
+        certify.certify,
+        certify.CertifyCommand,
+        START,
+        """
+        dlgen certify runs/mine --data digits --sigma 0.1,0.3
+        dlgen certify --errors 31 --examples 1,000
+        dlgen certify --predictions answers.csv --delta 1%
+        """,
+    ),
+    (
+        "demo",
+        demo.demo,
+        demo.DemoCommand,
+        START,
+        """
+        dlgen demo
+        dlgen demo --save runs/demo --output demo.html
+        """,
+    ),
+    (
+        "spectra",
+        audits.spectra,
+        audits.SpectraCommand,
+        BOUNDS,
+        """
+        dlgen spectra model.safetensors --r 8
+        dlgen spectra tuned.safetensors --against pretrained.safetensors
+        """,
+    ),
+    (
+        "compress-bound",
+        audits.compress_bound,
+        audits.CompressBoundCommand,
+        BOUNDS,
+        """
+        dlgen compress-bound model.safetensors --b 32
+        dlgen compress-bound runs/mine --b auto --data digits --plot ranks.svg
+        """,
+    ),
+    (
+        "pacbayes",
+        audits.pacbayes,
+        audits.PacBayesCommand,
+        BOUNDS,
+        """
+        dlgen pacbayes model.safetensors --anchors pretrained.pt --sigma 0.01
+        dlgen pacbayes runs/mine --sigma 0.1,0.3 --data digits
+        """,
+    ),
+    (
+        "rademacher",
+        audits.rademacher,
+        audits.RademacherCommand,
+        BOUNDS,
+        """
+        dlgen rademacher model.safetensors --epsilon 1e-9
+        """,
+    ),
+    (
+        "train",
+        train.train,
+        objectives.TrainCommand,
+        MAKE,
+        """
+        dlgen train --data digits --holdout 200 --save runs/mine
+        dlgen train --data cifar10 --dataset random --epochs 50
+        dlgen train --resume --save runs/mine
+        """,
+    ),
+    (
+        "anchors",
+        anchors.anchors,
+        anchors.AnchorsCommand,
+        MAKE,
+        """
+        dlgen anchors pretrained.pt --arch mobilenet_v2 --head zero --classes 10 --save a.pt
+        dlgen anchors runs/mine --initial --save anchor.safetensors
+        """,
+    ),
+    (
+        "compress",
+        compress.compress,
+        compress.CompressCommand,
+        MAKE,
+        """
+        dlgen compress model.safetensors --r 8 --b 8 --save small.safetensors
+        """,
+    ),
+    (
+        "verify",
+        verify.verify,
+        verify.VerifyCommand,
+        LEARN,
+        """
+        dlgen verify report.json
+        """,
+    ),
+    (
+        "explain",
+        explain.explain,
+        explain.ExplainCommand,
+        LEARN,
+        """
+        dlgen explain                            theorems, statuses and words
+        dlgen explain compression.stored
+        dlgen explain pac_bayes.kl --report report.json
+        """,
+    ),
+    (
+        "postulates",
+        postulates.postulates,
+        postulates.PostulatesCommand,
+        LEARN,
+        """
+        dlgen postulates --data digits
+        """,
+    ),
 ):
-    app.command(_name)(as_command(_function, _options))  # type: ignore[arg-type]
-app.add_typer(implicit_app, name="implicit")
+    app.command(_name, cls=DlgenCommand, epilog=_examples, rich_help_panel=_panel)(
+        as_command(_function, _options)  # type: ignore[arg-type]
+    )
+app.add_typer(implicit_app, name="implicit", rich_help_panel=LEARN)
+
+
+@app.command("help", cls=DlgenCommand, rich_help_panel=LEARN, epilog="dlgen help certify")
+def help_(
+    context: typer.Context,
+    *,
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[COMMAND]",
+            help="A command, as in: dlgen help implicit linear.",
+            autocompletion=_complete_command,
+        ),
+    ] = None,
+) -> None:
+    """Show the help of a command."""
+    assert context.parent is not None  # noqa: S101  help is a command of the group
+    found: Any = context.parent
+    for word in command or []:
+        group = found.command
+        if not isinstance(group, CommandGroup):
+            raise UsageError(
+                f"{found.command_path} has no commands of its own.",
+                remedy=f"See {found.command_path} --help.",
+            )
+        group.require_command(word, found)
+        found = type(found)(group.get_command(found, word), info_name=word, parent=found)
+    print_help(found.command, found)
+
+
+@app.command("version", cls=DlgenCommand, rich_help_panel=LEARN, epilog="dlgen version")
+def version_() -> None:
+    """Show the version."""
+    _say_version()

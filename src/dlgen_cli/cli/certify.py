@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from dlgen_cli.cli import console
 from dlgen_cli.cli.audits import checked_options, data_options
+from dlgen_cli.cli.help import DATA, PAC_BAYES
 from dlgen_cli.cli.options import (
+    DATA_CHOICES,
     DATA_DEFAULTS,
     DATA_HELP,
     CheckpointOptions,
@@ -36,6 +38,8 @@ class CertifyCommand(
 ):
     """Options of ``dlgen certify``."""
 
+    panel: ClassVar[str] = DATA
+
     checkpoint: Annotated[
         Path,
         typer.Argument(
@@ -46,8 +50,9 @@ class CertifyCommand(
     ] = NO_CHECKPOINT
     data: Annotated[
         str,
+        DATA_CHOICES,
         typer.Option(
-            "--data", help=f"{DATA_HELP} Needed with CKPT, or --features.", show_default=False
+            "--data", metavar="DATA", help=f"{DATA_HELP} Needed with CKPT, or --features."
         ),
     ] = ""
     features: Annotated[
@@ -93,9 +98,10 @@ class CertifyCommand(
         list[float],
         typer.Option(
             "--shrink",
-            metavar="A",
+            metavar="A,...",
             help="Score a trained posterior with A times its mean's way from the prior's, 0 to 2; "
-            "repeatable, the union is paid.",
+            "of several the union is paid.",
+            rich_help_panel=PAC_BAYES,
         ),
     ] = field(default_factory=lambda: list(DATA_DEFAULTS.shrink))
     tried: Annotated[
@@ -104,6 +110,7 @@ class CertifyCommand(
             "--tried",
             help="Settings of a trained posterior's prior in a list that you fixed before trying "
             "any on these data; pays ln N.",
+            rich_help_panel=PAC_BAYES,
         ),
     ] = DATA_DEFAULTS.tried
     tried_nats: Annotated[
@@ -113,10 +120,16 @@ class CertifyCommand(
             metavar="X",
             help="Instead, where a search looked at each result: pays X nats, the length of the "
             "chosen settings in a prefix code over all that it could have reached.",
+            rich_help_panel=PAC_BAYES,
         ),
     ] = DATA_DEFAULTS.tried_nats
     occam: Annotated[
-        bool, typer.Option("--occam", help="Occam's bound of a trained posterior's mean too.")
+        bool,
+        typer.Option(
+            "--occam",
+            help="Occam's bound of a trained posterior's mean too.",
+            rich_help_panel=PAC_BAYES,
+        ),
     ] = False
 
 

@@ -11,6 +11,7 @@ import typer
 
 from dlgen_cli.cli import console
 from dlgen_cli.cli.audits import checked_options
+from dlgen_cli.cli.help import COMPRESSION
 from dlgen_cli.cli.options import CheckpointOptions, CompressionOptions
 from dlgen_cli.cli.progress import showing_work
 from dlgen_cli.errors import UsageError
@@ -20,12 +21,13 @@ from dlgen_cli.errors import UsageError
 class CompressCommand(CheckpointOptions, CompressionOptions):
     """Options of ``dlgen compress``."""
 
-    out: Annotated[Path, typer.Option("--out", help="Write the compressed network here.")]
+    out: Annotated[Path, typer.Option("--save", "--out", help="Write the compressed network here.")]
     ranks: Annotated[
         list[str],
         typer.Option(
             "--ranks",
-            metavar="NAME=R",
+            metavar="NAME=R,...",
+            rich_help_panel=COMPRESSION,
             help="Rank of one layer, or NAME=whole; repeatable.",
             show_default="--r, else the best for each layer",
         ),

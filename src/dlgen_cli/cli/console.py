@@ -34,25 +34,31 @@ def chosen_format(options: ReportOptions) -> Format:
     """The format in force.
 
     Raises:
-        UsageError: ``--json`` and another ``--format``, or a suffix that names no format.
+        UsageError: ``--json`` and another ``--format``, a suffix that names another format than
+            the one that is asked for, or none.
     """
     if options.json and options.format not in {None, Format.JSON}:
         raise UsageError(
             f"--json and --format {options.format} were both given.", remedy="Give one of them."
         )
-    if options.json:
-        return Format.JSON
-    if options.format is not None:
-        return options.format
+    asked = Format.JSON if options.json else options.format
     if options.output is None:
-        return Format.TABLE
+        return asked or Format.TABLE
     suffix = options.output.suffix.lower()
-    if suffix not in _SUFFIXES:
+    named = _SUFFIXES.get(suffix)
+    if asked is not None and named not in {None, asked}:
+        raise UsageError(
+            f"--output {options.output} names the format {named}, and {asked} was asked for.",
+            remedy="Leave one of them out.",
+        )
+    if asked is not None:
+        return asked
+    if named is None:
         raise UsageError(
             f"The suffix of {options.output} names no format; {', '.join(_SUFFIXES)} do.",
             remedy="Give --format.",
         )
-    return _SUFFIXES[suffix]
+    return named
 
 
 def check_outputs(options: CheckpointOptions, *others: Path | None) -> None:

@@ -25,7 +25,10 @@ class DemoCommand(ReportOptions):
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="Keep the checkpoint directory here.", show_default="thrown away"
+            "--save",
+            "--out",
+            help="Keep the checkpoint directory here.",
+            show_default="thrown away",
         ),
     ] = None
 

@@ -16,6 +16,7 @@ from dlgen_cli.bounds.recorded_fields import Fields, read_report
 from dlgen_cli.bounds.registry import THEOREMS
 from dlgen_cli.cli import console
 from dlgen_cli.cli.options import ReportOptions
+from dlgen_cli.cli.values import Choices
 from dlgen_cli.errors import UsageError
 from dlgen_cli.records import Report
 from dlgen_cli.render import Format
@@ -29,6 +30,7 @@ class ExplainCommand(ReportOptions):
 
     theorem: Annotated[
         str | None,
+        Choices(THEOREMS, is_open=True),
         typer.Argument(
             metavar="[THEOREM]",
             help="A theorem, a status or a word; without one, the list of them.",

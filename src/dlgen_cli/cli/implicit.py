@@ -6,13 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from dlgen_cli.cli import console
-from dlgen_cli.cli.options import ReportOptions, as_command
+from dlgen_cli.cli.command import CommandGroup, DlgenCommand, as_command
+from dlgen_cli.cli.help import METHOD, OUTPUT, PROBLEM
+from dlgen_cli.cli.options import ReportOptions
 from dlgen_cli.cli.progress import showing_work
+from dlgen_cli.cli.values import Choices
 from dlgen_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ _SPECTRUM = "5,3,1"
 class LinearCommand(ReportOptions):
     """Options of ``dlgen implicit linear``."""
 
+    panel: ClassVar[str] = METHOD
+
     data: Annotated[
         Path | None,
         typer.Argument(
@@ -37,28 +42,46 @@ class LinearCommand(ReportOptions):
     ] = None
     points: Annotated[
         int | None,
-        typer.Option("--points", help="Points of a generated problem.", show_default="20"),
+        typer.Option(
+            "--points",
+            help="Points of a generated problem.",
+            show_default="20",
+            rich_help_panel=PROBLEM,
+        ),
     ] = None
     dim: Annotated[
         int | None,
-        typer.Option("--dim", help="Features of a generated problem.", show_default="100"),
+        typer.Option(
+            "--dim",
+            help="Features of a generated problem.",
+            show_default="100",
+            rich_help_panel=PROBLEM,
+        ),
     ] = None
     condition: Annotated[
         float | None,
-        typer.Option("--condition", help="Condition number of the generated X."),
+        typer.Option(
+            "--condition", help="Condition number of the generated X.", rich_help_panel=PROBLEM
+        ),
     ] = None
     rank: Annotated[
-        int | None, typer.Option("--rank", help="Rank of the generated X.", show_default="full")
+        int | None,
+        typer.Option(
+            "--rank", help="Rank of the generated X.", show_default="full", rich_help_panel=PROBLEM
+        ),
     ] = None
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything drawn.")] = 0
     init: Annotated[
-        str, typer.Option("--init", help="Start: zeros, gaussian, or a file with w.")
+        str, typer.Option("--init", metavar="START", help="zeros, gaussian, or a file with w.")
     ] = "zeros"
     init_scale: Annotated[float, typer.Option("--init-scale", help="Factor on the start.")] = 1.0
     optimizer: Annotated[
         list[str],
+        Choices(("gd", "sgd", "momentum", "adam", "sign")),
         typer.Option(
-            "--optimizer", help="gd, sgd, momentum, adam, sign: one or gd,adam; repeatable."
+            "--optimizer",
+            metavar="NAME,...",
+            help="gd, sgd, momentum, adam, sign: one or gd,adam; repeatable.",
         ),
     ] = field(default_factory=lambda: ["gd"])
     lr: Annotated[
@@ -72,15 +95,21 @@ class LinearCommand(ReportOptions):
     steps: Annotated[int, typer.Option("--steps", help="The most steps.")] = 50_000
     precondition: Annotated[
         str,
+        Choices(_PRECONDITIONS),
         typer.Option(
             "--precondition",
+            metavar="WHEN",
             help="Mix the equations so that their rows are orthonormal, which keeps the span: "
             "auto (where --steps would not do), always or never.",
         ),
     ] = "auto"
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", help="Draw the norm along the run here: .png, .svg or .pdf."),
+        typer.Option(
+            "--plot",
+            help="Draw the norm along the run here: .png, .svg or .pdf.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None
 
 
@@ -88,25 +117,38 @@ class LinearCommand(ReportOptions):
 class MatrixCommand(ReportOptions):
     """Options of ``dlgen implicit matrix``."""
 
+    panel: ClassVar[str] = METHOD
+
     depth: Annotated[
-        list[str], typer.Option("--depth", help="Number of matrices: 2 or 1,2,3; repeatable.")
+        list[str],
+        typer.Option(
+            "--depth", metavar="N,...", help="Number of matrices: 2 or 1,2,3; repeatable."
+        ),
     ] = field(default_factory=lambda: ["2"])
     target: Annotated[
         str | None,
         typer.Option(
-            "--target", help="Matrix to reach: .npy, .npz, .csv, or CKPT:TENSOR of a checkpoint."
+            "--target",
+            help="Matrix to reach: .npy, .npz, .csv, or CKPT:TENSOR of a checkpoint.",
+            rich_help_panel=PROBLEM,
         ),
     ] = None
     spectrum: Annotated[
         str | None,
         typer.Option(
-            "--spectrum", help="Singular values of a generated target.", show_default=_SPECTRUM
+            "--spectrum",
+            help="Singular values of a generated target.",
+            show_default=_SPECTRUM,
+            rich_help_panel=PROBLEM,
         ),
     ] = None
     dim: Annotated[
         str | None,
         typer.Option(
-            "--dim", help="Rows, columns of a generated target.", show_default="as the spectrum"
+            "--dim",
+            help="Rows, columns of a generated target.",
+            show_default="as the spectrum",
+            rich_help_panel=PROBLEM,
         ),
     ] = None
     epsilon: Annotated[
@@ -127,10 +169,17 @@ class MatrixCommand(ReportOptions):
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything drawn.")] = 0
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", help="Draw singular values against time: .png, .svg or .pdf."),
+        typer.Option(
+            "--plot",
+            help="Draw singular values against time: .png, .svg or .pdf.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None
     animate: Annotated[
-        Path | None, typer.Option("--animate", help="The same as a moving picture: .gif.")
+        Path | None,
+        typer.Option(
+            "--animate", help="The same as a moving picture: .gif.", rich_help_panel=OUTPUT
+        ),
     ] = None
 
 
@@ -274,18 +323,6 @@ def _settings(options: ReportOptions) -> dict[str, Any]:
 
 
 def _check_linear(options: LinearCommand) -> None:
-    from dlgen_cli.implicit.optimizers import OPTIMIZERS
-
-    for name in _words(options.optimizer):
-        if name not in OPTIMIZERS:
-            raise UsageError(
-                f"There is no optimizer {name!r}.", remedy=f"Take {', '.join(OPTIMIZERS)}."
-            )
-    if options.precondition not in _PRECONDITIONS:
-        raise UsageError(
-            f"--precondition {options.precondition} was given.",
-            remedy=f"Take {', '.join(_PRECONDITIONS)}.",
-        )
     generated = {
         "--points": options.points,
         "--dim": options.dim,
@@ -388,10 +425,30 @@ def _checkpoint_target(text: str) -> Target:
 
 implicit_app = typer.Typer(
     name="implicit",
+    cls=CommandGroup,
     help="Implicit regularization: theory beside a real run.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-implicit_app.command("linear")(as_command(linear, LinearCommand))
-implicit_app.command("matrix")(as_command(matrix, MatrixCommand))
+for _function, _options, _examples in (
+    (
+        linear,
+        LinearCommand,
+        """
+        dlgen implicit linear                    a generated problem
+        dlgen implicit linear points.npz --optimizer gd,adam --plot norms.svg
+        """,
+    ),
+    (
+        matrix,
+        MatrixCommand,
+        """
+        dlgen implicit matrix --depth 1,2,3 --plot curves.svg
+        dlgen implicit matrix --target model.safetensors:fc.weight --animate rise.gif
+        """,
+    ),
+):
+    implicit_app.command(_function.__name__, cls=DlgenCommand, epilog=_examples)(
+        as_command(_function, _options)  # type: ignore[arg-type]
+    )

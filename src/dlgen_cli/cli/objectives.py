@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from dlgen_cli.cli import console
+from dlgen_cli.cli.help import CODED, DATA, OUTPUT, PAC_BAYES, TRAINING
 from dlgen_cli.cli.options import ReportOptions
 from dlgen_cli.cli.progress import showing_work
 from dlgen_cli.cli.training_options import FeatureOptions, TrainingOptions
 from dlgen_cli.cli.training_progress import show_progress
+from dlgen_cli.cli.values import Choices, listed
 from dlgen_cli.errors import UsageError
 from dlgen_cli.processes import process_rank
 from dlgen_cli.records import REGIMES, Report
@@ -24,20 +26,19 @@ if TYPE_CHECKING:
     from dlgen_cli.training import ProgressCallback, RunResult
 
 
-def _listed(names: Iterable[str]) -> str:
-    *others, last = names
-    return f"{', '.join(others)} or {last}"
-
-
 @dataclass(kw_only=True)
 class DatasetOption:
     """The regime; apart, so that it stands first in the help."""
 
+    panel: ClassVar[str] = DATA
+
     dataset: Annotated[
         str | None,
+        Choices(REGIMES),
         typer.Option(
             "--dataset",
-            help=f"Label regime: {_listed(REGIMES)}.",
+            metavar="REGIME",
+            help=f"Label regime: {listed(REGIMES)}.",
             show_default="standard",
         ),
     ] = None
@@ -47,10 +48,14 @@ class DatasetOption:
 class ObjectiveOption:
     """What ``dlgen train`` minimizes."""
 
+    panel: ClassVar[str] = TRAINING
+
     objective: Annotated[
         str,
+        Choices(OBJECTIVES),
         typer.Option(
             "--objective",
+            metavar="NAME",
             help="cross-entropy, the training loss alone; pac-bayes, a bound over Gaussian "
             "posteriors around --anchors; or coded, a network of few coordinates, every bit of "
             "them paid.",
@@ -61,6 +66,8 @@ class ObjectiveOption:
 @dataclass(kw_only=True)
 class PosteriorOptions:
     """How a posterior is trained."""
+
+    panel: ClassVar[str] = PAC_BAYES
 
     anchors: Annotated[
         Path | None,
@@ -74,15 +81,17 @@ class PosteriorOptions:
         list[str],
         typer.Option(
             "--trainable",
-            metavar="GLOB",
+            metavar="GLOB,...",
             help="pac-bayes: weights and biases to train; repeatable.",
             show_default="those of the layers that give the logits",
         ),
     ] = field(default_factory=list)
     spread: Annotated[
         str | None,
+        Choices(("auto", "tensor", "entry", "factor")),
         typer.Option(
             "--spread",
+            metavar="NAME",
             help="pac-bayes: deviations of a tensor that are learned beside the prior's: none "
             "(tensor), by entry, or a factor over the entries of a row.",
             show_default="factor for the layers that give the logits, else tensor",
@@ -102,6 +111,8 @@ class PosteriorOptions:
 class CodedOptions:
     """Over how many coordinates a network is coded, and how."""
 
+    panel: ClassVar[str] = CODED
+
     dim: Annotated[
         int | None,
         typer.Option(
@@ -112,8 +123,10 @@ class CodedOptions:
     ] = None
     predictor: Annotated[
         str | None,
+        Choices(("code", "gaussian")),
         typer.Option(
             "--predictor",
+            metavar="NAME",
             help="With coded: code (a quantised network) or gaussian (a random one).",
             show_default="gaussian",
         ),
@@ -138,10 +151,14 @@ class TrainCommand(
 ):
     """Options of ``dlgen train``; None takes the default, or with ``--resume`` the saved value."""
 
+    panel: ClassVar[str] = OUTPUT
+
     out: Annotated[
         Path | None,
         typer.Option(
+            "--save",
             "--out",
+            metavar="DIR",
             help="Checkpoint directory to write.",
             show_default="runs/SOURCE-ARCH-DATASET-SEED",
         ),
@@ -154,7 +171,8 @@ class TrainCommand(
         bool,
         typer.Option(
             "--resume",
-            help="Go on with the interrupted run of --out, or train a finished one further.",
+            help="Go on with the interrupted run of --save, or train a finished one further.",
+            rich_help_panel=TRAINING,
         ),
     ] = False
 
@@ -169,7 +187,7 @@ class TrainCommand(
         directory = self.out or _default_directory(self.given())
         if not partial_directory(directory).exists():
             return "Interrupted before the first epoch: nothing was kept."
-        words = ["dlgen", "train", "--resume", "--out", str(directory)]
+        words = ["dlgen", "train", "--resume", "--save", str(directory)]
         if self.data_dir is not None:
             words += ["--data-dir", str(self.data_dir)]
         return f"Interrupted. Go on with: {shlex.join(words)}"

@@ -1,47 +1,76 @@
 """The options that commands share, as dataclasses that become command lines.
 
-A command is a function of one dataclass; `as_command` gives it the signature that Typer reads.
+A command is a function of one dataclass; `command.as_command` gives it the signature that Typer
+reads. ``panel`` is the group of a class's options on the page of help.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, ClassVar
 
 import typer
 
-from dlgen_cli.cli.interruption import answering_interruptions
+from dlgen_cli.cli.help import (
+    COMPRESSION,
+    COMPUTATION,
+    DATA,
+    INPUT,
+    METHOD,
+    OTHER,
+    OUTPUT,
+    PAC_BAYES,
+    RADEMACHER,
+)
+from dlgen_cli.cli.values import Choices, Whole, listed
+from dlgen_cli.devices import DEVICES
 from dlgen_cli.evidence.options import AuditOptions, DataOptions
+from dlgen_cli.records import SOURCES
 from dlgen_cli.render import Format
-
-Options = TypeVar("Options")
 
 #: The defaults that the library has too.
 AUDIT_DEFAULTS = AuditOptions(checkpoint=Path())
 DATA_DEFAULTS = DataOptions(data="")
+
+#: Numbers of a GPU may follow, as in cuda:1.
+DEVICE_CHOICES = Choices(DEVICES, is_open=True)
+DATA_CHOICES = Choices(SOURCES, is_open=True, is_path=True)
 
 
 @dataclass(kw_only=True)
 class ReportOptions:
     """How the report is written, and what else is said."""
 
+    panel: ClassVar[str] = OUTPUT
+
     format: Annotated[
         Format | None,
-        typer.Option("--format", help="How the report is written.", show_default="table"),
+        typer.Option("--format", help=f"How the report is written: {listed(Format)}."),
     ] = None
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False
     output: Annotated[
         Path | None,
-        typer.Option("--output", help="Write the report here; format by suffix if not given."),
+        typer.Option(
+            "--output", "-o", help="Write the report here; its suffix says how: .html, .json ..."
+        ),
     ] = None
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=OTHER)
+    ] = False
     verbose: Annotated[
-        int, typer.Option("--verbose", "-v", count=True, help="Show evidence and full tables.")
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            help="Show evidence and full tables.",
+            rich_help_panel=OTHER,
+        ),
     ] = 0
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=OTHER)
+    ] = False
 
     def kept(self) -> str:
         """What is said on Ctrl-C; a command that keeps something says more."""
@@ -51,6 +80,8 @@ class ReportOptions:
 @dataclass(kw_only=True)
 class CheckpointOptions(ReportOptions):
     """Which checkpoint, which of its matrices, and on which sample."""
+
+    panel: ClassVar[str] = INPUT
 
     checkpoint: Annotated[
         Path,
@@ -64,9 +95,10 @@ class CheckpointOptions(ReportOptions):
         int | None,
         typer.Option("--m", help="Training examples.", show_default="as recorded, else 50,000"),
     ] = None
-    delta: Annotated[float, typer.Option("--delta", help="Failure probability.")] = (
-        AUDIT_DEFAULTS.delta
-    )
+    delta: Annotated[
+        float,
+        typer.Option("--delta", help="Failure probability.", rich_help_panel=METHOD),
+    ] = AUDIT_DEFAULTS.delta
     part: Annotated[
         str | None,
         typer.Option(
@@ -88,13 +120,15 @@ class CheckpointOptions(ReportOptions):
         str | None,
         typer.Option(
             "--arch",
-            metavar="NAME|FILE.py:NAME|MODULE:NAME|timm:NAME",
-            help="The architecture: a classifier of torchvision, mlp, mobilenet_v2, a network of "
-            "timm, or your own class or function that returns a module: that runs your code.",
+            metavar="NAME",
+            help="The architecture: a classifier of torchvision, mlp, mobilenet_v2, timm:NAME, or "
+            "your own class or function that returns a module, as FILE.py:NAME or MODULE:NAME: "
+            "that runs your code.",
         ),
     ] = None
     arch_arg: Annotated[
         list[str],
+        Whole(),
         typer.Option(
             "--arch-arg",
             metavar="KEY=VALUE",
@@ -110,22 +144,40 @@ class CheckpointOptions(ReportOptions):
             show_default="as recorded, else as usual for the architecture",
         ),
     ] = None
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = (
-        AUDIT_DEFAULTS.device
-    )
+    device: Annotated[
+        str,
+        DEVICE_CHOICES,
+        typer.Option(
+            "--device", metavar="DEVICE", help=f"{listed(DEVICES)}.", rich_help_panel=COMPUTATION
+        ),
+    ] = AUDIT_DEFAULTS.device
     tolerance: Annotated[
         float,
-        typer.Option("--tolerance", help="Relative width of the bracket of a convolution's norm."),
+        typer.Option(
+            "--tolerance",
+            help="Relative width of the bracket of a convolution's norm.",
+            rich_help_panel=METHOD,
+        ),
     ] = AUDIT_DEFAULTS.tolerance
     include: Annotated[
-        list[str], typer.Option("--include", help="Glob of matrices to audit; repeatable.")
+        list[str],
+        typer.Option("--include", metavar="GLOB,...", help="Matrices to audit; repeatable."),
     ] = field(default_factory=list)
     exclude: Annotated[
-        list[str], typer.Option("--exclude", help="Glob of matrices to leave out; repeatable.")
+        list[str],
+        typer.Option("--exclude", metavar="GLOB,...", help="Matrices to leave out; repeatable."),
     ] = field(default_factory=list)
-    strict: Annotated[bool, typer.Option("--strict", help="A skipped tensor is an error.")] = False
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="A skipped tensor is an error.", rich_help_panel=METHOD),
+    ] = False
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Measure again what was measured before.")
+        bool,
+        typer.Option(
+            "--no-cache",
+            help="Measure again what was measured before.",
+            rich_help_panel=COMPUTATION,
+        ),
     ] = False
 
     def kept(self) -> str:
@@ -142,6 +194,8 @@ class CheckpointOptions(ReportOptions):
 class GateOptions:
     """The gate that scripts set."""
 
+    panel: ClassVar[str] = OUTPUT
+
     fail_above: Annotated[
         float | None,
         typer.Option("--fail-above", help="Exit 1 unless the headline bound is at most this."),
@@ -156,12 +210,16 @@ class GateOptions:
 class RankOptions:
     """The rank of a truncation."""
 
+    panel: ClassVar[str] = COMPRESSION
+
     r: Annotated[int | None, typer.Option("--r", help="Rank r of a truncation.")] = None
 
 
 @dataclass(kw_only=True)
 class SpectraOptions:
     """What is reported of spectra."""
+
+    panel: ClassVar[str] = OUTPUT
 
     singular_values: Annotated[
         bool, typer.Option("--singular-values", help="All singular values, in the JSON.")
@@ -171,6 +229,8 @@ class SpectraOptions:
 @dataclass(kw_only=True)
 class CompressionOptions(RankOptions):
     """The numbers of a compression bound."""
+
+    panel: ClassVar[str] = COMPRESSION
 
     b: Annotated[
         str,
@@ -198,6 +258,8 @@ class CompressionOptions(RankOptions):
 class PlotOptions:
     """Where the plot goes."""
 
+    panel: ClassVar[str] = OUTPUT
+
     plot: Annotated[
         Path | None,
         typer.Option("--plot", help="Draw the sweep over r here: .png, .svg or .pdf."),
@@ -207,6 +269,8 @@ class PlotOptions:
 @dataclass(kw_only=True)
 class PacBayesOptions:
     """The priors of a PAC-Bayes bound."""
+
+    panel: ClassVar[str] = PAC_BAYES
 
     anchors: Annotated[
         list[Path],
@@ -218,7 +282,9 @@ class PacBayesOptions:
     ] = field(default_factory=list)
     sigma: Annotated[
         list[float],
-        typer.Option("--sigma", help="Standard deviation; repeatable, the union is paid."),
+        typer.Option(
+            "--sigma", metavar="X,...", help="Standard deviation, or several: the union is paid."
+        ),
     ] = field(default_factory=lambda: list(AUDIT_DEFAULTS.sigma))
 
 
@@ -229,21 +295,29 @@ DATA_HELP = "Labelled examples: digits, cifar10, or a directory with train/ and 
 class DataOption:
     """The examples that a risk is counted on, where the user has them."""
 
-    data: Annotated[str | None, typer.Option("--data", help=f"{DATA_HELP} Adds a certificate.")] = (
-        None
-    )
+    panel: ClassVar[str] = DATA
+
+    data: Annotated[
+        str | None,
+        DATA_CHOICES,
+        typer.Option("--data", metavar="DATA", help=f"{DATA_HELP} Adds a certificate."),
+    ] = None
 
 
 @dataclass(kw_only=True)
 class RequiredData:
     """The examples that a certificate needs."""
 
-    data: Annotated[str, typer.Option("--data", help=DATA_HELP)]
+    panel: ClassVar[str] = DATA
+
+    data: Annotated[str, DATA_CHOICES, typer.Option("--data", metavar="DATA", help=DATA_HELP)]
 
 
 @dataclass(kw_only=True)
 class GibbsOptions:
     """How the risk of the random predictor is estimated."""
+
+    panel: ClassVar[str] = PAC_BAYES
 
     draws: Annotated[
         int, typer.Option("--draws", help="Draws of weights for the risk of the random predictor.")
@@ -258,7 +332,11 @@ class GibbsOptions:
     ] = None
     freeze: Annotated[
         list[str],
-        typer.Option("--freeze", help="Parameters that equal the anchor's stay fixed; repeatable."),
+        typer.Option(
+            "--freeze",
+            metavar="GLOB,...",
+            help="Parameters that equal the anchor's stay fixed; repeatable.",
+        ),
     ] = field(default_factory=list)
     relative_sigma: Annotated[
         bool,
@@ -275,46 +353,8 @@ class GibbsOptions:
 class RademacherOptions:
     """The shells of a Rademacher bound."""
 
+    panel: ClassVar[str] = RADEMACHER
+
     epsilon: Annotated[float, typer.Option("--epsilon", help="Width of a shell.")] = (
         AUDIT_DEFAULTS.epsilon
     )
-
-
-def as_command(function: Callable[[Options], None], options: type[Options]) -> Callable[..., None]:
-    """Give a function of one options dataclass the signature that Typer reads.
-
-    Args:
-        function: the command; its docstring is the help text.
-        options: a dataclass whose fields are annotated with Typer's options and arguments.
-
-    Returns:
-        A function of keyword arguments, one for each field.
-    """
-    hints = get_type_hints(options, include_extras=True)
-    parameters = []
-    for one in sorted(fields(options), key=lambda one: one.default is not MISSING):  # type: ignore[arg-type]
-        default: Any = inspect.Parameter.empty
-        if one.default is not MISSING:
-            default = one.default
-        elif one.default_factory is not MISSING:
-            default = one.default_factory()
-        parameters.append(
-            inspect.Parameter(
-                one.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=default,
-                annotation=hints[one.name],
-            )
-        )
-
-    def command(**values: Any) -> None:
-        chosen = options(**values)
-        kept = chosen.kept if isinstance(chosen, ReportOptions) else ReportOptions().kept
-        with answering_interruptions(kept):
-            function(chosen)
-
-    command.__doc__ = function.__doc__
-    command.__name__ = function.__name__
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {one.name: one.annotation for one in parameters}
-    return command

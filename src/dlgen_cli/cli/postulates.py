@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dlgen_cli.cli import console
+from dlgen_cli.cli.help import METHOD, TRAINING
 from dlgen_cli.cli.options import ReportOptions
 from dlgen_cli.cli.training_options import TrainingOptions
 from dlgen_cli.cli.training_progress import show_progress
@@ -27,22 +28,29 @@ class PostulatesCommand(TrainingOptions, ReportOptions):
 
     delta: Annotated[
         float,
-        typer.Option("--delta", help="Probability that an interval of a test error fails."),
+        typer.Option(
+            "--delta",
+            help="Probability that an interval of a test error fails.",
+            rich_help_panel=METHOD,
+        ),
     ] = 0.05
     seeds: Annotated[
         str | None,
         typer.Option(
             "--seeds",
             metavar="N,N,...",
-            help="Train every regime once for each of these seeds, in OUT/seed-N; a postulate then "
-            "holds where it does for each.",
+            help="Train every regime once for each of these seeds, in DIR/seed-N; a postulate "
+            "then holds where it does for each.",
             show_default="the one --seed",
+            rich_help_panel=TRAINING,
         ),
     ] = None
     out: Annotated[
         Path,
         typer.Option(
+            "--save",
             "--out",
+            metavar="DIR",
             help="Holds the four runs, one directory each, and the curves and pages.",
         ),
     ] = _FOLDER
@@ -55,7 +63,7 @@ class PostulatesCommand(TrainingOptions, ReportOptions):
 def postulates(options: PostulatesCommand) -> None:
     """Run the four regimes, or pick up what is there, and judge the four postulates.
 
-    Finished runs under --out are taken as they are, unfinished ones go on, missing ones are
+    Finished runs under --save are taken as they are, unfinished ones go on, missing ones are
     trained. Beside them it writes curves.png, curves.svg, report.html and report.json.
     """
     from dlgen_cli.bounds.ranges import require_delta

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
+
+from dlgen_cli.cli.help import COMPUTATION, DATA, NETWORK, TRAINING
+from dlgen_cli.cli.options import DATA_CHOICES, DEVICE_CHOICES
+from dlgen_cli.cli.values import Choices
 
 # Options that are settings of the recipe under another name, and those that are no settings.
 _RENAMED = {"arch": "architecture", "lr": "learning_rate"}
@@ -16,6 +20,8 @@ _NOT_SETTINGS = frozenset({"data_dir"})
 @dataclass(kw_only=True)
 class FeatureOptions:
     """Rows of features in the place of images."""
+
+    panel: ClassVar[str] = DATA
 
     features: Annotated[
         list[Path],
@@ -28,8 +34,10 @@ class FeatureOptions:
     ] = field(default_factory=list)
     normalize: Annotated[
         str | None,
+        Choices(("rows", "none")),
         typer.Option(
             "--normalize",
+            metavar="HOW",
             help="What a head does to each file's part of a row: rows (root mean square 1) or "
             "none.",
             show_default="rows",
@@ -45,21 +53,30 @@ class FeatureOptions:
 class TrainingOptions:
     """The recipe of a run but for its examples; None takes the default, or the saved value."""
 
+    panel: ClassVar[str] = TRAINING
+
     source: Annotated[
         str | None,
+        DATA_CHOICES,
         typer.Option(
+            "--data",
             "--source",
-            help="Images: cifar10, digits, or a directory with train/CLASS/* and test/CLASS/*.",
+            metavar="DATA",
+            help="Images: cifar10, digits, or a directory: train/CLASS/* and test/CLASS/*, or "
+            "torchvision's files of CIFAR-10.",
             show_default="cifar10",
+            rich_help_panel=DATA,
         ),
     ] = None
     arch: Annotated[
         str | None,
         typer.Option(
             "--arch",
+            metavar="NAME",
             help="Architecture: mobilenet_v2, mlp, or a classification model of torchvision; over "
             "features, linear or dense (with hidden layers).",
             show_default="mlp for digits, linear for features, else mobilenet_v2",
+            rich_help_panel=NETWORK,
         ),
     ] = None
     width: Annotated[
@@ -68,21 +85,28 @@ class TrainingOptions:
             "--width",
             help="Dimension of the mlp's matrices, or of dense's hidden layers.",
             show_default="mlp 64, dense 512",
+            rich_help_panel=NETWORK,
         ),
     ] = None
     depth: Annotated[
         int | None,
         typer.Option(
-            "--depth", help="Number of mlp's or dense's matrices.", show_default="mlp 3, dense 2"
+            "--depth",
+            help="Number of mlp's or dense's matrices.",
+            show_default="mlp 3, dense 2",
+            rich_help_panel=NETWORK,
         ),
     ] = None
     stem: Annotated[
         str | None,
+        Choices(("small", "medium", "imagenet")),
         typer.Option(
             "--stem",
+            metavar="STEM",
             help="First strides of mobilenet_v2: small (32 x 32 becomes 4 x 4), medium (2 x 2) or "
             "imagenet (1 x 1); each costs a CPU several times the next.",
             show_default="small",
+            rich_help_panel=NETWORK,
         ),
     ] = None
     image_size: Annotated[
@@ -92,6 +116,7 @@ class TrainingOptions:
             help="mobilenet_v2 resizes images to this many pixels a side and normalizes them as "
             "ImageNet's; its stem is imagenet then.",
             show_default="images as they are",
+            rich_help_panel=NETWORK,
         ),
     ] = None
     start: Annotated[
@@ -100,11 +125,18 @@ class TrainingOptions:
             "--start",
             help="Weights to start from, of `dlgen anchors` or a run; they fix the network.",
             show_default="a random initialization",
+            rich_help_panel=NETWORK,
         ),
     ] = None
     optimizer: Annotated[
         str | None,
-        typer.Option("--optimizer", help="adam, or sgd with momentum 0.9.", show_default="adam"),
+        Choices(("adam", "sgd")),
+        typer.Option(
+            "--optimizer",
+            metavar="NAME",
+            help="adam, or sgd with momentum 0.9.",
+            show_default="adam",
+        ),
     ] = None
     lr: Annotated[
         float | None,
@@ -112,8 +144,10 @@ class TrainingOptions:
     ] = None
     schedule: Annotated[
         str | None,
+        Choices(("constant", "linear")),
         typer.Option(
             "--schedule",
+            metavar="NAME",
             help="Learning rate over the run: constant, or linear to 0 at the last epoch.",
             show_default="constant",
         ),
@@ -150,6 +184,7 @@ class TrainingOptions:
             "--m",
             help="Examples to train on.",
             show_default="all that the holdout leaves",
+            rich_help_panel=DATA,
         ),
     ] = None
     holdout: Annotated[
@@ -158,6 +193,7 @@ class TrainingOptions:
             "--holdout",
             help="Real examples set aside before anything else and never trained on.",
             show_default="0",
+            rich_help_panel=DATA,
         ),
     ] = None
     clip_linf: Annotated[
@@ -170,10 +206,13 @@ class TrainingOptions:
     ] = None
     adversary: Annotated[
         str | None,
+        Choices(("shift", "uniform")),
         typer.Option(
             "--adversary",
+            metavar="NAME",
             help="Wrong labels of mixed-adversarial: shift (y + 1) or uniform.",
             show_default="shift",
+            rich_help_panel=DATA,
         ),
     ] = None
     seed: Annotated[
@@ -182,14 +221,24 @@ class TrainingOptions:
     ] = None
     device: Annotated[
         str | None,
-        typer.Option("--device", help="auto, cpu, cuda or mps.", show_default="auto"),
+        DEVICE_CHOICES,
+        typer.Option(
+            "--device",
+            metavar="DEVICE",
+            help="auto, cpu, cuda or mps.",
+            show_default="auto",
+            rich_help_panel=COMPUTATION,
+        ),
     ] = None
     precision: Annotated[
         str | None,
+        Choices(("auto", "float32", "bfloat16")),
         typer.Option(
             "--precision",
+            metavar="TYPE",
             help="float32, bfloat16 (mixed precision), or auto: mixed on CUDA.",
             show_default="auto",
+            rich_help_panel=COMPUTATION,
         ),
     ] = None
     threads: Annotated[
@@ -198,18 +247,23 @@ class TrainingOptions:
             "--threads",
             help="Threads on the CPU; the bytes of a run depend on their number.",
             show_default="all, mlp 1",
+            rich_help_panel=COMPUTATION,
         ),
     ] = None
     compile: Annotated[
         bool | None,
-        typer.Option("--compile/--no-compile", help="Put the steps through torch.compile."),
+        typer.Option(
+            "--compile/--no-compile",
+            help="Put the steps through torch.compile.",
+            rich_help_panel=COMPUTATION,
+        ),
     ] = None
     data_dir: Annotated[
         Path | None,
         typer.Option(
             "--data-dir",
-            help="Where cifar10 lies: torchvision's files or train/ and test/ as image folders; "
-            "downloaded where it is not there.",
+            hidden=True,
+            help="Where cifar10 lies, or is downloaded to; --data takes such a directory too.",
         ),
     ] = None
 

@@ -25,6 +25,11 @@ def default_directory() -> Path:
     return Path(cache) / "dlgen" / "data"
 
 
+def has_batches(directory: Path) -> bool:
+    """Whether a directory holds torchvision's files of CIFAR-10."""
+    return (directory / _BATCHES).is_dir()
+
+
 def load_cifar10(directory: Path | None = None, progress: Progress | None = None) -> SourceData:
     """Load the 50,000 training and 10,000 test images of CIFAR-10.
 
@@ -56,7 +61,7 @@ def load_cifar10(directory: Path | None = None, progress: Progress | None = None
 def _open(folder: Path, *, train: bool) -> CIFAR10:
     from torchvision.datasets import CIFAR10
 
-    present = (folder / _BATCHES).is_dir()
+    present = has_batches(folder)
     try:
         return CIFAR10(str(folder), train=train, download=not present)
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
@@ -65,7 +70,7 @@ def _open(folder: Path, *, train: bool) -> CIFAR10:
         raise DataError(
             f"CIFAR-10 in {folder} {found}: {reason}.".replace("..", "."),
             remedy=(
-                f"Give --data-dir a folder with torchvision's {_BATCHES}, or with train/ and "
+                f"Give --data a folder with torchvision's {_BATCHES}, or with train/ and "
                 "test/ as image folders."
             ),
         ) from error

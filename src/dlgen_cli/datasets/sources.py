@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dlgen_cli.datasets.cifar10 import load_cifar10
+from dlgen_cli.datasets.cifar10 import has_batches, load_cifar10
 from dlgen_cli.datasets.digits import load_digits
-from dlgen_cli.datasets.image_folder import Progress, load_image_folder
+from dlgen_cli.datasets.image_folder import Progress, is_image_folder, load_image_folder
 from dlgen_cli.datasets.splits import SourceData
 from dlgen_cli.errors import UsageError
+from dlgen_cli.records import SOURCES
 
 
 def source_names() -> tuple[str, ...]:
     """The sources that have a name, sorted."""
-    return ("cifar10", "digits")
+    return SOURCES
 
 
 def require_source(name: str) -> None:
@@ -24,7 +25,7 @@ def require_source(name: str) -> None:
     """
     if name not in source_names() and not Path(name).is_dir():
         raise UsageError(
-            f"--source {name!r} is neither a known source nor a directory.",
+            f"--data {name!r} is neither a known source nor a directory.",
             remedy=f"Give {', '.join(source_names())}, or a directory with train/ and test/.",
         )
 
@@ -35,7 +36,8 @@ def load_source(
     """Load a source.
 
     Args:
-        name: one of `source_names`, or the path of an image folder.
+        name: one of `source_names`, or the path of an image folder or of torchvision's files
+            of CIFAR-10.
         data_dir: where cifar10 has its files; the others do not need it.
         progress: called as images are decoded.
 
@@ -51,4 +53,7 @@ def load_source(
         return load_digits()
     if name == "cifar10":
         return load_cifar10(data_dir, progress)
-    return load_image_folder(Path(name), progress=progress)
+    path = Path(name)
+    if has_batches(path) and not is_image_folder(path):
+        return load_cifar10(path, progress)
+    return load_image_folder(path, progress=progress)

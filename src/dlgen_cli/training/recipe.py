@@ -46,7 +46,7 @@ CHANGEABLE = frozenset({"epochs", "until_train_error", "evaluate_every", "device
 
 OPTIONS: Mapping[str, str] = {
     "dataset": "--dataset",
-    "source": "--source",
+    "source": "--data",
     "features": "--features",
     "normalization": "--normalize",
     "architecture": "--arch",
@@ -291,7 +291,7 @@ def continue_recipe(saved: Recipe, given: Mapping[str, Any]) -> Recipe:
         if name not in CHANGEABLE and value != before:
             raise UsageError(
                 f"The run to resume was started with {OPTIONS[name]} {before}, not {value}.",
-                remedy=f"Leave out {OPTIONS[name]}, or start another run with another --out.",
+                remedy=f"Leave out {OPTIONS[name]}, or start another run with another --save.",
             )
     if saved.schedule == "linear" and changes.get("epochs", saved.epochs) != saved.epochs:
         raise UsageError(

@@ -123,7 +123,7 @@ def resume(
     if source == directory and not run_directory.is_run_directory(directory):
         raise UsageError(
             f"There is no run to resume in {directory}.",
-            remedy="Leave out --resume to start one, or give the --out of the run.",
+            remedy="Leave out --resume to start one, or give the --save of the run.",
         )
     _require_resumable(source)
     state = run_directory.read_resume(source)
@@ -152,7 +152,7 @@ def _require_resumable(source: Path) -> None:
     if objective is not None:
         raise UsageError(
             f"{source} was trained with --objective {objective}, which is not resumed.",
-            remedy="Train again with another --out.",
+            remedy="Train again with another --save.",
         )
 
 
@@ -272,15 +272,15 @@ def require_vacant(directory: Path) -> None:
     Raises:
         TrainingError: says what stands there.
     """
-    other = "another --out."
+    other = "another --save."
     partial = run_directory.partial_directory(directory)
     if partial.exists():
         raise TrainingError(
             f"{directory} holds an unfinished run (in {partial}).",
-            remedy=f"Finish it with `dlgen train --resume --out {directory}`, or give {other}",
+            remedy=f"Finish it with `dlgen train --resume --save {directory}`, or give {other}",
         )
     if run_directory.is_run_directory(directory):
-        more = f"Go on with `dlgen train --resume --epochs N --out {directory}`, or give {other}"
+        more = f"Go on with `dlgen train --resume --epochs N --save {directory}`, or give {other}"
         goes_on = _objective_in_one_go(directory) is None
         raise TrainingError(
             f"{directory} holds a finished run.", remedy=more if goes_on else f"Give {other}"
@@ -291,9 +291,9 @@ def require_vacant(directory: Path) -> None:
             names = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
             raise TrainingError(
                 f"{directory} exists and is not a run of dlgen train (it holds {names}).",
-                remedy="Give another --out.",
+                remedy="Give another --save.",
             )
     elif directory.exists():
         raise TrainingError(
-            f"{directory} is a file, not a directory.", remedy="Give another --out."
+            f"{directory} is a file, not a directory.", remedy="Give another --save."
         )

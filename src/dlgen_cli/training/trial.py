@@ -224,14 +224,14 @@ def saved_recipe(state: Mapping[str, Any]) -> Recipe:
     if missing:
         raise CheckpointError(
             f"resume.pt lacks {', '.join(missing)}: it is not a state of dlgen train.",
-            remedy="Start the run again with another --out.",
+            remedy="Start the run again with another --save.",
         )
     try:
         return Recipe(**json.loads(state["recipe"]))
     except (TypeError, ValueError) as error:
         raise CheckpointError(
             f"resume.pt holds settings that this version does not know: {error}.",
-            remedy="Start the run again with another --out.",
+            remedy="Start the run again with another --save.",
         ) from error
 
 
@@ -260,7 +260,7 @@ def restore_trial(
     if trial.examples_sha256 != state["examples_sha256"]:
         raise DataError(
             "The training examples differ from those that the run was started with.",
-            remedy="Give the same --data-dir and the same version of the data.",
+            remedy="Give the same --data and the same version of the data.",
         )
     try:
         trial.network.load_state_dict(state["model"])
@@ -268,7 +268,7 @@ def restore_trial(
     except (RuntimeError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"The state in resume.pt does not fit the network: {error}.",
-            remedy="Start the run again with another --out.",
+            remedy="Start the run again with another --save.",
         ) from error
     trial.epoch = state["epoch"]
     trial.metrics = json.loads(state["metrics"])

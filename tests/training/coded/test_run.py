@@ -53,7 +53,7 @@ def test_a_coded_run_is_not_resumed_and_nothing_advises_it(train, invoke, tmp_pa
     for words in ((), ("--objective", "coded")):
         result = invoke("train", "--source", "digits", "--out", code_run, *words)
         assert result.exit_code == 2
-        assert "finished run. Give another --out." in " ".join(result.stderr.split())
+        assert "finished run. Give another --save." in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(

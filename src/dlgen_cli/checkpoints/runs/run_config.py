@@ -261,7 +261,7 @@ def missing_file(directory: Path, name: str) -> CheckpointError:
     if partial_directory(directory).is_dir():
         return CheckpointError(
             f"{directory} is not finished: its training was interrupted.",
-            remedy=f"Finish it with `dlgen train --resume --out {directory}`.",
+            remedy=f"Finish it with `dlgen train --resume --save {directory}`.",
         )
     return CheckpointError(
         f"{directory} holds no {name}: it is not a checkpoint directory of dlgen train.",

@@ -288,5 +288,5 @@ def _writing(target: Path) -> Iterator[None]:
     except OSError as error:
         raise TrainingError(
             f"{target} cannot be written: {error.strerror or error}.",
-            remedy="Give another --out.",
+            remedy="Give another --save.",
         ) from error
