@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from dlgen_cli.cli.objectives import TrainCommand
 from dlgen_cli.cli.command import as_command
+from dlgen_cli.cli.objectives import TrainCommand
 from dlgen_cli.cli.train import train
 
 

@@ -92,7 +92,7 @@ def test_ctrl_c_leaves_a_state_to_go_on_from(tmp_path: Path):
         process.kill()
     assert code == 130
     errors = (tmp_path / "log.err").read_text()
-    assert errors.splitlines()[-1] == f"Interrupted. Go on with: dlgen train --resume --out {out}"
+    assert errors.splitlines()[-1] == f"Interrupted. Go on with: dlgen train --resume --save {out}"
     assert "epoch" in run_directory.read_resume(tmp_path / "run.partial")
 
 

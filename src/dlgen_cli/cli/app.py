@@ -114,8 +114,9 @@ app = typer.Typer(
 
 
 def _complete_command(incomplete: str) -> list[str]:
-    names = [one.name or "" for one in (*app.registered_commands, *app.registered_groups)]
-    return Choices(names).complete(incomplete)
+    commands = [one.name for one in app.registered_commands]
+    groups = [one.name for one in app.registered_groups]
+    return Choices([name for name in (*commands, *groups) if name]).complete(incomplete)
 
 
 def _say_version() -> None:
