@@ -10,6 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from dlgen_cli.architectures.dense import Normalization
 from dlgen_cli.cli.app import DlgenGroup, app
 from dlgen_cli.cli.command import DlgenCommand, as_command
 from dlgen_cli.cli.values import Choices
@@ -168,6 +169,16 @@ def test_an_example_has_options_of_its_command(path, example):
     assert {word for word in words if word.startswith("-")} <= options
 
 
+@pytest.mark.parametrize("path", [path for path, one in commands() if one.params])
+def test_every_option_stands_in_a_group(path):
+    without = {
+        one.name
+        for one in dict(commands())[path].params
+        if one.param_type_name == "option" and not (one.rich_help_panel or one.hidden)
+    }
+    assert without <= {"version", "install_completion", "show_completion", "help"}
+
+
 def test_help_of_what_is_no_command_is_refused():
     for words, message in (
         (["help", "certfy"], "Did you mean certify?"),
@@ -189,6 +200,7 @@ def test_the_words_of_an_option_are_those_of_the_library():
         "adversary": get_args(Adversary),
         "spread": get_args(Spread),
         "predictor": get_args(Predictor),
+        "normalize": get_args(Normalization),
     }
     train = dict(commands())["train"]
     linear = dict(commands())["implicit linear"]
