@@ -4,21 +4,15 @@ import inspect
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, ClassVar, get_args
+from typing import Annotated, ClassVar
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from dlgen_cli.architectures.dense import Normalization
 from dlgen_cli.cli.app import DlgenGroup, app
 from dlgen_cli.cli.command import DlgenCommand, as_command
 from dlgen_cli.cli.values import Choices
-from dlgen_cli.implicit.optimizers import OPTIMIZERS
-from dlgen_cli.training.coded.settings import Predictor
-from dlgen_cli.training.posterior.settings import Spread
-from dlgen_cli.training.recipe import Optimizer, Precision, Schedule, Stem
-from dlgen_cli.training.regimes import Adversary
 
 
 class Tone(StrEnum):
@@ -125,60 +119,6 @@ def test_the_page_has_groups_defaults_and_examples_and_no_types(greeted, monkeyp
     assert "bool" not in page
 
 
-def commands():
-    """Every command of dlgen, by what is typed."""
-    pending = [("", typer.main.get_command(app))]
-    while pending:
-        path, one = pending.pop()
-        yield path, one
-        pending += [
-            (f"{path} {name}".strip(), inner)
-            for name, inner in getattr(one, "commands", {}).items()
-        ]
-
-
-@pytest.mark.parametrize("path", [path for path, _ in commands()])
-def test_every_page_fits_and_has_examples(path, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
-    outcome = CliRunner().invoke(app, [*path.split(), "--help"])
-    assert outcome.exit_code == 0
-    lines = outcome.stdout.splitlines()
-    assert max(map(len, lines)) <= 80
-    assert ("─ Examples ─" in outcome.stdout) == (path != "implicit")
-    helped = CliRunner().invoke(app, ["help", *path.split()])
-    assert helped.stdout.rstrip() == outcome.stdout.rstrip()
-
-
-EXAMPLES = [
-    (path, line.strip().split("  ")[0])
-    for path, one in commands()
-    for line in (one.epilog or "").splitlines()
-    if line.strip()
-]
-
-
-@pytest.mark.parametrize(("path", "example"), EXAMPLES)
-def test_an_example_has_options_of_its_command(path, example):
-    known = dict(commands())
-    words = example.split()
-    assert words[0] == "dlgen"
-    length = 2 if words[1] == "implicit" else 1
-    named = " ".join(words[1 : 1 + length])
-    assert path in ("", named)
-    options = {name for one in known[named].params for name in (*one.opts, *one.secondary_opts)}
-    assert {word for word in words if word.startswith("-")} <= options
-
-
-@pytest.mark.parametrize("path", [path for path, one in commands() if one.params])
-def test_every_option_stands_in_a_group(path):
-    without = {
-        one.name
-        for one in dict(commands())[path].params
-        if one.param_type_name == "option" and not (one.rich_help_panel or one.hidden)
-    }
-    assert without <= {"version", "install_completion", "show_completion", "help"}
-
-
 def test_help_of_what_is_no_command_is_refused():
     for words, message in (
         (["help", "certfy"], "Did you mean certify?"),
@@ -189,23 +129,3 @@ def test_help_of_what_is_no_command_is_refused():
         outcome = CliRunner().invoke(app, words)
         assert outcome.exit_code == 2
         assert message in outcome.stderr
-
-
-def test_the_words_of_an_option_are_those_of_the_library():
-    library = {
-        "stem": get_args(Stem),
-        "optimizer": get_args(Optimizer),
-        "schedule": get_args(Schedule),
-        "precision": get_args(Precision),
-        "adversary": get_args(Adversary),
-        "spread": get_args(Spread),
-        "predictor": get_args(Predictor),
-        "normalize": get_args(Normalization),
-    }
-    train = dict(commands())["train"]
-    linear = dict(commands())["implicit linear"]
-    for command, words in ((train, library), (linear, {"optimizer": OPTIMIZERS})):
-        for one in command.params:
-            if one.name in words:
-                offered = [item.value for item in one.shell_complete(None, "")]
-                assert sorted(offered) == sorted(words[one.name]), one.name
