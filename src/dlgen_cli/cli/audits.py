@@ -6,12 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from dlgen_cli.checkpoints.location import locate
 from dlgen_cli.cli import console
+from dlgen_cli.cli.help import INPUT
 from dlgen_cli.cli.options import (
     CheckpointOptions,
     CompressionOptions,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 @dataclass(kw_only=True)
 class SpectraCommand(CheckpointOptions, RankOptions, SpectraOptions):
     """Options of ``dlgen spectra``."""
+
+    panel: ClassVar[str] = INPUT
 
     against: Annotated[
         Path | None,

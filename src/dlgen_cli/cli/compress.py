@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
 from dlgen_cli.cli import console
 from dlgen_cli.cli.audits import checked_options
-from dlgen_cli.cli.help import COMPRESSION
+from dlgen_cli.cli.help import COMPRESSION, OUTPUT
 from dlgen_cli.cli.options import CheckpointOptions, CompressionOptions
 from dlgen_cli.cli.progress import showing_work
 from dlgen_cli.errors import UsageError
@@ -20,6 +20,8 @@ from dlgen_cli.errors import UsageError
 @dataclass(kw_only=True)
 class CompressCommand(CheckpointOptions, CompressionOptions):
     """Options of ``dlgen compress``."""
+
+    panel: ClassVar[str] = OUTPUT
 
     out: Annotated[Path, typer.Option("--save", "--out", help="Write the compressed network here.")]
     ranks: Annotated[

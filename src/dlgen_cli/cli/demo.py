@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
 from dlgen_cli.cli import console
+from dlgen_cli.cli.help import METHOD, OUTPUT
 from dlgen_cli.cli.options import ReportOptions
 from dlgen_cli.cli.progress import showing_work
 from dlgen_cli.cli.training_progress import show_progress
@@ -21,7 +22,11 @@ from dlgen_cli.cli.training_progress import show_progress
 class DemoCommand(ReportOptions):
     """Options of ``dlgen demo``."""
 
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the run.")] = 0
+    panel: ClassVar[str] = OUTPUT
+
+    seed: Annotated[
+        int, typer.Option("--seed", help="Seed of the run.", rich_help_panel=METHOD)
+    ] = 0
     out: Annotated[
         Path | None,
         typer.Option(

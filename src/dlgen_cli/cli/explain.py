@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 
@@ -15,6 +15,7 @@ from dlgen_cli.bounds.arithmetic import log10, to_float
 from dlgen_cli.bounds.recorded_fields import Fields, read_report
 from dlgen_cli.bounds.registry import THEOREMS
 from dlgen_cli.cli import console
+from dlgen_cli.cli.help import INPUT
 from dlgen_cli.cli.options import ReportOptions
 from dlgen_cli.cli.values import Choices
 from dlgen_cli.errors import UsageError
@@ -27,6 +28,8 @@ _WRITTEN = (Format.TABLE, Format.MARKDOWN, Format.JSON)
 @dataclass(kw_only=True)
 class ExplainCommand(ReportOptions):
     """Options of ``dlgen explain``."""
+
+    panel: ClassVar[str] = INPUT
 
     theorem: Annotated[
         str | None,

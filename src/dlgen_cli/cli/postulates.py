@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from dlgen_cli.cli import console
-from dlgen_cli.cli.help import METHOD, TRAINING
+from dlgen_cli.cli.help import METHOD, OUTPUT, TRAINING
 from dlgen_cli.cli.options import ReportOptions
 from dlgen_cli.cli.training_options import TrainingOptions
 from dlgen_cli.cli.training_progress import show_progress
@@ -25,6 +25,8 @@ _FOLDER = Path("runs/postulates")
 @dataclass(kw_only=True)
 class PostulatesCommand(TrainingOptions, ReportOptions):
     """Options of ``dlgen postulates``: those of ``dlgen train`` but for the regime."""
+
+    panel: ClassVar[str] = OUTPUT
 
     delta: Annotated[
         float,
