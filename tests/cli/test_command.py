@@ -90,7 +90,10 @@ def test_an_older_name_works_and_is_not_shown(greeted):
         (["greet", "Ada", "--pause", "x"], "--pause is 'x'; a number was expected."),
         (["greet", "Ada", "--lodu"], "There is no option --lodu. Did you mean --loud?"),
         (["greet", "Ada", "--qqq"], "There is no option --qqq. See dlgen greet --help."),
-        (["greet", "Ada", "--tone", "wamr"], "warm or cold was expected. Did you mean warm?"),
+        (
+            ["greet", "Ada", "--tone", "wamr"],
+            "--tone 'wamr' is unknown. Did you mean warm? Choose one of: warm, cold.",
+        ),
         (["greet", "Ada", "--language", "french"], "Did you mean French?"),
         (["great"], "There is no command 'great'. Did you mean greet?"),
         (["qqq"], "There is no command 'qqq'."),

@@ -108,8 +108,8 @@ def test_linear_from_a_start_in_a_file(dlgen, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["linear", "--optimizer", "newton"], "--optimizer is 'newton'"),
-        (["linear", "--precondition", "x"], "--precondition is 'x'"),
+        (["linear", "--optimizer", "newton"], "--optimizer 'newton'"),
+        (["linear", "--precondition", "x"], "--precondition 'x'"),
         (["linear", "--lr", "0"], "--lr 0"),
         (["linear", "--lr", "100"], "diverged"),
         (["linear", "--steps", "0"], "--steps 0"),

@@ -57,7 +57,9 @@ def test_a_none_in_the_type_is_no_matter():
 
 def test_open_choices_take_other_words():
     Choices(("digits",), is_open=True).require("--data", "mine")
-    with pytest.raises(UsageError, match=r"digits or cifar10 was expected\. Did you mean digits"):
+    with pytest.raises(
+        UsageError, match=r"is unknown\. Did you mean digits\? Choose one of: digits"
+    ):
         Choices(("digits", "cifar10")).require("--data", "Digit")
 
 

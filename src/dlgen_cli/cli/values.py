@@ -45,8 +45,8 @@ class Choices:
         known = list(self.words)
         if not self.is_open and word not in known:
             raise UsageError(
-                f"{option} is {word!r}; {listed(known)} was expected.",
-                remedy=suggestion(word, known),
+                f"{option} {word!r} is unknown.",
+                remedy=f"{suggestion(word, known)} Choose one of: {', '.join(known)}.".strip(),
             )
 
     def complete(self, incomplete: str) -> list[str]:
