@@ -107,6 +107,7 @@ TESTED_IN = {
     "checkpoints/formats/numpy_file.py": "checkpoints/formats/test_signatures.py",
     "checkpoints/formats/registry.py": "checkpoints/formats/test_signatures.py",
     "checkpoints/formats/safetensors_file.py": "checkpoints/pickles/test_hostile.py",
+    "checkpoints/program.py": "checkpoints/formats/test_export_archive.py",
     "checkpoints/pickles": "checkpoints/pickles/test_hostile.py",  # whole files, as they come
     "checkpoints/runs/ancestor.py": "evidence/test_anchors.py",
     "checkpoints/runs/anchor_record.py": "audit/test_make_anchor.py",
@@ -118,6 +119,7 @@ TESTED_IN = {
     "evidence/compression_stored.py": "evidence/test_compression.py",
     "evidence/ledger": "evidence",  # lines of the bounds that they stand under
     "networks/layouts": "networks/layouts",  # whole state dicts, as a reader meets them
+    "networks/programs": "networks/programs/test_programs.py",  # as files bring them
     "render/model.py": "render/test_golden.py",
     "render/plots/learning_curves.py": "render/sections/test_pictures.py",
     "render/sections": "render/test_golden.py",  # whole pages, to the byte

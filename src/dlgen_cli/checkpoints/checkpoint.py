@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from dlgen_cli.checkpoints.program import Program
 from dlgen_cli.checkpoints.runs.anchor_record import AnchorRecord
 from dlgen_cli.checkpoints.runs.run_config import RunConfig
 from dlgen_cli.checkpoints.stored import MOST_TENSORS, OTHERS, StoredTensor, brief, is_text
@@ -130,6 +131,7 @@ class Checkpoint:
         left_aside: what the file holds beside the network and what is known to be no part of it,
             such as an optimizer's state.
         not_understood: what may be a part of the network; no bound can ignore it.
+        program: the computation that the file brings; None where it holds weights alone.
         adapter_alpha: alpha of the adapters in it, where the file itself records one.
         format: its name in the table of formats; empty for tensors that were not opened by it.
         format_title: the same on pages.
@@ -148,6 +150,7 @@ class Checkpoint:
     notes: tuple[str, ...] = ()
     left_aside: tuple[LeftAside, ...] = ()
     not_understood: tuple[LeftAside, ...] = ()
+    program: Program | None = None
     adapter_alpha: float | None = None
     format: str = ""
     format_title: str = ""

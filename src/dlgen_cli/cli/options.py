@@ -87,8 +87,8 @@ class CheckpointOptions(ReportOptions):
         Path,
         typer.Argument(
             metavar="CKPT",
-            help="Weights: safetensors, torch, TorchScript, GGUF, an index of shards, a directory "
-            "with them, or hf://org/name.",
+            help="Weights: safetensors, torch, torch.export, TorchScript, GGUF, an index of "
+            "shards, a directory with them, or hf://org/name.",
         ),
     ]
     m: Annotated[

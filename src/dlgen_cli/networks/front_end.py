@@ -12,6 +12,7 @@ from torch import nn
 from dlgen_cli import architectures
 from dlgen_cli.architectures.dense import HEADS
 from dlgen_cli.checkpoints.checkpoint import Checkpoint
+from dlgen_cli.checkpoints.program import Program
 from dlgen_cli.errors import CheckpointError, UsageError
 from dlgen_cli.networks.chain import left_out_by, read_chain
 from dlgen_cli.networks.graph import Network
@@ -20,8 +21,10 @@ from dlgen_cli.networks.loaded_module import (
     BuiltNetwork,
     build_for,
     built_from,
+    loaded,
     usual_input_shape,
 )
+from dlgen_cli.networks.programs.network import input_shape_of, module_of
 from dlgen_cli.networks.read_network import ReadNetwork
 from dlgen_cli.networks.tracer import trace
 from dlgen_cli.records import SkippedLayer
@@ -66,6 +69,8 @@ def read_network(
             checkpoint, built_from(module, checkpoint), input_shape, include, exclude
         )
         read = replace(read, module=module)
+    elif arch is None and checkpoint.program is not None:
+        read = _read_program(checkpoint, checkpoint.program, input_shape, include, exclude)
     elif name is None or (arch is None and not architectures.is_known(name)):
         read = read_chain(checkpoint, include=include, exclude=exclude)
     else:
@@ -108,6 +113,25 @@ def _read_graph(
         obstacle=_obstacle(network),
         tied={**sharing_entries(checkpoint), **built.tied},
     )
+
+
+def _read_program(
+    checkpoint: Checkpoint,
+    program: Program,
+    input_shape: tuple[int, ...] | None,
+    include: Sequence[str],
+    exclude: Sequence[str],
+) -> ReadNetwork:
+    """The network that the program in a checkpoint computes."""
+    shape = input_shape or input_shape_of(program)
+    if shape is None:
+        raise UsageError(
+            f"The program of {checkpoint.path} leaves the shape of its input open.",
+            remedy="Give --input-shape, for example --input-shape 3,32,32.",
+        )
+    built = loaded(module_of(program, checkpoint), checkpoint)
+    read = _read_graph(checkpoint, built, shape, include, exclude)
+    return replace(read, architecture=None, module=built.module)
 
 
 def _usual_shape(built: BuiltNetwork) -> tuple[int, ...]:

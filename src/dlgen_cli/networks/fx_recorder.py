@@ -9,6 +9,7 @@ from torch import fx, nn
 
 from dlgen_cli.architectures.fixed_normalization import FixedNormalization
 from dlgen_cli.architectures.row_normalization import RowNormalization
+from dlgen_cli.networks.programs.module import ProgramModule
 
 
 class _Recorded(fx.Proxy):
@@ -52,4 +53,4 @@ def record(module: nn.Module) -> fx.Graph:
     Raises:
         Exception: whatever the module raises when its arguments are proxies.
     """
-    return _Recorder().trace(module)
+    return module.recorded() if isinstance(module, ProgramModule) else _Recorder().trace(module)

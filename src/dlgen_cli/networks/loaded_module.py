@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -169,6 +169,32 @@ def built_from(module: nn.Module, checkpoint: Checkpoint) -> BuiltNetwork:
         broken=broken,
         tied=tied,
     )
+
+
+def loaded(module: nn.Module, checkpoint: Checkpoint) -> BuiltNetwork:
+    """A module without entries with the weights of a checkpoint; where it can, it maps its file.
+
+    Args:
+        module: on the meta device, with the names of the checkpoint; it takes the tensors.
+        checkpoint: float16 and narrower tensors become float32, all float64 where one is.
+
+    Raises:
+        CheckpointError: tensors are missing, surplus or of another shape; the first are named.
+    """
+    built = built_from(module, checkpoint)
+    tensors = {
+        name: torch.zeros(checkpoint.tensors[name].shape)
+        if name in built.broken
+        else built.tensors[name]
+        for name in built.tensors
+    }
+    floating = [one for one in tensors.values() if one.is_floating_point()]
+    kind = torch.float64 if any(one.itemsize > 4 for one in floating) else torch.float32
+    module.load_state_dict(
+        {name: one.to(kind) if one.is_floating_point() else one for name, one in tensors.items()},
+        assign=True,
+    )
+    return replace(built, module=module.requires_grad_(requires_grad=False))
 
 
 class _SoundTensors(Mapping[str, "Tensor"]):

@@ -23,7 +23,7 @@ class ReadNetwork:
         network: nodes and layers.
         structure: ``graph`` where the network was traced, ``chain`` where its matrices are taken
             one after another.
-        architecture: its name; None where unknown.
+        architecture: its name; None where unknown, and where the checkpoint holds its program.
         tensors: the state dict.
         skipped: what no layer accounts for, with reasons: a bound of the network needs it.
         counters: what the network's evaluation does not read, with reasons.
@@ -33,8 +33,8 @@ class ReadNetwork:
             to be none, or not understood. Those of a traced network are not read in evaluation.
         applied: weights of a chain that are not what is stored, whole, by name: quantised entries
             with their scale, or masked ones.
-        module: what was traced, where it was given itself or made by the user's code or arguments;
-            None where its name alone makes it.
+        module: what was traced, where it was given itself or made by the user's code or arguments,
+            or by the program of the checkpoint; None where its name alone makes it.
     """
 
     network: Network

@@ -5,6 +5,7 @@ A mistake in a path is told before anything that takes seconds is imported.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from dlgen_cli.checkpoints.formats.signatures import first_bytes, header_size
@@ -18,6 +19,7 @@ METADATA_FILE = ".metadata"
 _SCHEMA_FAMILY = b'"dlgen-run-'
 _MOST_CONFIG = 1 << 24  # bytes
 _ZIP = b"PK\x03\x04"
+_PROGRAM = re.compile(r"models/[^/]+\.json")
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
@@ -32,6 +34,13 @@ def is_numpy(path: Path) -> bool:
     archive = _archive(path)
     names = list(archive.entries) if archive is not None else []
     return bool(names) and all(name.endswith(ARRAY_SUFFIX) for name in names)
+
+
+def is_export(path: Path) -> bool:
+    """Whether a file is a zip archive with the program of ``torch.export``."""
+    archive = _archive(path)
+    names = {name.split("/", 1)[-1] for name in archive.entries} if archive is not None else set()
+    return "archive_format" in names and any(_PROGRAM.fullmatch(name) for name in names)
 
 
 def is_torchscript(path: Path) -> bool:

@@ -87,6 +87,14 @@ FILES = (
         reader=("numpy_file", "open_numpy"),
     ),
     Format(
+        name="export",
+        title="program of torch.export",
+        expected="a program of torch.export",
+        matches=detection.is_export,
+        reader=("export_archive", "open_export"),
+        has_parts=True,
+    ),
+    Format(
         name="torchscript",
         matches=detection.is_torchscript,
         reader=("torchscript", "open_torchscript"),

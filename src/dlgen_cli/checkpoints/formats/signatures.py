@@ -144,8 +144,8 @@ def other_zip(names: Sequence[str]) -> tuple[str, str]:
         "/models/" in f"/{name}" and name.endswith(".json") for name in names
     ):
         return (
-            "is a program of torch.export",
-            "Save its weights: torch.save(torch.export.load(FILE).state_dict, ...).",
+            "is a program of torch.export, damaged or of an older version",
+            "Save it again with torch.export.save of torch 2.11 or later.",
         )
     if "[Content_Types].xml" in ends:
         return "is an Office document", _SAVE

@@ -93,7 +93,9 @@ def structure_lines(read: ReadNetwork, declared_name: str | None) -> list[Assump
             declared(statement, f"--arch {declared_name} was given, and its tensors fit: {names}.")
         ]
     known = f"The checkpoint records the architecture {read.architecture}"
-    if read.module is not None:
+    if read.architecture is None:
+        known = "The checkpoint holds the program that computes it"
+    elif read.module is not None:
         known = f"It was traced from the module that was given, a {read.architecture}"
     return [verified(statement, f"{known}: {names}.")]
 

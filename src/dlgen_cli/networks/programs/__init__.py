@@ -1,0 +1,1 @@
+"""Programs that files bring, as modules of torch: one table of operations a dialect."""
