@@ -27,6 +27,7 @@ from dlgen_cli.bounds import (
     GibbsSample,
     anchors_union,
     clopper_pearson,
+    disagreement_risk,
     drawn_risk,
     mixture,
     occam,
@@ -78,6 +79,33 @@ def test_a_point_estimate_and_a_midpoint_are_caught(holdout_errors):
 
     assert is_caught(midpoint, RISK, holdout_errors)
     assert is_caught(lambda k: k / N, RISK, holdout_errors)
+
+
+def test_disagreement_with_a_certified_surrogate(holdout_errors):
+    """h errs where g does, and where they differ: its risk is the sum of both probabilities."""
+    apart = np.random.default_rng(11).binomial(300, 0.02, size=DRAWS)
+
+    def risk(delta, errors, disagreements):
+        return disagreement_risk(disagreements, 300, errors, N, delta).value
+
+    true = RISK + 0.02
+    assert failure_rate(lambda *two: risk(DELTA, *two), true, holdout_errors, apart) <= MOST
+    assert is_caught(lambda k, d: k / N + d / 300, true, holdout_errors, apart)
+    # without the disagreements, it is that of g; with their share alone, half of it is not paid
+    assert is_caught(lambda k, _: risk(DELTA, k, 0) - 0.012, true, holdout_errors, apart)
+    assert is_caught(
+        lambda k, d: clopper_pearson(k, N, DELTA).value + d / 300, true, holdout_errors, apart
+    )
+
+
+def test_a_pair_that_was_chosen_by_the_unlabelled_examples_is_caught(holdout_errors):
+    """Of many networks the one that agrees most with g on the unlabelled examples is taken."""
+    apart = np.random.default_rng(12).binomial(300, 0.1, size=(DRAWS, 512)).min(axis=1)
+
+    def risk(errors, disagreements):
+        return disagreement_risk(disagreements, 300, errors, N, DELTA).value
+
+    assert is_caught(risk, RISK + 0.1, holdout_errors, apart)
 
 
 SCORES = 400

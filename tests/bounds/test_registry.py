@@ -3,6 +3,7 @@
 import ast
 from importlib.resources import files
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -10,6 +11,7 @@ import dlgen_cli
 from dlgen_cli.bounds.assumptions import violated
 from dlgen_cli.bounds.recorded_fields import Fields
 from dlgen_cli.bounds.registry import THEOREMS
+from dlgen_cli.bounds.theorem import Family
 
 
 def literals(tree):
@@ -37,7 +39,11 @@ def literals_by_file():
 
 @pytest.mark.parametrize("name", THEOREMS)
 def test_a_name_is_a_literal_in_one_place_beside_its_statement(name, literals_by_file):
-    found = [path for path, texts in literals_by_file.items() for text in texts if name in text]
+    if name in get_args(Family):  # a theorem that stands alone is called as its family is
+        texts = {path: one for path, one in literals_by_file.items() if path != "bounds/theorem.py"}
+        found = [path for path, one in texts.items() if name in one]
+    else:
+        found = [path for path, one in literals_by_file.items() for text in one if name in text]
     assert len(found) == 1
     module = THEOREMS[name].evaluate.__module__
     assert found == [f"{module.removeprefix('dlgen_cli.').replace('.', '/')}.py"]
@@ -45,7 +51,7 @@ def test_a_name_is_a_literal_in_one_place_beside_its_statement(name, literals_by
 
 @pytest.mark.parametrize("theorem", THEOREMS.values(), ids=THEOREMS)
 def test_every_theorem_is_explained(theorem):
-    assert theorem.name.startswith(f"{theorem.family}.")
+    assert theorem.name.split(".")[0] == theorem.family
     text = theorem.explain()
     assert text.startswith(f"# {theorem.title}\n")
     sections = [line for line in text.splitlines() if line.startswith("## ")]

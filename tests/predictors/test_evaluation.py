@@ -5,7 +5,13 @@ import pytest
 import torch
 
 from dlgen_cli.errors import DataError
-from dlgen_cli.predictors.evaluation import as_inputs, count_errors, wrong_answers
+from dlgen_cli.predictors.evaluation import (
+    as_inputs,
+    count_disagreements,
+    count_errors,
+    sole_answers,
+    wrong_answers,
+)
 
 CPU = torch.device("cpu")
 NAN, INF = float("nan"), float("inf")
@@ -61,3 +67,26 @@ def test_bytes_are_pixels_from_0_to_1():
 def test_data_that_do_not_fit_are_refused(images, labels, message):
     with pytest.raises(DataError, match=message):
         count_errors(lambda x: x, images, labels, batch=8, device=CPU)
+
+
+def test_a_disagreement_is_anything_but_one_common_answer():
+    """Whatever the label is: where a network errs, the other errs too or they disagree."""
+    nan = float("nan")
+    one = torch.tensor([[2.0, 1, 0], [0, 1, 2], [1, 1, 0], [nan, 1, 0], [5, 0, 0]])
+    two = torch.tensor([[3.0, 1, 2], [2, 1, 0], [1, 1, 0], [nan, 1, 0], [5, 5, 0]])
+    assert sole_answers(one).tolist() == [0, 2, -1, -1, 0]
+    rows = torch.arange(5.0)[:, None]
+    tables = [(lambda x, table=table: table[x[:, 0].long()], 1.0) for table in (one, two)]
+    device = torch.device("cpu")
+    for batch in (1, 3, 5):
+        assert count_disagreements(tables, rows, batch=batch, device=device) == 4
+    agree = sole_answers(one) == sole_answers(two)
+    for label in torch.cartesian_prod(*[torch.arange(3)] * 2):
+        labels = label.repeat(3)[:5]
+        errs = wrong_answers(one, labels)
+        assert (errs <= wrong_answers(two, labels) | ~(agree & (sole_answers(one) >= 0))).all()
+
+
+def test_logits_of_one_class_have_no_answer():
+    with pytest.raises(DataError, match=r"shape \(4, 1\)"):
+        sole_answers(torch.zeros(4, 1))

@@ -16,6 +16,7 @@ from dlgen_cli.datasets import load_features
 from dlgen_cli.evidence.certificate import Evidence, Maker
 from dlgen_cli.evidence.coded import coded_certificate, is_coded
 from dlgen_cli.evidence.compression_occam import occam_certificate
+from dlgen_cli.evidence.disagreement import disagreement_certificate
 from dlgen_cli.evidence.holdout import holdout_certificate
 from dlgen_cli.evidence.inputs import read_inputs
 from dlgen_cli.evidence.layers import Progress
@@ -66,6 +67,8 @@ def certify(
         DlgenError: bad input; one subclass for each kind.
     """
     makers = _makers(options, data)
+    if data.surrogate is not None:
+        makers = [*makers, disagreement_certificate]
     is_whole = occam_certificate in makers
     inputs = read_inputs(
         options, with_layers=is_whole, for_bounds=is_whole, progress=layer_progress
@@ -112,6 +115,7 @@ def certify(
             **({"r": options.r} if is_whole else {}),
             **{name: value for plan in plans for name, value in plan.settings.items()},
             **({"features": [asdict(one) for one in rows.files]} if rows else {}),
+            **_surrogate(data),
             **_settings(data, bounds, has_posterior=posterior_certificate in makers),
         },
         bounds=[*bounds, *(gap for plan in plans for gap in plan.evaluate(options.delta))],
@@ -137,6 +141,16 @@ def _makers(options: AuditOptions, data: DataOptions) -> list[Maker]:
         return [*([occam_certificate] if data.occam else []), posterior_certificate]
     refuse_options_of_a_posterior(options, data)
     return [occam_certificate, *([kl_certificate] if options.has_anchor else [])]
+
+
+def _surrogate(data: DataOptions) -> dict[str, Any]:
+    """The options of a certificate through another network, by names without folders."""
+    if data.surrogate is None:
+        return {}
+    return {
+        "surrogate": data.surrogate.resolve().name,
+        "unlabelled": [path.resolve().name for path in data.unlabelled],
+    }
 
 
 def _settings(data: DataOptions, bounds: Sequence[Bound], *, has_posterior: bool) -> dict[str, Any]:

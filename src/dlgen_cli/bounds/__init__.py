@@ -4,6 +4,7 @@ from dlgen_cli.bounds.compression import all_ranks, fixed_rank, margin_lipschitz
 from dlgen_cli.bounds.compression_layer_ranks import layer_ranks
 from dlgen_cli.bounds.compression_occam import occam
 from dlgen_cli.bounds.compression_stored import stored
+from dlgen_cli.bounds.disagreement import disagreement_risk
 from dlgen_cli.bounds.gibbs_risk import DrawnErrors, IntegratedRisk
 from dlgen_cli.bounds.holdout import clopper_pearson
 from dlgen_cli.bounds.layered_network import CompressionSetting, LayeredNetwork, LinearMap
@@ -31,6 +32,7 @@ __all__ = [
     "anchors_union",
     "betting",
     "clopper_pearson",
+    "disagreement_risk",
     "drawn_risk",
     "expected",
     "fixed_rank",

@@ -8,6 +8,7 @@ from dlgen_cli.bounds.compression import ALL_RANKS, FIXED_RANK
 from dlgen_cli.bounds.compression_layer_ranks import LAYER_RANKS
 from dlgen_cli.bounds.compression_occam import OCCAM
 from dlgen_cli.bounds.compression_stored import STORED
+from dlgen_cli.bounds.disagreement import DISAGREEMENT
 from dlgen_cli.bounds.holdout import CLOPPER_PEARSON
 from dlgen_cli.bounds.mean_betting import BETTING
 from dlgen_cli.bounds.pac_bayes import ANCHORS, MIXTURE, PINSKER
@@ -36,6 +37,7 @@ THEOREMS: Mapping[str, Theorem] = {
         MARKOV,
         PRINTED,
         CLOPPER_PEARSON,
+        DISAGREEMENT,
         BETTING,
     )
 }

@@ -13,7 +13,7 @@ from dlgen_cli.bounds.explanation_text import explanation_of
 from dlgen_cli.bounds.recorded_fields import Fields
 from dlgen_cli.records import Assumption, Bound, BoundStatus
 
-Family = Literal["compression", "holdout", "mean", "pac_bayes", "rademacher"]
+Family = Literal["compression", "disagreement", "holdout", "mean", "pac_bayes", "rademacher"]
 #: From recorded terms to the lines of the bound.
 Derive = Callable[[Fields], Sequence[Step]]
 #: From recorded terms, a failure probability and the ledger to the bound.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
+from dlgen_cli.checkpoints.location import locate
 from dlgen_cli.cli import console
 from dlgen_cli.cli.audits import checked_options, data_options
 from dlgen_cli.cli.help import DATA, PAC_BAYES
@@ -123,6 +124,24 @@ class CertifyCommand(
             rich_help_panel=PAC_BAYES,
         ),
     ] = DATA_DEFAULTS.tried_nats
+    surrogate: Annotated[
+        Path | None,
+        typer.Option(
+            "--surrogate",
+            metavar="CKPT",
+            help="A network with a holdout in the same data: its risk, and how often it disagrees "
+            "with the checkpoint on --unlabelled, bound the checkpoint's.",
+        ),
+    ] = None
+    unlabelled: Annotated[
+        list[Path],
+        typer.Option(
+            "--unlabelled",
+            metavar="DIR",
+            help="Fresh examples for --surrogate: images in a folder; with --features, files that "
+            "hold rows x, in the order of those.",
+        ),
+    ] = field(default_factory=list)
     occam: Annotated[
         bool,
         typer.Option(
@@ -157,6 +176,13 @@ def certify(options: CertifyCommand) -> None:
         raise UsageError(
             "--examples and --nats go with --errors or --predictions.", remedy="Leave them out."
         )
+    if (options.surrogate is None) != (not options.unlabelled):
+        raise UsageError(
+            "--surrogate and --unlabelled belong together; one of them was given.",
+            remedy="Give both, or neither.",
+        )
+    if options.surrogate is not None:
+        locate(options.surrogate)
     console.check_outputs(options, options.state)
     console.check_gate(options.fail_above)
     data = data_options(options)
@@ -164,6 +190,8 @@ def certify(options: CertifyCommand) -> None:
     data = replace(
         data,
         features=options.features,
+        surrogate=options.surrogate,
+        unlabelled=options.unlabelled,
         shrink=options.shrink,
         occam=options.occam,
         tried=options.tried,

@@ -17,11 +17,9 @@ from dlgen_cli.errors import DataError
 
 #: What a file of features must hold: rows and labels of the training pool and of the test set.
 ARRAYS = ("train_x", "train_y", "test_x", "test_y")
+#: What a file of features without labels must hold.
+UNLABELLED = ("x",)
 _ZIP = b"PK\x03\x04"
-_REMEDY = (
-    "Write numpy.savez(FILE, train_x=…, train_y=…, test_x=…, test_y=…), or a safetensors file "
-    "with these names."
-)
 #: The ways in which a zip archive, an array or its header can be damaged.
 _DAMAGES = (
     ValueError,
@@ -86,25 +84,53 @@ def load_features(paths: Sequence[Path]) -> SourceData:
     )
 
 
+def load_unlabelled_features(paths: Sequence[Path]) -> tuple[torch.Tensor, tuple[FeatureFile, ...]]:
+    """Read rows without labels; several files of the same examples are joined column by column.
+
+    Args:
+        paths: npz or safetensors files with the array ``x``, shape ``(n, d)``.
+
+    Returns:
+        Rows of float32, shape ``(n, d)`` with d over all files, and the files.
+
+    Raises:
+        DataError: a file cannot be read, or their rows differ in number.
+    """
+    parts = [_read(path, UNLABELLED)["x"] for path in paths]
+    for path, part in zip(paths[1:], parts[1:], strict=True):
+        if len(part) != len(parts[0]):
+            raise DataError(
+                f"{path} holds {len(part):,} rows and {paths[0]} {len(parts[0]):,}; the same "
+                "examples in the same order were expected."
+            )
+    files = tuple(
+        FeatureFile(name=path.name, sha256=_digest(path), columns=part.shape[1])
+        for path, part in zip(paths, parts, strict=True)
+    )
+    return torch.from_numpy(_joined(parts)), files
+
+
 def _read(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     """The arrays of a file, checked one by one."""
+    arguments = ", ".join(f"{name}=…" for name in names)
+    remedy = f"Write numpy.savez(FILE, {arguments}), or a safetensors file with these names."
     try:
         with path.open("rb") as file:
             start = file.read(len(_ZIP))
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", remedy=_REMEDY) from error
+        raise DataError(f"{path} cannot be read: {error.strerror}.", remedy=remedy) from error
     try:
         arrays = _read_npz(path, names) if start == _ZIP else _read_safetensors(path, names)
     except _DAMAGES as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         if "Object arrays" in reason or "pickle" in reason:
             reason = "an array of Python objects, which only a pickle could hold, is never read"
-        raise DataError(f"{path} is no file of features: {reason}.", remedy=_REMEDY) from error
+        raise DataError(f"{path} is no file of features: {reason}.", remedy=remedy) from error
     missing = [name for name in names if name not in arrays]
     if missing:
-        raise DataError(f"{path} holds no {', '.join(missing)}.", remedy=_REMEDY)
+        raise DataError(f"{path} holds no {', '.join(missing)}.", remedy=remedy)
     return {
-        name: _rows(path, name, one) if name.endswith("_x") else _labels(path, name, one)
+        name: _rows(path, name, one) if name.endswith("x") else _labels(path, name, one)
         for name, one in arrays.items()
     }
 

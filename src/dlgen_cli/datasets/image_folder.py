@@ -68,6 +68,24 @@ def load_image_folder(
     )
 
 
+def load_unlabelled_images(directory: Path, progress: Progress | None = None) -> torch.Tensor:
+    """Read every image below a directory, whatever its folders are called.
+
+    Args:
+        directory: holds images, in folders or not; they come in the order of their paths.
+        progress: as in `load_image_folder`.
+
+    Returns:
+        uint8, shape ``(n, channels, height, width)``.
+
+    Raises:
+        DataError: there is none, or one is damaged or of another size.
+    """
+    if not directory.is_dir():
+        raise DataError(f"{directory} is no folder of images.", remedy="Name a folder.")
+    return _decode_all(_images_in(directory), progress)
+
+
 def class_names(folder: Path) -> tuple[str, ...]:
     """The classes of a folder such as ``train``: its folders in the order of their names.
 
@@ -105,19 +123,23 @@ def _list_files(folder: Path, classes: Sequence[str]) -> tuple[list[Path], list[
     files: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        found = sorted(
-            path
-            for path in (folder / name).rglob("*")
-            if path.suffix.lower() in SUFFIXES and path.is_file()
-        )
-        if not found:
-            raise DataError(
-                f"{folder / name} holds no image.",
-                remedy=f"Images end in one of {', '.join(sorted(SUFFIXES))}.",
-            )
+        found = _images_in(folder / name)
         files += found
         labels += [label] * len(found)
     return files, labels
+
+
+def _images_in(folder: Path) -> list[Path]:
+    """All images below a folder, in the order of their paths."""
+    found = sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
+    )
+    if not found:
+        raise DataError(
+            f"{folder} holds no image.",
+            remedy=f"Images end in one of {', '.join(sorted(SUFFIXES))}.",
+        )
+    return found
 
 
 def _decode_all(files: Sequence[Path], progress: Progress | None) -> torch.Tensor:

@@ -132,6 +132,8 @@ class DataOptions:
         tried_nats: what the choice costs where a search looked at each result before the next
             setting: the length of the chosen settings in a prefix code over all that it could have
             reached, in nats, at least 0.
+        surrogate: a certified network g, whose disagreements with the checkpoint are counted.
+        unlabelled: where: a folder of images, or files of features in the order of ``features``.
         occam: evaluate Occam's bound of a posterior's mean too.
     """
 
@@ -146,6 +148,8 @@ class DataOptions:
     shrink: Sequence[float] = (1.0,)
     tried: int = 1
     tried_nats: float = 0.0
+    surrogate: Path | None = None
+    unlabelled: Sequence[Path] = ()
     occam: bool = False
 
     @property

@@ -46,7 +46,7 @@ class Samples:
     """The examples behind a certificate.
 
     Attributes:
-        source: what the data are called.
+        pool: all examples at hand.
         data: hashes of all its images.
         bound: the examples that trained the checkpoint and that its bounds are evaluated on.
         hashes: of their images, shape ``(m, 16)``.
@@ -59,7 +59,7 @@ class Samples:
         holdout_lines: the ledger on ``holdout``.
     """
 
-    source: str
+    pool: SourceData
     data: SourceHashes
     bound: Split
     hashes: Tensor
@@ -70,6 +70,11 @@ class Samples:
     altered: int
     sample_lines: tuple[Assumption, ...]
     holdout_lines: tuple[Assumption, ...]
+
+    @property
+    def source(self) -> str:
+        """What the data are called."""
+        return self.pool.name
 
     @property
     def parts(self) -> Mapping[str, Split]:
@@ -220,7 +225,7 @@ def _declared(checkpoint: Checkpoint, source: SourceData, data: str) -> Samples:
     hashes = hash_source(source)
     count = len(source.train)
     return Samples(
-        source=source.name,
+        pool=source,
         data=hashes,
         bound=source.train,
         hashes=hashes.train,
@@ -261,7 +266,7 @@ def _of_run(checkpoint: Checkpoint, source: SourceData, run: RunRecord, data: st
         config, count_repeated(recorded["image_hashes"]), is_bound=run.is_bound
     )
     return Samples(
-        source=source.name,
+        pool=source,
         data=hashes,
         bound=bound,
         hashes=recorded["image_hashes"],

@@ -2,7 +2,7 @@
 
 from dlgen_cli.predictors.coded.gibbs import coded_gibbs_errors, coded_risk_upper
 from dlgen_cli.predictors.deviations import Deviation, Factor
-from dlgen_cli.predictors.evaluation import count_errors
+from dlgen_cli.predictors.evaluation import count_disagreements, count_errors
 from dlgen_cli.predictors.folded_network import (
     FoldedNetwork,
     coordinates,
@@ -29,6 +29,7 @@ __all__ = [
     "coded_gibbs_errors",
     "coded_risk_upper",
     "coordinates",
+    "count_disagreements",
     "count_errors",
     "fold_network",
     "gibbs_errors",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -51,6 +51,66 @@ def count_errors(
         logits = predict(as_inputs(images[part], device, scale))
         errors += int(wrong_answers(logits, labels[part].to(device)).sum())
     return errors
+
+
+@torch.no_grad()
+def count_disagreements(
+    networks: Sequence[tuple[Callable[[Tensor], Tensor], float]],
+    images: Tensor,
+    *,
+    batch: int,
+    device: torch.device,
+) -> int:
+    """Count the examples on which predictors do not all answer one and the same class.
+
+    Args:
+        networks: each as in `count_errors`, with the scale of its pixels.
+        images: on the CPU, shape ``(n, ...)``, see `as_inputs`.
+        batch: examples that are evaluated at a time, at least 1.
+        device: where to compute.
+
+    Returns:
+        The number of examples without a common answer. A tie or a NaN is no answer.
+
+    Raises:
+        DataError: the logits of a network are not one row of two or more for each example.
+    """
+    keep_freed_memory()
+    apart = 0
+    for start in range(0, len(images), batch):
+        part = images[start : start + batch]
+        answers = [
+            sole_answers(predict(as_inputs(part, device, scale))) for predict, scale in networks
+        ]
+        first = answers[0]
+        agree = first >= 0
+        for one in answers[1:]:
+            agree &= one == first
+        apart += int((~agree).sum())
+    return apart
+
+
+def sole_answers(logits: Tensor) -> Tensor:
+    """The class of the strictly largest logit, or -1 where there is none.
+
+    Args:
+        logits: shape ``(n, classes)``, two classes or more.
+
+    Returns:
+        int64, shape ``(n,)``.
+
+    Raises:
+        DataError: the logits have another shape.
+    """
+    if logits.ndim != 2 or logits.shape[1] < 2:
+        raise DataError(
+            f"A network's output has shape {tuple(logits.shape)}; one row of two logits or more "
+            "for each example was expected.",
+            remedy="Give a checkpoint of a classifier.",
+        )
+    largest, classes = logits.topk(2, dim=1)
+    is_sole = (largest[:, 0] > largest[:, 1]) & ~logits.isnan().any(dim=1)
+    return torch.where(is_sole, classes[:, 0], -1)
 
 
 def as_inputs(images: Tensor, device: torch.device, scale: float) -> Tensor:

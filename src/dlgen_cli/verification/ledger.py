@@ -11,6 +11,7 @@ from dlgen_cli.bounds.compression import ALL_RANKS, FIXED_RANK
 from dlgen_cli.bounds.compression_layer_ranks import LAYER_RANKS
 from dlgen_cli.bounds.compression_occam import OCCAM
 from dlgen_cli.bounds.compression_stored import STORED
+from dlgen_cli.bounds.disagreement import DISAGREEMENT
 from dlgen_cli.bounds.holdout import CLOPPER_PEARSON
 from dlgen_cli.bounds.pac_bayes import ANCHORS, MIXTURE, PINSKER
 from dlgen_cli.bounds.pac_bayes_kl import KL
@@ -50,6 +51,14 @@ REQUIRED: Mapping[str, Sequence[str]] = MappingProxyType(
         MARKOV.name: _SHELL,
         PRINTED.name: _SHELL,
         CLOPPER_PEARSON.name: ("seen", "not_chosen", "holdout"),
+        DISAGREEMENT.name: (
+            "pair",
+            "fresh",
+            "unlabelled",
+            "surrogate_seen",
+            "surrogate_not_chosen",
+            "surrogate_holdout",
+        ),
     }
 )
 #: What the ledger of a coded run must hold instead.
@@ -117,7 +126,7 @@ def required_lines(bound: Fields, report: Fields) -> Sequence[str]:
     made = ["features"] if settings.get("features") else []
     is_coded = "coded" in (report.get("results") or {})
     needed = list((REQUIRED_OF_CODED if is_coded else REQUIRED).get(theorem, ()))
-    needed += made if {"counted", "holdout"} & set(needed) else []
+    needed += made if {"counted", "holdout", "pair"} & set(needed) else []
     if theorem == POSTERIOR.name and "cells" in bound.fields("terms").values:
         needed[needed.index("draws")] = "integral"
     if theorem in (OCCAM.name, KL.name) and not is_coded and _is_run(report):
@@ -184,6 +193,7 @@ def named_numbers(bound: Fields, report: Fields) -> dict[str, str]:
     add("b", settings.get("b"), "d")
     add("tried_nats", settings.get("tried_nats"), "g")
     add("nats", settings.get("nats"), "g")
+    add("surrogate_examples", terms.get("surrogate_examples"), ",")
     add("errors", terms.get("errors"), ",")
     add("tried", settings.get("tried"), ",")
     if isinstance(results.get("coordinates"), list):

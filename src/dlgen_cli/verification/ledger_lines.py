@@ -29,9 +29,13 @@ _LOOKS = (
     "{#} of its {examples} images look like one that did, by the signs of differences of 8 x 8 "
     "means of grey; they were stored or decoded otherwise, so that no hash agrees."
 )
+_FRESH = (
+    "None of the {examples} is on record as having, by hash; one that was stored otherwise has "
+    "another hash."
+)
 _APART = "{*}, was trained on {#} examples on record; none of them is among the {examples} left in "
 _GIVEN = "As given: nothing but these numbers is known of the predictor."
-LINES = (
+_LINES = (
     Line(
         "m",
         "m is the number of training examples.",
@@ -255,6 +259,27 @@ LINES = (
         ),
     ),
     Line(
+        "pair",
+        "Both networks were fixed before the unlabelled examples were seen.",
+        declared=(
+            (
+                "Given as such with --surrogate and --unlabelled: no program can tell who looked "
+                "at what."
+            ),
+        ),
+    ),
+    Line(
+        "fresh",
+        "No unlabelled example trained either network.",
+        declared=(_FRESH, _FRESH + " {*}"),
+        violated=("{#} of the {examples} did, by their hashes.",),
+    ),
+    Line(
+        "unlabelled",
+        "The unlabelled examples are independent draws from the population.",
+        declared=("Given as such with --unlabelled; {*}, by hash.",),
+    ),
+    Line(
         "draws",
         "The number of draws, {draws}, and their seed were fixed before their errors.",
         declared=(
@@ -422,3 +447,23 @@ LINES = (
         violated=("m is {examples}.",),
     ),
 )
+
+
+def _of_surrogate(line: Line) -> Line:
+    """The line on the holdout of a surrogate, whose examples are others than the bound's."""
+
+    def renamed(templates: Sequence[str]) -> tuple[str, ...]:
+        return tuple(one.replace("{examples}", "{surrogate_examples}") for one in templates)
+
+    return Line(
+        key=f"surrogate_{line.key}",
+        statement=f"Of the surrogate: {line.statement}",
+        verified=renamed(line.verified),
+        declared=renamed(line.declared),
+        assumed=renamed(line.assumed),
+        violated=renamed(line.violated),
+    )
+
+
+_OF_HOLDOUT = ("seen", "not_chosen", "holdout", "looks", "features")
+LINES = (*_LINES, *(_of_surrogate(one) for one in _LINES if one.key in _OF_HOLDOUT))

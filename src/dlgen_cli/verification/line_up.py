@@ -9,6 +9,7 @@ from dlgen_cli.bounds.compression import ALL_RANKS, FIXED_RANK
 from dlgen_cli.bounds.compression_layer_ranks import LAYER_RANKS
 from dlgen_cli.bounds.compression_occam import OCCAM
 from dlgen_cli.bounds.compression_stored import STORED
+from dlgen_cli.bounds.disagreement import DISAGREEMENT
 from dlgen_cli.bounds.holdout import CLOPPER_PEARSON
 from dlgen_cli.bounds.mean_betting import BETTING
 from dlgen_cli.bounds.pac_bayes import ANCHORS, MIXTURE, PINSKER
@@ -141,14 +142,16 @@ def _certificates(report: Fields) -> list[str]:
     if is_evaluated_elsewhere(report):
         return _of_parts(report)
     settings = report.fields("settings").values
+    through = [DISAGREEMENT.name] if "surrogate" in settings else []
     coded = (report.get("results") or {}).get("coded")
     found = [CLOPPER_PEARSON.name]
     if isinstance(coded, dict):
-        return [*found, POSTERIOR.name if "prior_deviation" in coded else OCCAM.name]
+        own = POSTERIOR.name if "prior_deviation" in coded else OCCAM.name
+        return [*found, own, *through]
     found += [OCCAM.name] if "b" in settings else []
     if "shrink" in settings:
-        return [*found, POSTERIOR.name]
-    return [*found, *([KL.name] if "sigma" in settings else [])]
+        return [*found, POSTERIOR.name, *through]
+    return [*found, *([KL.name] if "sigma" in settings else []), *through]
 
 
 def _of_parts(report: Fields) -> list[str]:

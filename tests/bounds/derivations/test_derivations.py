@@ -22,6 +22,7 @@ from dlgen_cli.bounds import (
     anchors_union,
     betting,
     clopper_pearson,
+    disagreement_risk,
     drawn_risk,
     expected,
     fixed_rank,
@@ -100,6 +101,7 @@ def bounds():
     yield from (one(box()) for one in (expected, markov, printed))
     yield expected(box(parameters=10**7, linf_norm=0.5, epsilon=1e-9))
     yield clopper_pearson(7, 500, 0.05)
+    yield disagreement_risk(3, 800, 7, 500, 0.05)
     yield betting({0: 400, 1000: 90, 4096: 10}, 0.05, union_nats=1.25)
 
 

@@ -24,6 +24,25 @@ def risk_on_holdout(terms: Fields) -> Sequence[Step]:
     return lines.steps
 
 
+def risk_through_disagreement(terms: Fields) -> Sequence[Step]:
+    """``R(g) + P(h != g)``, each by its limit at ``delta / 2``."""
+    n, apart = terms.count("examples"), terms.count("disagreements")
+    held, errors = terms.count("surrogate_examples"), terms.count("surrogate_errors")
+    delta = terms.number("delta")
+    lines = Derivation(
+        {"n": n, "disagreements": apart, "N": held, "errors": errors, "δ": Decimal(delta)}
+    )
+    limit = "sup{{{{ p : P(Bin({{{}}}, p) ≤ {{{}}}) ≥ {{δ}}/2 }}}}"
+    one = lines.step(
+        "R(g)", limit.format("N", "errors"), clopper_pearson_upper(errors, held, delta / 2)
+    )
+    two = lines.step(
+        "P(h≠g)", limit.format("n", "disagreements"), clopper_pearson_upper(apart, n, delta / 2)
+    )
+    lines.step("value", "{R(g)} + {P(h≠g)}", min(Decimal(1), UPWARD.add(one, two)))
+    return lines.steps
+
+
 def mean_by_betting(terms: Fields) -> Sequence[Step]:
     """``sup { p : K(p) < e^nats }``."""
     n, delta = terms.count("examples"), Decimal(terms.number("delta"))
