@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlgen_cli.networks.logit_layers import adds_logits, logit_layers
+from dlgen_cli.networks.logit_layers import adds_logits, logit_layers, logit_sum
 from dlgen_cli.networks.tracer import trace
 
 HEADS = ["left.weight", "left.bias", "right.weight", "right.bias"]
@@ -30,6 +30,7 @@ def test_layers_that_add_up_to_the_logits_are_found():
     assert {one.module for one in logit_layers(network)} == {"left", "right"}
     assert adds_logits(network, HEADS)
     assert adds_logits(network, HEADS[::2])  # biases may stay
+    assert logit_sum(network, ["body.weight", *HEADS]) == {"left.weight", "right.weight"}
 
 
 @pytest.mark.parametrize("moving", [[], HEADS[:2], ["body.weight"], ["body.weight", *HEADS]])
@@ -43,6 +44,7 @@ def test_each_layer_of_the_sum_must_move_and_nothing_before_it(moving):
         lambda left, right: (left + right).relu(),
         lambda left, right: left + 0.5 * right,
         lambda left, right: left - right.relu(),
+        lambda left, right: left - right,
         lambda left, right: left + right + 1,
     ],
 )

@@ -56,7 +56,7 @@ class ObjectiveOption:
         typer.Option(
             "--objective",
             metavar="NAME",
-            help="cross-entropy, the training loss alone; pac-bayes, a bound over Gaussian "
+            help="cross-entropy, the training loss alone; pac-bayes, the bound itself, of Gaussian "
             "posteriors around --anchors; or coded, a network of few coordinates, every bit of "
             "them paid.",
         ),
@@ -95,14 +95,6 @@ class PosteriorOptions:
             help="pac-bayes: deviations of a tensor that are learned beside the prior's: none "
             "(tensor), by entry, or a factor over the entries of a row.",
             show_default="factor for the layers that give the logits, else tensor",
-        ),
-    ] = None
-    kl_weight: Annotated[
-        float | None,
-        typer.Option(
-            "--kl-weight",
-            help="pac-bayes: weight of KL/m beside the cross-entropy.",
-            show_default="5",
         ),
     ] = None
 
@@ -261,7 +253,6 @@ def _train_posterior(options: TrainCommand, given: Mapping[str, Any]) -> Report:
     own = {
         "trainable": tuple(options.trainable) or None,
         "spread": options.spread,
-        "kl_weight": options.kl_weight,
     }
     named = options.anchors or options.features[0]  # `require_objective` has looked
     out = options.out or Path("runs") / f"{named.stem}-pac-bayes-{given.get('seed') or 0}"

@@ -113,7 +113,6 @@ def test_learned_deviations_are_paid_for(anchor: Path, tmp_path: Path, spread: s
         ({"optimizer": "sgd"}, {}, "--optimizer was given"),
         ({"dataset": "random"}, {}, "random images are in no data"),
         ({"epochs": 0}, {}, "--epochs is 0"),
-        ({}, {"kl_weight": 0.0}, "--kl-weight is 0"),
         ({}, {"spread": "wide"}, "--spread 'wide'"),
         ({}, {"trainable": ("head.*",)}, r"--trainable head.\* matches no coordinate"),
     ],
@@ -150,8 +149,8 @@ def test_an_anchor_that_hides_its_examples_or_spent_them_all_is_refused(
         (["--objective", "margin"], "--objective 'margin' is unknown"),
         (["--objective", "pac-bayes"], "needs the prior's mean"),
         (
-            ["--kl-weight", "2"],
-            "--kl-weight was given with --objective cross-entropy; it belongs to pac-bayes",
+            ["--spread", "entry"],
+            "--spread was given with --objective cross-entropy; it belongs to pac-bayes",
         ),
         (
             ["--objective", "pac-bayes", "--anchors", "a", "--resume"],

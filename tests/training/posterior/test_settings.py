@@ -25,7 +25,7 @@ def test_the_anchor_fixes_the_network_and_the_objective_its_defaults():
         "mlp", 16, 2
     )  # fmt: skip
     assert (recipe.examples.epochs, recipe.examples.batch_size, recipe.examples.seed) == (6, 250, 7)
-    assert (recipe.spread, recipe.kl_weight, recipe.trainable) == ("auto", 5.0, None)
+    assert (recipe.spread, recipe.trainable) == ("auto", None)
 
 
 def test_the_settings_on_record_are_json_and_hold_no_path():
@@ -46,8 +46,6 @@ def test_the_settings_on_record_are_json_and_hold_no_path():
         ({"epochs": 0}, {}, "--epochs is 0"),
         ({"dataset": "random"}, {}, "random images"),
         ({}, {"spread": "wide"}, "--spread 'wide' is unknown"),
-        ({}, {"kl_weight": 0.0}, "--kl-weight is 0.0"),
-        ({}, {"kl_weight": float("nan")}, "--kl-weight is nan"),
     ],
 )
 def test_what_does_not_fit_is_refused(given, own, message):

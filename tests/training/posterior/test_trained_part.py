@@ -86,3 +86,45 @@ def test_the_form_follows_what_is_asked_for(folded):
     assert forms["body.weight"] == forms["left.bias"] == "tensor"
     entries = a_part(folded, trainable, "entry").gaussians
     assert entries["body.weight"].form == "entry"
+
+
+@pytest.mark.parametrize("spread", ["auto", "entry"])
+@torch.no_grad()
+def test_the_risk_is_that_of_whole_draws(spread, folded):
+    trainable = choose_trainable(folded.network, ["*"])
+    part = a_part(folded, trainable, spread)
+    x, labels = torch.randn(50, 4), torch.randint(3, (50,))
+    for one in part.gaussians.values():
+        one.log_deviation.fill_(-1.0)
+    source = torch.Generator().manual_seed(3)
+    wrong = []
+    for _ in range(2000):
+        drawn = {name: one.sample(source) for name, one in part.gaussians.items()}
+        wrong.append(float((folded.logits(drawn, x).argmax(1) != labels).float().mean()))
+    features = part.features(iter([x]), 50)
+    found = sum(float(part.risk(features, labels)) for _ in range(50)) / 50
+    assert found == pytest.approx(sum(wrong) / 2000, abs=0.01)
+
+
+@torch.no_grad()
+def test_features_are_turned_once_where_one_layer_alone_reads_them(folded):
+    x = torch.randn(40, 4)
+    module = nn.Sequential(nn.Linear(4, 3)).eval().requires_grad_(requires_grad=False)
+    single = fold_network(module, trace(module, (4,)), module.state_dict())
+    for network, is_turned in ((single, True), (folded, False)):
+        part = a_part(network, choose_trainable(network.network, None))
+        features = part.features(iter([x]), 40)
+        turned = part.set_bases(features, 16)
+        assert torch.equal(turned[0], features[0]) != is_turned
+        for one in part.gaussians.values():
+            one.shift.normal_(generator=torch.Generator().manual_seed(4))
+        expected = network.logits(dict(network.parameters) | part.means(), x)
+        torch.testing.assert_close(part.logits(turned, noisy=False), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_without_trained_logits_the_error_is_that_of_the_softmax(folded):
+    part = a_part(folded, {"body.weight"})
+    features, labels = (torch.randn(8, 4),), torch.randint(3, (8,))
+    with torch.no_grad():
+        found = float(part.risk(features, labels))
+    assert 0 < found < 1

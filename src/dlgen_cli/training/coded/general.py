@@ -13,14 +13,15 @@ from dlgen_cli.predictors.coded.code_file import STEPS_PER_OCTAVE, step_of
 from dlgen_cli.predictors.coded.gaussian import EXPONENTS, GaussianCoordinates
 from dlgen_cli.predictors.coded.network import CodedNetwork
 from dlgen_cli.training.coded.settings import CodedSettings
-from dlgen_cli.training.coded.surrogates import (
-    bounded_cross_entropy,
-    quadratic_bound,
-    softmax_error,
-)
 from dlgen_cli.training.examples import DeviceExamples
 from dlgen_cli.training.recipe import Recipe
 from dlgen_cli.training.seeds import generator
+from dlgen_cli.training.surrogates import (
+    bounded_cross_entropy,
+    confidence_nats,
+    quadratic_bound,
+    softmax_error,
+)
 
 #: Share of the epochs in which complexity is free: at first it would win against any risk.
 _WARM = 0.25
@@ -59,8 +60,7 @@ class Task:
 
     def constant_nats(self) -> float:
         """``ln(xi(m)/delta)``, of Maurer's theorem."""
-        moment = math.sqrt(math.pi * len(self.train) / 2) + 2 / 3
-        return math.log(moment / self.settings.delta)
+        return confidence_nats(len(self.train), self.settings.delta)
 
 
 def train_levels(task: Task) -> tuple[int, list[int]]:

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from dlgen_cli.predictors.coded.gaussian import GaussianCoordinates
 from dlgen_cli.training.coded.general import Task
-from dlgen_cli.training.coded.surrogates import VotingError, kl_bound
 from dlgen_cli.training.seeds import generator
+from dlgen_cli.training.surrogates import VotingError, kl_bound
 
 #: Directions that are trained, at most.
 MOST_DIRECTIONS = 2000
@@ -109,7 +109,7 @@ def _descend(
         for part in torch.split(order, recipe.batch_size):
             x = turned[part]
             deviations = (x.square() @ (2 * logs).exp() + rest[part]).clamp_min(1e-12).sqrt()
-            risk = error(x @ mean, deviations, labels[part]).mean()
+            risk = error(x @ mean, deviations[:, None], labels[part]).mean()
             spread = (torch.expm1(2 * logs) - 2 * logs).sum() / 2
             nats = mean.square().sum() / 2 + classes * spread + task.constant_nats()
             loss = kl_bound(risk, nats, count)

@@ -58,12 +58,16 @@ class GaussianTensor(nn.Module):
 
         Args:
             second_moment: ``E[x x^T]`` over examples, float64.
-            noise: its deviation at the outputs, about.
+            noise: its deviation at the outputs under the prior, about.
         """
         self.basis = torch.linalg.eigh(second_moment).eigenvectors.to(self.shift)
         size = float(second_moment.trace().clamp(min=1e-30).sqrt())
         with torch.no_grad():
             self.log_deviation.fill_(math.log(noise / size))
+
+    def turned_mean(self) -> Tensor:
+        """The mean as it acts on inputs that are in the basis already."""
+        return self.prior_mean.flatten(1) @ self.basis + self.log_deviation.exp() * self.shift
 
     def mean(self) -> Tensor:
         """The posterior's mean."""
@@ -84,14 +88,20 @@ class GaussianTensor(nn.Module):
             noise = noise @ self.basis.mT
         return self.mean() + noise.reshape(self.prior_mean.shape)
 
-    def variances(self, x: Tensor) -> Tensor:
-        """Variances of ``W x`` under the noise of a matrix W, shape ``(n, rows)`` or ``(n, 1)``."""
+    def variances(self, x: Tensor, *, is_turned: bool = False) -> Tensor:
+        """Variances of ``W x`` under the noise of a matrix W, shape ``(n, rows)`` or ``(n, 1)``.
+
+        Args:
+            x: shape ``(n, k)``.
+            is_turned: whether x is in the basis already.
+        """
         squared = self.deviations().square()
         if self.form == "tensor":
             return squared * x.square().sum(dim=1, keepdim=True)
         if self.form == "entry":
             return functional.linear(x.square(), squared)
-        return ((x @ self.basis).square() @ squared)[:, None]
+        turned = x if is_turned else x @ self.basis
+        return (turned.square() @ squared)[:, None]
 
     def nats(self) -> Tensor:
         """The divergence of this tensor's posterior from its prior."""
@@ -140,6 +150,7 @@ class GaussianLayer(nn.Module):
     Attributes:
         weight: a `GaussianTensor`, or the anchor's tensor.
         bias: the same, or None.
+        is_turned: whether the inputs are in the basis of the weight's factor already.
     """
 
     def __init__(
@@ -154,7 +165,10 @@ class GaussianLayer(nn.Module):
         self._generator = generator
         self._drawn: tuple[Tensor | None, Tensor | None] | None = None
         self._is_noisy = True
+        self._tells_variances = False
         self._moment: Tensor | None = None
+        self._place = 0
+        self.is_turned = False
         self.weight: GaussianTensor | Tensor | None
         self.bias: GaussianTensor | Tensor | None
         for name, tensor in (("weight", weight), ("bias", bias)):
@@ -172,15 +186,27 @@ class GaussianLayer(nn.Module):
         """Those of its tensors that are trained."""
         return [one for one in (self.weight, self.bias) if isinstance(one, GaussianTensor)]
 
-    def begin(self, *, noisy: bool) -> None:
-        """Forget the draw of the last step: all calls until the next one share theirs."""
+    def begin(self, *, noisy: bool, tells_variances: bool = False) -> None:
+        """Forget the draw of the last step: all calls until the next one share theirs.
+
+        Args:
+            noisy: whether the next calls draw; otherwise they apply the mean.
+            tells_variances: of vectors, the next calls give the means of the outputs with their
+                variances below them, twice as many rows, in the place of a draw.
+        """
         self._drawn = None
         self._is_noisy = noisy
+        self._tells_variances = tells_variances
 
     def watch(self) -> None:
         """Add up the second moment of what the layer reads."""
         width = math.prod(self._kind.layer.weight_shape[1:])
         self._moment = torch.zeros((width, width), dtype=torch.float64)
+        self._place = 0
+
+    def has_read(self, feature: Tensor) -> bool:
+        """Whether the last inputs that it watched are this very tensor."""
+        return self._place == feature.data_ptr()
 
     def take_basis(self, count: int, noise: float) -> None:
         """End watching, and turn the weight's factor to what was seen of ``count`` examples."""
@@ -197,8 +223,9 @@ class GaussianLayer(nn.Module):
         if self._moment is not None:
             rows = self._kind.patches(x).flatten(0, 1).double()
             self._moment += (rows.mT @ rows).cpu()
+            self._place = x.data_ptr()
         if not self._is_noisy:
-            return self._applied(x, _mean(self.weight), _mean(self.bias))
+            return self._at_mean(x)
         if self._kind.operator == "matrix" and x.ndim == 2:
             return self._vectors(x)
         if self._drawn is None:
@@ -212,13 +239,20 @@ class GaussianLayer(nn.Module):
         assert weight is not None  # noqa: S101  every layer has one
         return self._kind.apply(x, weight, bias)
 
+    def _at_mean(self, x: Tensor) -> Tensor:
+        if self.is_turned and isinstance(self.weight, GaussianTensor):
+            return self._applied(x, self.weight.turned_mean(), _mean(self.bias))
+        return self._applied(x, _mean(self.weight), _mean(self.bias))
+
     def _vectors(self, x: Tensor) -> Tensor:
-        mean = self._applied(x, _mean(self.weight), _mean(self.bias))
+        mean = self._at_mean(x)
         variance = mean.new_full((), _LEAST_VARIANCE)
         if isinstance(self.weight, GaussianTensor):
-            variance = variance + self.weight.variances(x)
+            variance = variance + self.weight.variances(x, is_turned=self.is_turned)
         if isinstance(self.bias, GaussianTensor):
             variance = variance + self.bias.deviations().square()
+        if self._tells_variances:
+            return torch.cat([mean, variance.expand_as(mean)])
         return mean + variance.sqrt() * torch.empty_like(mean).normal_(generator=self._generator)
 
 

@@ -1,4 +1,4 @@
-"""Minimizing a bound: cross-entropy under noise, and the divergence that it costs."""
+"""Minimizing a bound itself, after a start on cross-entropy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dlgen_cli.checkpoints.runs.posterior_file import PRIOR_EXPONENTS
 from dlgen_cli.training.seeds import generator
+from dlgen_cli.training.surrogates import confidence_nats, kl_bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from dlgen_cli.training.posterior.settings import PosteriorRecipe
     from dlgen_cli.training.posterior.trained_part import TrainedPart
 
+#: For this share of the steps cross-entropy and a weighted KL/m take the place of the bound.
+_START_SHARE, _START_KL_WEIGHT = 0.2, 5.0
+#: Failure probability that the objective is a bound for.
+_DELTA = 0.025
 #: After this share of the steps the prior's deviations are those that a bound may choose.
 _PRIOR_IS_FIXED_AT = 0.6
 #: Steps of means in units of the prior's deviations, beside those of logarithms.
@@ -33,7 +39,7 @@ class FitEpoch:
 
     Attributes:
         epoch: counted from 1.
-        loss: mean cross-entropy under noise, nats.
+        loss: mean of what was minimized: the bound, once the start is over.
         running_error: share of wrong answers under noise.
         kl_nats: the divergence at its end.
     """
@@ -78,8 +84,10 @@ def fit(
     recipe: PosteriorRecipe,
     tick: Callable[[int, int], None] | None = None,
 ) -> Iterator[FitEpoch]:
-    """Minimize ``E_Q[cross-entropy] + kl_weight KL / m``.
+    """Minimize ``kl^-1( L_S(Q) | (KL + choices + ln(xi(m)/delta)) / m )``, the bound itself.
 
+    ``L_S(Q)`` is smooth, see `TrainedPart.risk`. The first fifth of the steps minimizes the
+    cross-entropy of noisy networks and ``5 KL/m``, whose slope does not vanish far from an answer.
     Means of matrices and all logarithms of deviations move by Adam's steps, means of kernels by
     `TensorMomentum`; step sizes fall to 0 on a line. After three fifths of the steps the prior's
     deviations are rounded to those that a bound may choose, and stay.
@@ -91,7 +99,7 @@ def fit(
         part: is trained.
         features: of all examples, see `TrainedPart.features`.
         labels: int64, on the same device.
-        recipe: epochs, batches, step size, weight of the divergence, seed.
+        recipe: epochs, batches, step size, seed.
         tick: is called with the epoch and how many of its examples are done.
 
     Yields:
@@ -110,34 +118,41 @@ def fit(
     matrices = [tensor.shift for tensor in gaussians if tensor.shift.ndim == 2]
     others = TensorMomentum([tensor.shift for tensor in gaussians if tensor.shift.ndim != 2])
     adam = torch.optim.Adam([{"params": matrices}, {"params": logarithms}])
+    choices = len(gaussians) * math.log(len(PRIOR_EXPONENTS))
+    prices = choices + confidence_nats(count, _DELTA)
     done = 0
     for epoch in range(1, settings.epochs + 1):
         order = torch.randperm(count, generator=generator(settings.seed, "posterior", epoch))
         loss_sum = torch.zeros((), device=labels.device)
-        wrong = torch.zeros((), device=labels.device, dtype=torch.int64)
+        wrong = torch.zeros((), device=labels.device)
         for start in range(0, count, size):
             if done == round(_PRIOR_IS_FIXED_AT * steps):
                 part.fix_prior()
             rate = settings.learning_rate * (1 - done / steps)
             done += 1
             chosen = order[start : start + size].to(labels.device)
-            logits = part.logits([one[chosen] for one in features], noisy=True)
-            truth = labels[chosen]
-            loss = functional.cross_entropy(logits, truth)
+            batch, truth = [one[chosen] for one in features], labels[chosen]
+            if done <= _START_SHARE * steps:
+                logits = part.logits(batch, noisy=True)
+                entropy = functional.cross_entropy(logits, truth)
+                loss = entropy + _START_KL_WEIGHT / count * part.nats()
+                risk = (logits.argmax(1) != truth).float().mean()
+            else:
+                risk = part.risk(batch, truth)
+                loss = kl_bound(risk, part.nats() + prices, count)
             adam.zero_grad()
-            objective = loss + recipe.kl_weight / count * part.nats()
-            objective.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]
             for group, factor in zip(adam.param_groups, (_STEP_OF_MATRICES, 1.0), strict=True):
                 group["lr"] = rate * factor
             adam.step()
             others.step(rate * _STEP_OF_OTHERS)
             loss_sum += loss.detach() * len(truth)
-            wrong += (logits.argmax(1) != truth).sum()
+            wrong += risk.detach() * len(truth)
             if tick is not None:
                 tick(epoch, min(start + size, count))
         yield FitEpoch(
             epoch=epoch,
             loss=float(loss_sum) / count,
-            running_error=int(wrong) / count,
+            running_error=float(wrong) / count,
             kl_nats=float(part.nats().detach()),
         )

@@ -154,7 +154,7 @@ def _train(
     count = len(examples.train.labels)
     batches = _batches(examples.train, examples.scale, device, size, progress)
     features = part.features(batches, count)
-    part.set_bases(features, size)
+    features = part.set_bases(features, size)
     metrics: list[dict[str, Any]] = []
     tick = (
         (lambda epoch, done: progress(f"epoch {epoch}", done, count))
@@ -296,7 +296,7 @@ def _config(
         "architecture_arguments": dict(anchor.start.arguments),
         "optimizer": {
             "name": "adam",
-            "arguments": {"lr": settings.learning_rate, "kl_weight": recipe.kl_weight},
+            "arguments": {"lr": settings.learning_rate},
             "batch_size": settings.batch_size,
             "schedule": "linear",
         },

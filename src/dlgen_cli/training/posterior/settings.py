@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,9 +14,8 @@ from dlgen_cli.training.recipe import OPTIONS, Recipe, make_recipe
 Spread = Literal["auto", "tensor", "entry", "factor"]
 
 DEFAULT_EPOCHS = 6
-DEFAULT_LEARNING_RATE = 0.02
+DEFAULT_LEARNING_RATE = 0.05
 DEFAULT_BATCH = 250
-DEFAULT_KL_WEIGHT = 5.0
 #: Settings of an ordinary run that say nothing here.
 _FOREIGN = (
     "optimizer",
@@ -49,14 +47,12 @@ class PosteriorRecipe:
         spread: how the posterior's deviations may differ from the prior's: not at all within a
             ``tensor``, by ``entry``, or by a ``factor`` that all rows of a matrix share; ``auto``
             takes the factor for the layers that give the logits.
-        kl_weight: weight of ``KL / m`` beside the mean cross-entropy, above 0.
     """
 
     examples: Recipe
     anchor: Path
     trainable: tuple[str, ...] | None = None
     spread: Spread = "auto"
-    kl_weight: float = DEFAULT_KL_WEIGHT
 
     def __post_init__(self) -> None:
         """Check every setting.
@@ -69,8 +65,6 @@ class PosteriorRecipe:
                 f"--spread {self.spread!r} is unknown.",
                 remedy=f"Choose one of: {', '.join(get_args(Spread))}.",
             )
-        if not (math.isfinite(self.kl_weight) and self.kl_weight > 0):
-            raise UsageError(f"--kl-weight is {self.kl_weight}.", remedy="Give a positive number.")
         if REGIMES[self.examples.dataset].has_random_images:
             raise UsageError(
                 f"--objective pac-bayes was given with --dataset {self.examples.dataset}, whose "
@@ -133,6 +127,5 @@ def posterior_settings(recipe: PosteriorRecipe) -> dict[str, Any]:
         "anchor": recipe.anchor.name,
         "trainable": None if recipe.trainable is None else list(recipe.trainable),
         "spread": recipe.spread,
-        "kl_weight": recipe.kl_weight,
         **kept,
     }

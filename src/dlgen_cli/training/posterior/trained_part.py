@@ -15,9 +15,10 @@ from torch.func import functional_call
 from dlgen_cli.checkpoints.runs.posterior_file import FACTOR, StoredPosterior
 from dlgen_cli.errors import UsageError
 from dlgen_cli.networks.layer_kinds import kind_of
-from dlgen_cli.networks.logit_layers import logit_layers
+from dlgen_cli.networks.logit_layers import logit_layers, logit_sum
 from dlgen_cli.predictors.evaluation import wrong_answers
 from dlgen_cli.training.posterior.gaussian_layer import Form, GaussianLayer, GaussianTensor
+from dlgen_cli.training.surrogates import VotingError, softmax_error
 
 if TYPE_CHECKING:
     from dlgen_cli.networks import GraphLayer, Network
@@ -88,8 +89,11 @@ class TrainedPart:
         network = folded.network
         self._parts: SplitNetwork = folded.split(trainable)
         self._module = copy.deepcopy(self._parts.head)
-        self._layers: list[GaussianLayer] = []
+        self._layers: dict[str, GaussianLayer] = {}
         last = {layer.module for layer in logit_layers(network)}
+        summed = logit_sum(network, trainable)
+        self._summed = {network.layers[name].module for name in summed or ()}
+        self._error = VotingError()
         for layer in {one.module: one for one in network.layers.values()}.values():
             if not {layer.weight_name, layer.bias_name} & set(trainable):
                 continue
@@ -102,8 +106,8 @@ class TrainedPart:
             )
             gaussian = GaussianLayer(layer, weight, bias, generator).to(folded.device)
             self._module.set_submodule(layer.module, gaussian)
-            self._layers.append(gaussian)
-        gaussians = [tensor for layer in self._layers for tensor in layer.gaussians()]
+            self._layers[layer.module] = gaussian
+        gaussians = [tensor for layer in self._layers.values() for tensor in layer.gaussians()]
         self.gaussians = {tensor.name: tensor for tensor in gaussians}
         names = {name for name, _ in self._module.named_parameters()}
         self._fixed = {name: one for name, one in folded.parameters.items() if name in names}
@@ -132,8 +136,27 @@ class TrainedPart:
 
     def logits(self, features: Sequence[Tensor], *, noisy: bool) -> Tensor:
         """Evaluate it under a fresh draw, or at the mean."""
-        for layer in self._layers:
+        for layer in self._layers.values():
             layer.begin(noisy=noisy)
+        return self._evaluated(features)
+
+    def risk(self, features: Sequence[Tensor], labels: Tensor) -> Tensor:
+        """The mean chance of an error under the posterior, smooth in its means and deviations.
+
+        Where the logits are a sum of trained matrices, they are Gaussians given what those read,
+        which is drawn where it is random: the chance of an error is an integral. Else the chance
+        is that of a guess drawn from the softmax.
+        """
+        if not self._summed:
+            return softmax_error(self.logits(features, noisy=True), labels)
+        for name, layer in self._layers.items():
+            layer.begin(noisy=True, tells_variances=name in self._summed)
+        means, variances = self._evaluated(features).chunk(2)
+        if bool((variances == variances[:, :1]).all()):
+            variances = variances[:, :1]
+        return self._error(means, variances.sqrt(), labels).mean()
+
+    def _evaluated(self, features: Sequence[Tensor]) -> Tensor:
         result: Tensor = functional_call(self._module, self._fixed, tuple(features))
         return result
 
@@ -142,9 +165,14 @@ class TrainedPart:
         return torch.stack([one.nats() for one in self.gaussians.values()]).sum()
 
     @torch.no_grad()
-    def set_bases(self, features: Sequence[Tensor], batch: int) -> None:
-        """Take the bases of factors from what their layers read at the anchor."""
-        watched = [one for one in self._layers if one.has_factor]
+    def set_bases(self, features: Sequence[Tensor], batch: int) -> tuple[Tensor, ...]:
+        """Take the bases of factors from what their layers read at the anchor.
+
+        Returns:
+            The features to go on with: where one of them is what such a layer reads, it is turned
+            to its basis, once for all steps.
+        """
+        watched = [one for one in self._layers.values() if one.has_factor]
         for layer in watched:
             layer.watch()
         count = min(_FOR_BASES, len(features[0])) if watched else 0
@@ -152,6 +180,24 @@ class TrainedPart:
             self.logits([one[start : start + batch] for one in features], noisy=False)
         for layer in watched:
             layer.take_basis(count, _FIRST_NOISE / math.sqrt(len(watched)))
+        turned = list(features)
+        for name in self._summed:
+            layer = self._layers[name]
+            for place, one in enumerate(features):
+                if layer.has_factor and layer.has_read(one[start : start + batch]):
+                    self._turn(layer, turned, place, batch)
+        return tuple(turned)
+
+    def _turn(self, layer: GaussianLayer, features: list[Tensor], place: int, batch: int) -> None:
+        """Turn a feature to a layer's basis, unless something else reads it too."""
+        assert isinstance(layer.weight, GaussianTensor)  # noqa: S101  it has a factor
+        own, basis = features[place], layer.weight.basis
+        before = self.logits([one[:batch] for one in features], noisy=False)
+        features[place] = torch.cat([part @ basis for part in torch.split(own, batch)])
+        layer.is_turned = True
+        after = self.logits([one[:batch] for one in features], noisy=False)
+        if not torch.allclose(before, after, rtol=1e-3, atol=1e-3 * float(before.abs().max())):
+            features[place], layer.is_turned = own, False
 
     @torch.no_grad()
     def mean_error(self, features: Sequence[Tensor], labels: Tensor, batch: int) -> float:

@@ -57,10 +57,20 @@ def kl_bound(risk: Tensor, nats: Tensor, examples: int) -> Tensor:
     return p + slope - slope.detach()
 
 
-class VotingError:
-    """The chance that Gaussian logits err, all of one variance: a one-dimensional integral.
+def confidence_nats(examples: int, delta: float) -> float:
+    """``ln(xi(m)/delta)``, what Maurer's theorem takes beside KL.
 
-    ``P(all others below the label's) = E_u prod_k Phi((a_y - a_k)/s + u)`` for logits
+    Args:
+        examples: m.
+        delta: failure probability in (0, 1).
+    """
+    return math.log((math.sqrt(math.pi * examples / 2) + 2 / 3) / delta)
+
+
+class VotingError:
+    """The chance that independent Gaussian logits err: a one-dimensional integral.
+
+    ``P(all others below the label's) = E_u prod_k Phi((a_y - a_k + s_y u) / s_k)`` for logits
     ``a + s xi``, xi and u standard normal; Gauss-Hermite quadrature.
     """
 
@@ -69,19 +79,31 @@ class VotingError:
         import numpy as np
 
         points, weights = np.polynomial.hermite_e.hermegauss(nodes)
-        self.nodes = torch.from_numpy(points.astype(np.float32))
-        self.weights = torch.from_numpy((weights / weights.sum()).astype(np.float32))
+        self._nodes = torch.from_numpy(points.astype(np.float32))
+        self._weights = torch.from_numpy((weights / weights.sum()).astype(np.float32))
 
     def __call__(self, logits: Tensor, deviations: Tensor, labels: Tensor) -> Tensor:
         """The chance of an error for each example.
 
         Args:
             logits: means, shape ``(n, classes)``.
-            deviations: s, shape ``(n,)``, above 0.
+            deviations: s, above 0, shape ``(n, classes)``, or ``(n, 1)`` where they are the same.
             labels: int64, shape ``(n,)``.
         """
-        own = logits.gather(1, labels[:, None])
-        ahead = ((own - logits) / deviations[:, None])[:, :, None] + self.nodes
-        chances = torch.special.log_ndtr(ahead).sum(1) - torch.special.log_ndtr(self.nodes)
-        right: Tensor = chances.exp() @ self.weights
+        nodes, weights = (one.to(logits.device) for one in (self._nodes, self._weights))
+        label, is_shared = labels[:, None], deviations.shape[1] == 1
+        own = logits.gather(1, label)
+        if is_shared:
+            ahead = ((own - logits) / deviations)[:, :, None] + nodes
+        else:
+            spread = deviations.gather(1, label)
+            ahead = (own - logits)[:, :, None] + (spread * nodes)[:, None]
+            ahead = ahead / deviations[:, :, None]
+        chances = _log_cdf(ahead).sum(1) - _log_cdf(nodes)
+        right: Tensor = chances.exp() @ weights
         return 1 - right
+
+
+def _log_cdf(x: Tensor) -> Tensor:
+    """``ln Phi``, several times faster than `torch.special.log_ndtr`; flat below -13."""
+    return (torch.erfc(x * -math.sqrt(0.5)) / 2).clamp_min(1e-37).log()
