@@ -229,3 +229,32 @@ def test_a_report_without_a_headline_says_why_and_how_to_give_the_architecture(t
     shown = run("audit", tmp_path / "x.pt").stdout
     assert "no bound stands for this report" in shown
     assert "FILE.py:NAME" in shown
+
+
+def test_several_checkpoints_are_a_series(digits_mlp, tmp_path, invoke):
+    files = [digits_mlp, digits_mlp / "init.safetensors"]
+    plot, saved = tmp_path / "norms.svg", tmp_path / "series.json"
+    result = invoke("spectra", *files, "--plot", plot, "--output", saved, "-q")
+    assert result.exit_code == 0, result.stderr
+    assert plot.read_text().count("layers.") >= 3
+    report = strict_json(saved.read_text())
+    assert report["results"]["step_from"] == "record"
+    assert len(report["results"]["series"]) == 2
+    rows = invoke("spectra", *files, "--format", "csv", "-q").stdout.splitlines()
+    assert rows[0].startswith("step,checkpoint,name,spectral_norm_lower")
+    assert len(rows) == 1 + 2 * 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["{run}", "--plot", "a.svg"], "--plot was given with one checkpoint"),
+        (["{run}", "{run}", "--against", "{run}"], "--against was given with several"),
+        (["{run}", "missing.pt"], "missing.pt"),
+        (["{run}", "{run}", "--plot", "a.txt"], "cannot be drawn"),
+    ],
+)
+def test_a_series_that_cannot_be_is_refused(words, message, digits_mlp, invoke):
+    result = invoke("spectra", *(word.format(run=digits_mlp) for word in words))
+    assert result.exit_code == 2
+    assert message in result.stderr

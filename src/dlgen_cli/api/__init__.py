@@ -12,7 +12,16 @@ traced as it is. Every function takes the options of the command of its name, an
 `dlgen_cli.errors.DlgenError` that the command line would print.
 """
 
-from dlgen_cli.api.commands import audit, certify, compress, explain, make_anchor, measure, verify
+from dlgen_cli.api.commands import (
+    audit,
+    certify,
+    compress,
+    explain,
+    make_anchor,
+    measure,
+    measure_series,
+    verify,
+)
 from dlgen_cli.api.data import LabelledData
 from dlgen_cli.api.network import Network
 from dlgen_cli.api.report import Report
@@ -32,6 +41,7 @@ __all__ = [
     "explain",
     "make_anchor",
     "measure",
+    "measure_series",
     "read_report",
     "verify",
 ]

@@ -19,6 +19,7 @@ from dlgen_cli.audit.compare import compare
 from dlgen_cli.audit.compress import compress as run_compress
 from dlgen_cli.audit.make_anchor import AnchorOptions
 from dlgen_cli.audit.make_anchor import make_anchor as run_make_anchor
+from dlgen_cli.audit.series import measure_series as run_series
 from dlgen_cli.bounds import explanation
 from dlgen_cli.bounds.recorded_fields import Fields
 from dlgen_cli.bounds.theorem import Family
@@ -51,6 +52,25 @@ def measure(
             return Report(run_audit(options, command="spectra"))
         (path,) = stack.enter_context(as_files(against))
         return Report(compare(options, path, progress=_quiet))
+
+
+def measure_series(networks: Sequence[str | Path], **settings: Unpack[AuditSettings]) -> Report:
+    """Measure every layer of several checkpoints of one training, by their steps.
+
+    Args:
+        networks: two or more paths.
+        **settings: see `AuditSettings`.
+
+    Returns:
+        A report with ``results["series"]``, a row for each step, as of ``dlgen spectra A B C``.
+
+    Raises:
+        DlgenError: bad input; one subclass for each kind.
+    """
+    paths = [Path(one) for one in networks]
+    with ExitStack() as stack:
+        options = _options(paths[0] if paths else "", settings, stack)
+        return Report(run_series(options, paths, progress=_quiet))
 
 
 def audit(

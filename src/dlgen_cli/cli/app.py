@@ -189,6 +189,7 @@ for _name, _function, _options, _panel, _examples in (
         """
         dlgen spectra model.safetensors --r 8
         dlgen spectra tuned.safetensors --against pretrained.safetensors
+        dlgen spectra runs/step-*.pt --plot norms.svg
         """,
     ),
     (

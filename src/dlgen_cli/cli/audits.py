@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -12,7 +12,7 @@ import typer
 
 from dlgen_cli.checkpoints.location import locate
 from dlgen_cli.cli import console
-from dlgen_cli.cli.help import INPUT
+from dlgen_cli.cli.help import INPUT, OUTPUT
 from dlgen_cli.cli.options import (
     CheckpointOptions,
     CompressionOptions,
@@ -30,6 +30,8 @@ from dlgen_cli.cli.progress import showing_work
 from dlgen_cli.errors import UsageError
 from dlgen_cli.evidence.options import AuditOptions, DataOptions
 from dlgen_cli.processes import process_rank
+from dlgen_cli.render.plots.figures import check_target
+from dlgen_cli.render.plots.series import plot_series
 
 if TYPE_CHECKING:
     from dlgen_cli.bounds.theorem import Family
@@ -42,9 +44,24 @@ class SpectraCommand(CheckpointOptions, RankOptions, SpectraOptions):
 
     panel: ClassVar[str] = INPUT
 
+    more: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="[CKPT]...",
+            help="More checkpoints of the same training: norms against the step.",
+        ),
+    ] = field(default_factory=list)
     against: Annotated[
         Path | None,
         typer.Option("--against", help="Another checkpoint to measure the distance from."),
+    ] = None
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            help="Draw norms against the step here: .png, .svg or .pdf.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None
 
 
@@ -79,7 +96,19 @@ class AuditCommand(
 
 
 def spectra(options: SpectraCommand) -> None:
-    """Measure every layer: spectral norm, stable rank, rank-r truncation error."""
+    """Measure every layer: spectral norm, stable rank, rank-r truncation error.
+
+    Of several checkpoints of one training, the norms against the step: the epochs that their runs
+    record, else the last number in each name, else the order given.
+    """
+    if options.more:
+        _spectra_of_several(options)
+        return
+    if options.plot is not None:
+        raise UsageError(
+            "--plot was given with one checkpoint.",
+            remedy="Give several of one training: norms are drawn against the step.",
+        )
     if options.against is None:
         _run(options, "spectra", ())
         return
@@ -92,6 +121,28 @@ def spectra(options: SpectraCommand) -> None:
 
     with showing_work(options) as progress:
         report = compare(chosen, options.against, progress=progress)
+    console.emit(report, options)
+
+
+def _spectra_of_several(options: SpectraCommand) -> None:
+    if options.against is not None:
+        raise UsageError(
+            "--against was given with several checkpoints.", remedy="Compare two at a time."
+        )
+    checkpoints = [options.checkpoint, *options.more]
+    for read in checkpoints:
+        console.check_outputs(replace(options, checkpoint=read), options.plot)
+    chosen = checked_options(options)
+    for read in options.more:
+        locate(read)
+    if options.plot is not None:
+        check_target(options.plot)
+    from dlgen_cli.audit.series import measure_series
+
+    with showing_work(options) as progress:
+        report = measure_series(chosen, checkpoints, progress=progress)
+    if options.plot is not None and process_rank() == 0:
+        plot_series((report.results or {})["series"], options.plot)
     console.emit(report, options)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from typer.core import TyperCommand, TyperGroup
+from typer.models import ArgumentInfo
 
 from dlgen_cli.cli.help import PANELS, print_help, shown_names
 from dlgen_cli.cli.interruption import answering_interruptions
@@ -114,7 +115,8 @@ def as_command(function: Callable[[Options], None], options: type[Options]) -> C
 class _Declared:
     """A field of an options dataclass, as Typer and the page need it.
 
-    ``depth`` is how far up its class stands: a command's own options come first in their group.
+    ``depth`` is how far up its class stands: a command's own options come first in their group,
+    after its arguments, which keep their order.
     """
 
     name: str
@@ -141,7 +143,7 @@ class _Declared:
             metadata=tuple(item for item in metadata if item is not info),
             default=default,
             panel=info.rich_help_panel or owner.__dict__.get("panel"),
-            depth=options.__mro__.index(owner),
+            depth=-1 if isinstance(info, ArgumentInfo) else options.__mro__.index(owner),
         )
 
     @property

@@ -81,7 +81,9 @@ def _parts(command: Any, context: Any) -> Iterable[RenderableType]:
     for one in arguments:
         rows[INPUT].append((Text(_argument_name(one), "bold cyan"), _explained(one)))
     for one in options:
-        rows.setdefault(one.rich_help_panel or OTHER, []).append((_names(one), _explained(one)))
+        rows.setdefault(getattr(one, "rich_help_panel", None) or OTHER, []).append(
+            (_names(one), _explained(one))
+        )
     yield from _panels(rows)
     if command.epilog:
         examples = Text(inspect.cleandoc(command.epilog), overflow="fold")
@@ -93,7 +95,7 @@ def _command_panels(command: Any, context: Any) -> Iterable[Panel]:
     for name in command.list_commands(context):
         one = command.get_command(context, name)
         first = inspect.cleandoc(one.help or "").split("\n\n")[0]
-        rows.setdefault(one.rich_help_panel or "Commands", []).append(
+        rows.setdefault(getattr(one, "rich_help_panel", None) or "Commands", []).append(
             (Text(name, "bold cyan"), Text(" ".join(first.split())))
         )
     yield from _panels(rows)

@@ -20,12 +20,13 @@ from dlgen_cli.render.sections.pictures import pictures_section
 from dlgen_cli.render.sections.postulates import postulates_sections
 from dlgen_cli.render.sections.rademacher import rademacher_section
 from dlgen_cli.render.sections.results import results_section
+from dlgen_cli.render.sections.series import series_section
 from dlgen_cli.render.sections.verdict import verdict_section
 
 #: Commands that evaluate all that there is: a short page of theirs leaves the details out.
 _WHOLE = frozenset({"audit", "certify", "demo"})
 #: Results that have sections of their own.
-_OWN_SECTIONS = frozenset({"against", "coordinates"})
+_OWN_SECTIONS = frozenset({"against", "coordinates", "series", "step_from"})
 #: Results that the answer and the bounds tell already.
 _TOLD = frozenset({"best", "verdict", "certificates"})
 
@@ -85,6 +86,7 @@ def _results(report: Report, verbosity: int, *, brief: bool) -> Sequence[Section
     return [
         results_section(plain, verbosity),
         comparison_section(results.get("against"), verbosity),
+        series_section(results, verbosity),
     ]
 
 

@@ -21,8 +21,9 @@ def csv_text(report: Report) -> str:
 
     Returns:
         A header and rows: the errors of a failure, else a row for each bound, else a row for
-        each layer and each skipped tensor, else one row of the scalar results. An empty cell
-        stands for None and for a number out of range.
+        each layer at each step of a series, else a row for each layer and each skipped tensor,
+        else one row of the scalar results. An empty cell stands for None and for a number out of
+        range.
     """
     rows = _rows(report)
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -47,6 +48,8 @@ def _rows(report: Report) -> Sequence[Row]:
         ]
     if report.bounds:
         return _bound_rows(report)
+    if "series" in (report.results or {}):
+        return _series_rows((report.results or {})["series"])
     if report.layers or report.skipped:
         return _layer_rows(report)
     return [{"command": report.command, "status": report.status, **_scalars(report.results or {})}]
@@ -76,6 +79,22 @@ def _layer_rows(report: Report) -> list[Row]:
     distances = _distances(report)
     layers = [{**_layer(layer), **distances.get(layer.name, {})} for layer in report.layers]
     return [*layers, *skipped]
+
+
+def _series_rows(series: Sequence[Row]) -> list[Row]:
+    return [
+        {
+            "step": row["step"],
+            "checkpoint": row["checkpoint"],
+            "name": name,
+            "spectral_norm_lower": layer["spectral_norm"].lower,
+            "spectral_norm_upper": layer["spectral_norm"].upper,
+            "frobenius_norm": layer["frobenius_norm"],
+            "stable_rank": layer["stable_rank"],
+        }
+        for row in series
+        for name, layer in row["layers"].items()
+    ]
 
 
 def _distances(report: Report) -> dict[str, Row]:
