@@ -24,6 +24,15 @@ NodeKind = Literal[
     "scale",
     "max_pool",
     "identity",
+    "constant",
+    "embedding",
+    "normalization",
+    "prelu",
+    "exp",
+    "product",
+    "matmul",
+    "softmax",
+    "attention",
     "unsupported",
 ]
 #: A stored tensor costs up to so many bits for each entry, and those of its scale.
@@ -159,27 +168,50 @@ class GraphNode:
 
     - ``input``: the network's input; the first node.
     - ``linear``: dense or convolution, ``W x + c`` of the layer ``layer``.
-    - ``diagonal``: a normalization that is not folded: ``W`` diagonal.
+    - ``diagonal``: one factor for each channel: ``W`` diagonal. Of ``layer``.
     - ``lipschitz``: pointwise, ``factor_upper``-Lipschitz.
     - ``sum``: ``||f(x) - f(y)|| <= sum_i coefficients_upper[i] ||x_i - y_i||`` and linear.
     - ``concat``: the inputs side by side.
     - ``scale``: linear but for a constant; nothing in it is trained.
     - ``max_pool``: ``factor_upper``-Lipschitz, and zero at zero.
     - ``identity``: each entry is kept at most once, up to its sign.
+    - ``constant``: a value that no input changes, of the ``layer`` that is stored or, without one,
+      of norm ``offset_upper``.
+    - ``embedding``: rows of the table ``layer``, one for each entry of the input.
+    - ``normalization``: ``factor_upper``-Lipschitz, zero at zero, of norm ``cap_upper``; then the
+      diagonal map of ``layer``, where it has one.
+    - ``prelu``: positive entries as they are, negative ones times their factor of ``layer``.
+    - ``exp``: of each entry.
+    - ``product``: of two values, entry by entry, with broadcasting.
+    - ``matmul``: of two values, summed over one axis of each.
+    - ``softmax``: along ``token_axis``.
+    - ``attention``: ``softmax(factor q k^T + b) v`` of the inputs q, k, v and, where there are
+      four, b.
     - ``unsupported``: there is no rule; ``reason`` says why.
 
     Attributes:
         name: unique in the network.
         kind: the rule.
         operation: what the network calls, for example ``conv2d`` or ``relu6``.
-        inputs: names of earlier nodes; one but for ``input``, ``sum`` and ``concat``.
-        shape: of the value of one example, without the batch; empty for several tensors.
-        layer: name of the layer, for ``linear`` and ``diagonal``.
+        inputs: names of earlier nodes; one but for ``input``, ``constant``, ``sum``, ``concat``,
+            ``product``, ``matmul`` and ``attention``.
+        shape: of the value of one example, without the batch; empty for several tensors. Of a
+            value that no input changes, all of it.
+        layer: name of the layer, for ``linear``, ``diagonal`` and the like.
         factor_upper: Lipschitz constant of the whole map, rounded upward.
+        token_factor_upper: for ``scale``, its Lipschitz constant in the largest norm of a token;
+            None where that of the whole is all that is known.
+        entry_factor_upper: the same in the largest magnitude of an entry.
         coefficients_upper: for ``sum``, one for each input.
         offset_upper: bounds ``||f(0)||`` from above.
         cap_upper: bounds the norm of every value; None where values are not bounded.
         spread_upper: bounds the distance of any two values; None where it has no bound.
+        token_axis: the axis of ``shape``, counted from the end, along which a token lies; None
+            where the whole value is one.
+        token_cap_upper: for ``normalization``, bounds the norm of every token.
+        entry_cap_upper: the same of every entry; for ``constant`` too.
+        contracted: for ``matmul``, the axis of each input that is summed over, from the end;
+            empty where all that is known is that no norm exceeds the product of both.
         reason: for ``unsupported``.
     """
 
@@ -190,10 +222,16 @@ class GraphNode:
     shape: tuple[int, ...] = ()
     layer: str | None = None
     factor_upper: float = 1.0
+    token_factor_upper: float | None = None
+    entry_factor_upper: float | None = None
     coefficients_upper: tuple[float, ...] = ()
     offset_upper: float = 0.0
     cap_upper: float | None = None
     spread_upper: float | None = None
+    token_axis: int | None = None
+    token_cap_upper: float | None = None
+    entry_cap_upper: float | None = None
+    contracted: tuple[int, ...] = ()
     reason: str = ""
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlgen_cli.bounds.arithmetic import UPWARD
-from dlgen_cli.bounds.propagation import LayerNorms, propagate, propagate_all, sensitivities
+from dlgen_cli.bounds.norms import LayerNorms
+from dlgen_cli.bounds.propagation import propagate, propagate_all, sensitivities
 from dlgen_cli.errors import UsageError
 from dlgen_cli.records import GraphNode
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, fx
 from torch.nn import functional
 
-from dlgen_cli.bounds.propagation import LayerNorms
+from dlgen_cli.bounds.norms import LayerNorms
 from dlgen_cli.networks.fx_recorder import record
 
 

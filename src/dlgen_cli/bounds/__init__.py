@@ -9,11 +9,11 @@ from dlgen_cli.bounds.gibbs_risk import DrawnErrors, IntegratedRisk
 from dlgen_cli.bounds.holdout import clopper_pearson
 from dlgen_cli.bounds.layered_network import CompressionSetting, LayeredNetwork, LinearMap
 from dlgen_cli.bounds.mean_betting import betting
+from dlgen_cli.bounds.norms import LayerNorms
 from dlgen_cli.bounds.pac_bayes import Anchor, anchors_union, mixture, pinsker
 from dlgen_cli.bounds.pac_bayes_drawn import DrawnNetwork, drawn_risk
 from dlgen_cli.bounds.pac_bayes_kl import GibbsSample, kl_risk
 from dlgen_cli.bounds.pac_bayes_posterior import Posterior, posterior_risk
-from dlgen_cli.bounds.propagation import LayerNorms
 from dlgen_cli.bounds.rademacher import Box, expected, markov, printed
 
 __all__ = [

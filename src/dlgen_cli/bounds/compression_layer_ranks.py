@@ -29,7 +29,8 @@ from dlgen_cli.bounds.layered_network import (
     setting_terms,
     stored_parameters,
 )
-from dlgen_cli.bounds.propagation import LayerNorms, sensitivities
+from dlgen_cli.bounds.norms import LayerNorms
+from dlgen_cli.bounds.propagation import sensitivities
 from dlgen_cli.bounds.recorded_fields import Fields, UnusableField
 from dlgen_cli.bounds.theorem import Theorem
 from dlgen_cli.records import Assumption, Bound

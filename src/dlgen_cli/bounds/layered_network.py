@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Any, get_args
 
 from dlgen_cli.bounds.arithmetic import with_logarithm
-from dlgen_cli.bounds.propagation import LayerNorms, propagate
+from dlgen_cli.bounds.norms import LayerNorms
+from dlgen_cli.bounds.propagation import propagate
 from dlgen_cli.bounds.ranges import require_count, require_delta, require_examples, require_positive
 from dlgen_cli.bounds.recorded_fields import Fields, UnusableField
 from dlgen_cli.bounds.theorem import read_sides, sides_terms

@@ -4,11 +4,17 @@ Two networks h and h' share a graph and differ in their layers, ``W x + c`` agai
 ``W' x + c'``. Two numbers pass through the graph: ``radius >= ||activation of h'||`` and
 ``deviation >= ||activation of h - activation of h'||``, for every input of norm at most R.
 
+The table is for the 2-norm of the whole value. Beside it the largest 2-norm of a token and the
+largest magnitude of an entry pass through, for they bound products, normalizations and attention:
+`dlgen_cli.bounds.node_rules` has the rule of each kind.
+
     layer        ||W'|| radius + ||c'||     ||W|| deviation + ||W - W'|| radius + ||c - c'||
     lipschitz    min(gamma radius + ||f(0)||, cap)             min(gamma deviation, spread)
     sum          sum of coefficients times radii               the same of deviations
     concat       root of the sum of squares                    the same
     scale, pool  factor times radius                           factor times deviation
+    f g          ||f'||_inf ||g'||                    ||g||_inf deviation_f + ||f'||_inf deviation_g
+    normalize    min(gamma radius, cap)                        min(gamma deviation, 2 cap)
 
 On a chain without biases the deviation is the telescoping sum of `dlgen_cli.bounds.compression`.
 
@@ -20,60 +26,15 @@ directed acyclic graphs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from dlgen_cli.bounds.arithmetic import ONE, ZERO, upward
+from dlgen_cli.bounds.node_rules import RULES, Moves, Place, Values
+from dlgen_cli.bounds.norms import NOTHING, UNIT, LayerNorms, Norms, Number, closed
 from dlgen_cli.bounds.ranges import require_nonnegative
 from dlgen_cli.errors import UsageError
 from dlgen_cli.records import GraphNode
-
-Number = float | Decimal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerNorms:
-    """Upper bounds on the norms of one layer, as operators between its activations.
-
-    Attributes:
-        norm_upper: of ``||W||``.
-        moved_norm_upper: of ``||W'||``.
-        error_upper: of ``||W - W'||``.
-        moved_bias_norm_upper: of ``||c'||``, over the whole output.
-        bias_error_upper: of ``||c - c'||``, over the whole output.
-    """
-
-    norm_upper: Number
-    moved_norm_upper: Number
-    error_upper: Number = 0.0
-    moved_bias_norm_upper: Number = 0.0
-    bias_error_upper: Number = 0.0
-
-    @classmethod
-    def unmoved(cls, norm_upper: Number, bias_norm_upper: Number = 0.0) -> LayerNorms:
-        """The norms of a layer that h and h' share."""
-        return cls(
-            norm_upper=norm_upper,
-            moved_norm_upper=norm_upper,
-            moved_bias_norm_upper=bias_norm_upper,
-        )
-
-    def check(self, name: str) -> None:
-        """Refuse numbers that are no norms.
-
-        Raises:
-            UsageError: naming the layer.
-        """
-        for what, value in (
-            ("norm", self.norm_upper),
-            ("moved norm", self.moved_norm_upper),
-            ("error", self.error_upper),
-            ("bias norm", self.moved_bias_norm_upper),
-            ("bias error", self.bias_error_upper),
-        ):
-            if isinstance(value, Decimal) and value.is_finite() and value >= 0:
-                continue  # a decimal may exceed the range of floats
-            require_nonnegative(f"the {what} of {name}", float(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +42,24 @@ class Propagated:
     """Bounds at one node, rounded upward.
 
     Attributes:
-        radius: on ``||activation of h'||``.
-        deviation: on ``||activation of h - activation of h'||``.
+        unmoved: on the activation of h.
+        moved: on the activation of h'.
+        moves: on their difference.
     """
 
-    radius: Decimal
-    deviation: Decimal
+    unmoved: Norms
+    moved: Norms
+    moves: Norms
+
+    @property
+    def radius(self) -> Decimal:
+        """On ``||activation of h'||``."""
+        return self.moved.whole
+
+    @property
+    def deviation(self) -> Decimal:
+        """On ``||activation of h - activation of h'||``."""
+        return self.moves.whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +100,44 @@ def propagate_all(
 ) -> dict[str, Propagated]:
     """The bounds of `propagate` at every node, by name."""
     _check(nodes, layers, radius)
+    by_name = {node.name: node for node in nodes}
     found: dict[str, Propagated] = {}
     for node in nodes:
-        before = [found[name] for name in node.inputs]
         if node.kind == "input":
-            found[node.name] = Propagated(Decimal(radius), ZERO)
-        elif node.layer is not None:
-            found[node.name] = _through_layer(layers[node.layer], before[0])
-        else:
-            found[node.name] = _through_rule(node, before)
+            size = Norms.of_whole(Decimal(radius))
+            found[node.name] = Propagated(size, size, NOTHING)
+            continue
+        place = _place(node, by_name, layers)
+        known = _moves(place, [found[name] for name in node.inputs])
+        rule = RULES[node.kind]
+        found[node.name] = Propagated(
+            closed(rule.value(place, known.unmoved), node),
+            closed(rule.value(place, known.moved), node),
+            closed(rule.move(place, known), node),
+        )
     return found
+
+
+def _place(
+    node: GraphNode, by_name: Mapping[str, GraphNode], layers: Mapping[str, LayerNorms]
+) -> Place:
+    layer = layers[node.layer] if node.layer is not None else None
+    return Place(node, [by_name[name] for name in node.inputs], layer)
+
+
+def _moves(place: Place, before: Sequence[Propagated]) -> Moves:
+    """What is known before a node, with the norms of its layer in both networks."""
+    unmoved, moved = [one.unmoved for one in before], [one.moved for one in before]
+    moves = [one.moves for one in before]
+    norms = place.layer
+    if norms is None:
+        return Moves(Values(unmoved), Values(moved), moves)
+    bias = Decimal(norms.moved_bias_norm_upper)
+    return Moves(
+        Values(unmoved, Decimal(norms.norm_upper), bias + Decimal(norms.bias_error_upper)),
+        Values(moved, Decimal(norms.moved_norm_upper), bias),
+        moves,
+    )
 
 
 def sensitivities(
@@ -147,8 +148,8 @@ def sensitivities(
     ``deviation <= sum_n weight_n ||W_n - W'_n|| + bias_n ||c_n - c'_n||`` whenever every
     ``||W'_n||`` and ``||c'_n||`` is at most the ``moved`` norm in ``layers``; take those of the
     unmoved network for a truncation that keeps the biases. A concatenation counts as the sum of
-    its branches, which is at least the root of the sum of squares, and the spread of a bounded
-    activation is not used: `propagate` may be smaller.
+    its branches, which is at least the root of the sum of squares, and what bounded values say of
+    their distance is not used: `propagate` may be smaller.
 
     Args:
         nodes: as in `propagate`.
@@ -161,76 +162,52 @@ def sensitivities(
     Raises:
         UsageError: see `propagate`.
     """
-    radii = {name: one.radius for name, one in propagate_all(nodes, layers, radius).items()}
-    return _sweep_back(nodes, layers, radii)
+    return _sweep_back(nodes, layers, propagate_all(nodes, layers, radius))
 
 
 @upward
 def _sweep_back(
-    nodes: Sequence[GraphNode], layers: Mapping[str, LayerNorms], radii: Mapping[str, Decimal]
+    nodes: Sequence[GraphNode],
+    layers: Mapping[str, LayerNorms],
+    found: Mapping[str, Propagated],
 ) -> dict[str, Sensitivity]:
     weights = {node.layer: ZERO for node in nodes if node.layer is not None}
     biases = dict(weights)
-    gains = dict.fromkeys((node.name for node in nodes), ZERO)
+    by_name = {node.name: node for node in nodes}
+    at_rest = {
+        name: replace(one, error_upper=ZERO, bias_error_upper=ZERO) for name, one in layers.items()
+    }
+    gains = dict.fromkeys(by_name, ZERO)
     gains[nodes[-1].name] = ONE
     for node in reversed(nodes):
-        gain = gains[node.name]
-        if node.layer is not None:
-            weights[node.layer] += gain * radii[node.inputs[0]]
-            biases[node.layer] += gain
-            gains[node.inputs[0]] += gain * Decimal(layers[node.layer].norm_upper)
+        if node.kind == "input":
             continue
-        for name, factor in zip(node.inputs, _factors(node), strict=True):
-            gains[name] += gain * factor
+        gain, before = gains[node.name], [found[name] for name in node.inputs]
+        if node.layer is not None:
+            weights[node.layer] += gain * _gain_of_error(node, by_name, before)
+            biases[node.layer] += gain
+        place = _place(node, by_name, at_rest)
+        for index, name in enumerate(node.inputs):
+            gains[name] += gain * _gain(place, before, index)
     return {name: Sensitivity(weight, biases[name]) for name, weight in weights.items()}
 
 
-def _through_layer(norms: LayerNorms, before: Propagated) -> Propagated:
-    moved, error = Decimal(norms.moved_norm_upper), Decimal(norms.error_upper)
-    return Propagated(
-        radius=moved * before.radius + Decimal(norms.moved_bias_norm_upper),
-        deviation=Decimal(norms.norm_upper) * before.deviation
-        + error * before.radius
-        + Decimal(norms.bias_error_upper),
-    )
+def _gain(place: Place, before: Sequence[Propagated], index: int) -> Decimal:
+    """How far a node moves, at most, when one of its inputs moves by 1 in the 2-norm."""
+    known = _moves(place, before)
+    units = [UNIT if one == index else NOTHING for one in range(len(before))]
+    moves = replace(known, moves=units, is_capped=False)
+    return closed(RULES[place.node.kind].move(place, moves), place.node).whole
 
 
-def _through_rule(node: GraphNode, before: Sequence[Propagated]) -> Propagated:
-    if node.kind == "concat":
-        return Propagated(
-            radius=_root_of_squares([one.radius for one in before]),
-            deviation=_root_of_squares([one.deviation for one in before]),
-        )
-    factors = _factors(node)
-    radius = _weighted(factors, [one.radius for one in before]) + Decimal(node.offset_upper)
-    deviation = _weighted(factors, [one.deviation for one in before])
-    if node.cap_upper is not None:
-        radius = min(radius, Decimal(node.cap_upper))
-    if node.spread_upper is not None:
-        deviation = min(deviation, Decimal(node.spread_upper))
-    return Propagated(radius, deviation)
-
-
-def _factors(node: GraphNode) -> list[Decimal]:
-    """The Lipschitz constant of a node in each of its inputs."""
-    if node.kind == "sum":
-        return [Decimal(one) for one in node.coefficients_upper]
-    return [Decimal(node.factor_upper)] * len(node.inputs)
-
-
-def _weighted(factors: Sequence[Decimal], values: Sequence[Decimal]) -> Decimal:
-    total = ZERO
-    for factor, value in zip(factors, values, strict=True):
-        total += factor * value
-    return total
-
-
-def _root_of_squares(values: Sequence[Decimal]) -> Decimal:
-    """``sqrt(sum x^2)``, upward: decimal roots are rounded to nearest, so one unit is added."""
-    total = ZERO
-    for value in values:
-        total += value * value
-    return total.sqrt().next_plus() if total else ZERO
+def _gain_of_error(
+    node: GraphNode, by_name: Mapping[str, GraphNode], before: Sequence[Propagated]
+) -> Decimal:
+    """How far a node moves, at most, when the weight of its layer moves by 1."""
+    unit = LayerNorms(norm_upper=ONE, moved_norm_upper=ONE, error_upper=ONE)
+    place = Place(node, [by_name[name] for name in node.inputs], unit)
+    still = replace(_moves(place, before), moves=[NOTHING] * len(before), is_capped=False)
+    return RULES[node.kind].move(place, still).whole
 
 
 def _check(nodes: Sequence[GraphNode], layers: Mapping[str, LayerNorms], radius: Number) -> None:

@@ -10,7 +10,8 @@ from dlgen_cli.bounds.arithmetic import LN2, ZERO, log_inverse, upward
 from dlgen_cli.bounds.concentration import binomial_tail_inverse_upper
 from dlgen_cli.bounds.derivations.derivation import Derivation, Step, read_number
 from dlgen_cli.bounds.layered_network import LayeredNetwork, read_network
-from dlgen_cli.bounds.propagation import LayerNorms, propagate_all
+from dlgen_cli.bounds.norms import LayerNorms
+from dlgen_cli.bounds.propagation import propagate_all
 from dlgen_cli.bounds.recorded_fields import Fields
 from dlgen_cli.bounds.theorem import read_sides
 from dlgen_cli.records import GraphNode
