@@ -6,6 +6,7 @@ its type (`Interval`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -38,8 +39,26 @@ NodeKind = Literal[
 #: A stored tensor costs up to so many bits for each entry, and those of its scale.
 MOST_STORED_BITS = 32
 SCALE_BITS = 32
-#: Layers of these kinds are diagonal maps: their weights are vectors, and are stored whole.
-DIAGONAL_KINDS = ("diagonal",)
+#: Layers of these kinds are diagonal maps, or constants: their weights are stored whole.
+DIAGONAL_KINDS = (
+    "diagonal",
+    "layer_norm",
+    "rms_norm",
+    "group_norm",
+    "instance_norm",
+    "layer_scale",
+    "prelu",
+    "constant",
+)
+
+
+def rows_and_columns(kind: str, shape: Sequence[int]) -> tuple[int, int]:
+    """The sizes of a layer's weight as a matrix; of a diagonal map, its entries and 1."""
+    if kind in DIAGONAL_KINDS or not shape:
+        return math.prod(shape), 1
+    return shape[0], math.prod(shape[1:])
+
+
 #: The update of an adapter, whose parameters are those of its factors and not of the product.
 ADAPTER_KIND = "lora"
 

@@ -1,5 +1,6 @@
 """An interpreter that evaluates a traced network from its records and effective tensors."""
 
+import operator
 from types import SimpleNamespace
 
 import pytest
@@ -9,14 +10,22 @@ from torch.nn import functional
 
 from dlgen_cli.bounds.norms import LayerNorms
 from dlgen_cli.networks.fx_recorder import record
+from dlgen_cli.records import DIAGONAL_KINDS
 
 
 def apply_linear(layer, weight, x):
     """``W x`` from the geometry that the record states."""
     if layer.kind == "linear":
         return functional.linear(x, weight)
-    if layer.kind == "diagonal":
-        return x * weight.reshape(-1, *[1] * (x.ndim - 2))
+    if layer.kind == "embedding":
+        return functional.embedding(x, weight) if not x.is_floating_point() else x @ weight
+    if layer.kind in DIAGONAL_KINDS:
+        factors = aligned(layer, weight, x)
+        return (
+            x.clamp(min=0) + factors * x.clamp(max=0)
+            if layer.kind == "prelu"
+            else normalized(layer, x) * factors
+        )
     axes = layer.kind[-2]
     if layer.transposed:
         convolve = getattr(functional, f"conv_transpose{axes}d")
@@ -37,10 +46,36 @@ def apply_linear(layer, weight, x):
     return convolve(x, weight, None, layer.stride, padding, layer.dilation, layer.groups)
 
 
+def normalized(layer, x):
+    """What comes before the factors, from its definition."""
+    how = layer.normalization
+    if how is None:
+        return x
+    if how.form in {"layer_norm", "rms_norm"}:
+        groups = x.flatten(x.ndim - how.axes)
+    else:
+        count = how.groups if how.form == "group_norm" else x.shape[1]
+        groups = x.reshape(len(x), count, -1)
+    if how.form != "rms_norm":
+        groups = groups - groups.mean(-1, keepdim=True)
+    scale = (groups.square().mean(-1, keepdim=True) + how.epsilon).rsqrt()
+    return (groups * scale).reshape(x.shape)
+
+
+def aligned(layer, entries, x):
+    """Factors or shifts along the axes that they belong to."""
+    how = layer.normalization
+    if how is not None and how.form in {"layer_norm", "rms_norm"}:
+        return entries
+    return entries.reshape(-1, *[1] * (x.ndim - 2))
+
+
 def apply_layer(layer, tensors, x):
     result = apply_linear(layer, tensors[layer.weight_name], x)
     if layer.bias_name is None:
         return result
+    if layer.is_stored_whole:
+        return result + aligned(layer, tensors[layer.bias_name], x)
     axis = result.ndim - 1 if layer.kind == "linear" else 1
     shape = [-1 if one == axis else 1 for one in range(result.ndim)]
     return result + tensors[layer.bias_name].reshape(shape)
@@ -54,9 +89,15 @@ class Execution:
         self.network = network
         self.graph = record(module)
         self.records = {node.name: node for node in network.nodes}
+        self.values_of_nodes = set()
+        for node in self.graph.nodes:
+            before = self.values_of_nodes.intersection(node.all_input_nodes)
+            if before or node.name in self.records:
+                self.values_of_nodes.add(node)
 
     def __call__(self, tensors, x):
         named, values = {}, {}
+        self.tensors = tensors
         for node in self.graph.nodes:
             if node.op == "output":
                 break
@@ -65,7 +106,11 @@ class Execution:
                 value = x
             elif known is None:
                 value = self.evaluate_unrecorded(node, values)
-            elif known.layer is not None:
+            elif known.kind == "constant":
+                value = (
+                    tensors[known.layer] if known.layer else self.evaluate_unrecorded(node, values)
+                )
+            elif known.layer is not None and known.operation != "layer_scale":
                 layer = self.network.layers[known.layer]
                 value = apply_layer(layer, tensors, named[known.inputs[0]])
             else:
@@ -77,6 +122,11 @@ class Execution:
 
     def evaluate_unrecorded(self, node, values):
         """Arithmetic on sizes; a folded batch normalization is the identity."""
+        if node.op == "get_attr":
+            found = self.module
+            for part in node.target.split("."):
+                found = getattr(found, part)
+            return self.tensors.get(node.target, found)
         if node.op == "call_module":
             assert "BatchNorm" in type(self.module.get_submodule(node.target)).__name__
             return values[node.args[0]]
@@ -85,9 +135,13 @@ class Execution:
     def evaluate_recorded(self, node, values, inputs):
         """The recorded inputs stand for the tensors among the arguments, in order."""
         left = list(inputs)
+        if node.target is operator.pow or "square" in str(node.target):
+            left = left[:1]  # the factors of a square are one argument
 
         def stand_in(before):
             held = values[before]
+            if before not in self.values_of_nodes:
+                return held
             holds = isinstance(held, Tensor) or (
                 isinstance(held, tuple | list) and any(isinstance(one, Tensor) for one in held)
             )
@@ -112,6 +166,10 @@ class Execution:
 
 def dense_operator(layer, weight):
     """The matrix of a layer, from its images of all unit vectors."""
+    if layer.kind == "constant":
+        return weight.reshape(-1, 1)
+    if layer.kind in DIAGONAL_KINDS:
+        return torch.diag(weight.flatten())
     entries = 1
     for size in layer.input_shape:
         entries *= size

@@ -4,10 +4,12 @@ Random and adversarially searched inputs, random perturbations of the effective 
 of the dense operators: no activation leaves its radius, no deviation its bound.
 """
 
+import math
 import warnings
 
 import pytest
 import torch
+from token_networks import TOKEN_NETWORKS
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations
@@ -209,6 +211,7 @@ class Perceptron(nn.Module):
 
 
 NETWORKS = {
+    **TOKEN_NETWORKS,
     "residual": (Residual, (3, 6, 6)),
     "convolutions": (Convolutions, (2, 7, 6)),
     "volumes": (Volumes, (1, 3, 4, 3)),
@@ -262,15 +265,36 @@ def inputs_of(shape, count, seed):
 
 
 def check_values(nodes, bounds, values, moved_values):
+    count = len(values[nodes[0].name])
     for node in nodes:
         one, two = values[node.name], moved_values[node.name]
         if isinstance(one, tuple):
             one, two = (torch.cat([t.flatten(1) for t in these], 1) for these in (one, two))
+        elif len(one) != count and one.numel() == math.prod(node.shape):
+            one, two = one[None], two[None]  # no input changes it
+        elif len(one) != count:
+            continue  # its batch does not come first
         bound = bounds[node.name]
         norm = float(two.flatten(1).norm(dim=1).max())
         deviation = float((one - two).flatten(1).norm(dim=1).max())
         assert norm <= float(bound.radius) * SLACK, node
         assert deviation <= float(bound.deviation) * SLACK + 1e-13, node
+        if not isinstance(values[node.name], tuple):
+            check_parts(node, bound, one, two)
+
+
+def check_parts(node, bound, one, two):
+    """The norms of tokens and of entries, in both networks and of the difference."""
+    axis = node.token_axis
+    for norms, value in ((bound.unmoved, one), (bound.moved, two), (bound.moves, one - two)):
+        if axis is not None:
+            token = float(value.norm(dim=axis).max())
+            assert token <= float(norms.token) * SLACK + 1e-13, (node, token, norms)
+            if norms.row_sum is not None:
+                row_sum = float(value.abs().sum(axis).max())
+                assert row_sum <= float(norms.row_sum) * SLACK + 1e-13, node
+        entry = float(value.abs().max())
+        assert entry <= float(norms.entry) * SLACK + 1e-13, (node, entry, norms)
 
 
 @pytest.mark.parametrize("size", [0.02, 0.5])

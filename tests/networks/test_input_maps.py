@@ -87,11 +87,11 @@ def test_every_spelling_of_the_resize_has_the_same_rule():
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"size": 8}, "nearest"),
+        ({"size": 8, "mode": "area"}, "area"),
         ({"size": 8, "mode": "bicubic"}, "bicubic"),
         ({"size": 8, "mode": "bilinear", "align_corners": True}, "corners"),
         ({"size": 8, "mode": "bilinear", "antialias": True}, "aliasing"),
-        ({"scale_factor": 2.0, "mode": "bilinear"}, "factor"),
+        ({"scale_factor": 2.2, "mode": "bilinear"}, "factor"),
     ],
 )
 def test_another_interpolation_has_no_rule(settings, reason):

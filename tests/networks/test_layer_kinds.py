@@ -8,6 +8,7 @@ from torch import nn
 
 from dlgen_cli.networks.layer_kinds import LAYER_KINDS, apply_map, kind_of
 from dlgen_cli.networks.tracer import trace
+from dlgen_cli.records import DIAGONAL_KINDS
 from dlgen_cli.spectra.dense import spectral_norm_bounds
 from dlgen_cli.spectra.operator_norms import norm_of_weight
 
@@ -21,6 +22,10 @@ MODULES = {
     "conv3d": (nn.Conv3d(2, 3, 2), (2, 4, 4, 4)),
     "conv_transpose2d": (nn.ConvTranspose2d(4, 6, 3, stride=2, output_padding=1), (4, 3, 3)),
     "diagonal": (nn.BatchNorm2d(3), (3, 4, 4)),
+    "layer_norm": (nn.LayerNorm(5), (3, 5)),
+    "layer_norm of two axes": (nn.LayerNorm((4, 5)), (3, 4, 5)),
+    "group_norm": (nn.GroupNorm(2, 4), (4, 3, 3)),
+    "instance_norm": (nn.InstanceNorm2d(4, affine=True), (4, 3, 3)),
 }
 
 
@@ -85,4 +90,6 @@ def test_its_norm_encloses_that_of_its_dense_operator(case, tools):
 
 
 def test_only_diagonal_kinds_are_stored_whole():
-    assert {name for name, kind in LAYER_KINDS.items() if kind.is_diagonal} == {"diagonal"}
+    found = {name for name, kind in LAYER_KINDS.items() if kind.is_diagonal}
+    assert found == set(DIAGONAL_KINDS)
+    assert {LAYER_KINDS[name].operator for name in found} == {"factors", "vector"}

@@ -19,16 +19,14 @@ SUPPORTED = {
     "shufflenet_v2_x0_5": 32,
     "mnasnet0_5": 32,
     "regnet_x_400mf": 32,
+    "regnet_y_400mf": 32,
+    "efficientnet_b0": 32,
+    "mobilenet_v3_small": 32,
+    "convnext_tiny": 32,
+    "vit_b_16": None,
     "inception_v3": None,
     "vgg11_bn": None,
     "alexnet": None,
-}
-UNSUPPORTED = {
-    "efficientnet_b0": ("multiplies two activations", "features.1.0.block.1"),
-    "mobilenet_v3_small": ("multiplies two activations", "features.1.block.1"),
-    "vit_b_16": ("class_token directly", "cat"),
-    "convnext_tiny": ("statistic of its own input", "features.0.1"),
-    "swin_t": ("statistic of its own input", "features.0.2"),
 }
 
 
@@ -37,7 +35,8 @@ def test_the_records_reproduce_the_module(tools, name):
     module = architectures.build(name, num_classes=7)
     size = SUPPORTED[name]
     if size is None:
-        network = trace(module, (3, 299, 299))
+        side = 224 if name == "vit_b_16" else 299
+        network = trace(module, (3, side, side))
         assert network.unsupported is None
         assert network.output_shape == (7,)
         return
@@ -54,20 +53,17 @@ def test_the_records_reproduce_the_module(tools, name):
     assert sum(tensor.numel() for tensor in tensors.values()) == network.parameters
 
 
-@pytest.mark.parametrize("name", UNSUPPORTED)
-def test_the_first_part_without_a_rule_is_named(name):
-    reason, place = UNSUPPORTED[name]
-    network = trace(architectures.build(name), (3, 224, 224))
-    found = network.unsupported
-    assert found is not None
-    assert reason in found.reason
-    assert place in found.reason
-
-
-def test_attention_is_named():
+def test_attention_is_taken_apart():
     network = trace(architectures.build("vit_b_16"), (3, 224, 224))
-    reasons = [node.reason for node in network.nodes if node.kind == "unsupported"]
-    assert any("self_attention" in one and "no finite Lipschitz constant" in one for one in reasons)
+    attention = [node for node in network.nodes if node.kind == "attention"]
+    assert len(attention) == 12
+    assert all(node.shape == (12, 197, 64) and node.token_axis == -1 for node in attention)
+    first = network.layers["encoder.layers.encoder_layer_0.self_attention.in_proj_weight"]
+    assert (first.kind, first.weight_shape) == ("linear", (3 * 768, 768))
+    assert first.bias_name == "encoder.layers.encoder_layer_0.self_attention.in_proj_bias"
+    constants = [layer.name for layer in network.layers.values() if layer.kind == "constant"]
+    assert constants == ["class_token", "encoder.pos_embedding"]
+    assert not network.unused
 
 
 def test_batch_norm_before_the_layer_stays_in_densenet():

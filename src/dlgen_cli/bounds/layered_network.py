@@ -17,9 +17,28 @@ from dlgen_cli.bounds.theorem import read_sides, sides_terms
 from dlgen_cli.errors import UsageError
 from dlgen_cli.records import GraphNode, NodeKind
 
-_NUMBERS = {"factor_upper", "offset_upper", "cap_upper", "spread_upper"}
+_NUMBERS = {
+    "factor_upper",
+    "token_factor_upper",
+    "entry_factor_upper",
+    "offset_upper",
+    "cap_upper",
+    "spread_upper",
+    "token_cap_upper",
+    "entry_cap_upper",
+}
+#: How many inputs a node may have, where that is not one.
+_INPUTS = {
+    "input": (0,),
+    "constant": (0,),
+    "product": (2,),
+    "matmul": (2,),
+    "attention": (3, 4),
+}
 _MANY_INPUTS = {"sum", "concat"}
-_WITH_LAYER = {"linear", "diagonal"}
+_WITH_LAYER = {"linear", "diagonal", "embedding", "prelu"}
+_PERHAPS_WITH_LAYER = {"constant", "normalization"}
+_OF_KNOWN_SHAPE = {"attention", "embedding", "matmul", "softmax"}
 #: What propagation does not read.
 _DESCRIPTIONS = {"reason"}
 _DEFAULTS = {one.name: one.default for one in fields(GraphNode) if one.name not in _DESCRIPTIONS}
@@ -40,7 +59,7 @@ class LinearMap:
             does not raise it, as for a matrix.
         bias_norm_upper: upper bound on ``||c||_2`` over the whole output.
         bias_parameters: entries of c.
-        is_diagonal: a diagonal map of ``rows`` entries, which is stored whole.
+        is_diagonal: a diagonal map or a constant, of ``rows`` entries, which is stored whole.
     """
 
     name: str
@@ -265,18 +284,36 @@ def _read_node(row: Fields) -> GraphNode:
             values[name] = tuple(row.texts(name))
         elif name == "coefficients_upper":
             values[name] = tuple(row.numbers(name))
-        elif name == "shape":
+        elif name in {"shape", "contracted"}:
             values[name] = tuple(int(one) for one in row.numbers(name))
+        elif name == "token_axis":
+            values[name] = row.count(name)
         else:
             raise UnusableField(row.path(name), row.get(name), "a field of a node")
     node = GraphNode(**values)
-    if node.kind not in get_args(NodeKind) or (node.kind in _WITH_LAYER) != (
-        node.layer is not None
+    may_have_layer = node.kind in _PERHAPS_WITH_LAYER
+    if node.kind not in get_args(NodeKind) or (
+        not may_have_layer and (node.kind in _WITH_LAYER) != (node.layer is not None)
     ):
         raise UnusableField(row.path("kind"), node.kind, "a kind of node, with a layer if linear")
-    if node.kind not in _MANY_INPUTS and len(node.inputs) != (node.kind != "input"):
-        raise UnusableField(row.path("inputs"), list(node.inputs), "one earlier node")
+    counts = _INPUTS.get(node.kind, (1,))
+    if node.kind not in _MANY_INPUTS and len(node.inputs) not in counts:
+        raise UnusableField(row.path("inputs"), list(node.inputs), f"{counts[0]} earlier nodes")
+    _check_axes(row, node)
     return node
+
+
+def _check_axes(row: Fields, node: GraphNode) -> None:
+    """Axes are counted from the end, and there."""
+    axis = node.token_axis
+    is_there = axis is None or (axis < 0 and (not node.shape or len(node.shape) >= -axis))
+    is_last = node.kind in {"attention", "embedding"} or bool(node.contracted)
+    if not is_there or (axis is None and node.kind == "softmax") or (is_last and axis != -1):
+        raise UnusableField(row.path("token_axis"), axis, "an axis of the shape, from the end")
+    if any(size < 1 for size in node.shape) or (not node.shape and node.kind in _OF_KNOWN_SHAPE):
+        raise UnusableField(row.path("shape"), list(node.shape), "sizes of 1 or more")
+    if node.contracted not in {(), (-1, -1), (-1, -2)}:
+        raise UnusableField(row.path("contracted"), list(node.contracted), "axes of two matrices")
 
 
 def read_setting(terms: Fields, delta: float) -> CompressionSetting:

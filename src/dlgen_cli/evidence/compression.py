@@ -29,6 +29,7 @@ from dlgen_cli.records import (
     Bound,
     GraphNode,
     LayerSpectrum,
+    rows_and_columns,
 )
 
 
@@ -240,8 +241,8 @@ def layered_network(inputs: Inputs, gamma: float) -> bounds.LayeredNetwork:
     maps = [
         bounds.LinearMap(
             name=layer.name,
-            rows=layer.shape[0],
-            columns=math.prod(layer.shape[1:]),
+            rows=rows_and_columns(layer.kind, layer.shape)[0],
+            columns=rows_and_columns(layer.kind, layer.shape)[1],
             norm_upper=layer.spectral_norm.upper,
             truncation_errors_upper=layer.truncation_errors_upper,
             truncated_norms_upper=_truncated_norms(layer),

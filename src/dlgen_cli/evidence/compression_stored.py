@@ -178,7 +178,7 @@ def state_dict_of(
         if layer.is_folded:
             fixed[f"{norm.module}.weight"] = torch.ones(channels, dtype=torch.float64)
             if layer.has_own_bias:
-                fixed[f"{layer.module}.bias"] = torch.zeros(channels, dtype=torch.float64)
+                fixed[layer.own_bias_name] = torch.zeros(channels, dtype=torch.float64)
         if one.bias is not None:
             packed[f"{norm.module}.bias"] = one.bias
     for name in read.tensors:

@@ -127,6 +127,8 @@ def _measure_share(
 
 def _order(layer: GraphLayer) -> int:
     """Entries of the smaller side of the layer's matrix."""
+    if layer.is_stored_whole:
+        return 1
     rows = layer.weight_shape[0]
     return min(rows, math.prod(layer.weight_shape) // rows)
 

@@ -58,6 +58,10 @@ FIXED: Mapping[str, Pointwise] = {
     "mish": Pointwise(1.0884982),
     "selu": Pointwise(1.7580994),
     "logsigmoid": Pointwise(1.0, 0.6931472),
+    "sin": Pointwise(1.0, 0.0, 1.0, 2.0),
+    "cos": Pointwise(1.0, 1.0, 1.0, 2.0),
+    "atan": Pointwise(1.0, 0.0, 1.5707964, 3.1415927),
+    "erf": Pointwise(1.1283792, 0.0, 1.0, 2.0),
 }
 _GELU = {"none": Pointwise(1.1289042), "tanh": Pointwise(1.1289931)}
 
@@ -75,6 +79,14 @@ def pointwise(call: Call) -> Pointwise | None:
 def _leaky_relu(call: Call) -> Pointwise:
     slope = _number(call, "negative_slope", 0.01)
     return Pointwise(max(1.0, abs(slope)))
+
+
+def _rrelu(call: Call) -> Pointwise:
+    # In evaluation mode the slope below zero is the middle of its range.
+    if call.module is None and call.setting("training", default=False):
+        raise NoRuleError("it is random in evaluation mode too")
+    low, high = _number(call, "lower", 1 / 8), _number(call, "upper", 1 / 3)
+    return Pointwise(max(1.0, abs(low), abs(high)))
 
 
 def _elu(call: Call) -> Pointwise:
@@ -138,6 +150,7 @@ def _number(call: Call, name: str, default: float) -> float:
 
 _WITH_SETTINGS: Mapping[str, Callable[[Call], Pointwise]] = {
     "leakyrelu": _leaky_relu,
+    "rrelu": _rrelu,
     "elu": _elu,
     "celu": _celu,
     "gelu": _gelu,

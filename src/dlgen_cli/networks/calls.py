@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from dlgen_cli.records import GraphNode, NodeKind
@@ -22,15 +22,28 @@ class NoRuleError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """An argument that depends on the network's input.
+    """An argument that is the value of a node: it depends on the input, or on stored tensors.
 
     Attributes:
         node: name of the node whose value it is.
         shape: of its value, with the batch of one; None where it is a tuple of tensors.
+        token_axis: that of the node.
+        is_constant: whether no input changes it.
+        stored: name of the stored tensor that it is, as it is stored; None elsewhere.
+        view_of: name and shape of the stored tensor whose entries it has, in their order.
     """
 
     node: str
     shape: tuple[int, ...] | None
+    token_axis: int | None = None
+    is_constant: bool = False
+    stored: str | None = None
+    view_of: tuple[str, tuple[int, ...]] | None = None
+
+    @property
+    def example_shape(self) -> tuple[int, ...]:
+        """Without a leading axis of one entry, which the batch is; empty for a tuple."""
+        return without_batch(self.shape)
 
     @property
     def entries(self) -> int:
@@ -43,13 +56,15 @@ class Activation:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A tensor argument that does not depend on the input.
+    """A tensor argument that depends neither on the input nor on a stored floating-point tensor.
 
     Attributes:
         label: the parameter or buffer, or how it was made.
+        value: gives its entries; None where they are not known.
     """
 
     label: str
+    value: Callable[[], Tensor] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,9 +135,14 @@ class Call:
             kind=kind,
             operation=self.operation,
             inputs=tuple(one.node for one in self.activations),
-            shape=() if self.result_shape is None else self.result_shape[1:],
+            shape=self.example_shape,
         )
         return replace(node, **facts)
+
+    @property
+    def example_shape(self) -> tuple[int, ...]:
+        """Of the result, without the batch; empty for a tuple."""
+        return without_batch(self.result_shape)
 
     def _tensors(self) -> list[Activation | Constant]:
         found: list[Activation | Constant] = []
@@ -136,6 +156,16 @@ class Call:
             elif isinstance(item, Sequence) and not isinstance(item, str):
                 waiting[:0] = item
         return found
+
+
+def without_batch(shape: tuple[int, ...] | None) -> tuple[int, ...]:
+    """A shape without a leading axis of one entry; empty for None.
+
+    Where windows or heads come first, all axes are kept: none of their entries gets lost.
+    """
+    if not shape:
+        return ()
+    return shape[1:] if shape[0] == 1 else shape
 
 
 #: Names of the positional arguments after the first, where torch gives no signature.
@@ -159,6 +189,7 @@ _POSITIONS: Mapping[str, tuple[str, ...]] = {
     "adaptiveavgpool": ("output_size",),
     "adaptivemaxpool": ("output_size", "return_indices"),
     "leakyrelu": ("negative_slope",),
+    "rrelu": ("lower", "upper", "training"),
     "elu": ("alpha",),
     "celu": ("alpha",),
     "hardtanh": ("min_val", "max_val"),
@@ -170,6 +201,54 @@ _POSITIONS: Mapping[str, tuple[str, ...]] = {
     "alphadropout": ("p", "training"),
     "stochasticdepth": ("p", "mode", "training"),
     "pad": ("pad", "mode", "value"),
+    "softmax": ("dim",),
+    "logsoftmax": ("dim",),
+    "layernorm": ("normalized_shape", "weight", "bias", "eps"),
+    "rmsnorm": ("normalized_shape", "weight", "eps"),
+    "groupnorm": ("num_groups", "weight", "bias", "eps"),
+    "instancenorm": (
+        "running_mean",
+        "running_var",
+        "weight",
+        "bias",
+        "use_input_stats",
+        "momentum",
+        "eps",
+    ),
+    "normalize": ("p", "dim", "eps"),
+    "localresponsenorm": ("size", "alpha", "beta", "k"),
+    "linear": ("weight", "bias"),
+    "conv": ("weight", "bias", "stride", "padding", "dilation", "groups"),
+    "convtranspose": (
+        "weight",
+        "bias",
+        "stride",
+        "padding",
+        "output_padding",
+        "groups",
+        "dilation",
+    ),
+    "embedding": ("weight",),
+    "prelu": ("weight",),
+    "permute": ("dims",),
+    "transpose": ("dim0", "dim1"),
+    "movedim": ("source", "destination"),
+    "select": ("dim", "index"),
+    "unbind": ("dim",),
+    "mean": ("dim", "keepdim"),
+    "sum": ("dim", "keepdim"),
+    "roll": ("shifts", "dims"),
+    "scaleddotproductattention": (
+        "key",
+        "value",
+        "attn_mask",
+        "dropout_p",
+        "is_causal",
+        "scale",
+        "enable_gqa",
+    ),
+    "indexselect": ("dim", "index"),
+    "cat": ("dim",),
     "interpolate": (
         "size",
         "scale_factor",
@@ -194,6 +273,8 @@ _OTHER_NAMES = {
     "swapaxes": "transpose",
     "swapdims": "transpose",
     "moveaxis": "movedim",
+    "bmm": "matmul",
+    "specialsoftmax": "softmax",
 }
 _IN_PLACE_OPERATORS = {
     operator.iadd: "add",

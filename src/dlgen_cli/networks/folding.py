@@ -83,9 +83,9 @@ def effective_layer(layer: GraphLayer, tensors: Mapping[str, Tensor]) -> Effecti
         )
     weight, roundings = _own_weight(layer, tensors)
     _require_shape(layer.weight_name, weight, layer.weight_shape)
-    bias = _read(f"{layer.module}.bias", tensors) if layer.has_own_bias else None
+    bias = _read(layer.own_bias_name, tensors) if layer.has_own_bias else None
     if bias is not None:
-        _require_shape(f"{layer.module}.bias", bias, (layer.channels,))
+        _require_shape(layer.own_bias_name, bias, layer.bias_shape)
     bias_rounding = 0.0
     if norm is not None:
         scale, mean, shift = _normalization(norm, tensors)
@@ -197,7 +197,7 @@ def tensor_names(layer: GraphLayer, stored: Container[str]) -> set[str]:
         return {name for name in layer.recipe.names if name in stored}
     wanted = set(layer.batch_norm.tensor_names) if layer.batch_norm else set()
     if not layer.is_batch_norm:
-        wanted |= {layer.weight_name, f"{layer.module}.bias"}
+        wanted |= {layer.weight_name, layer.own_bias_name}
         wanted.update(*weight_norm_names(layer.weight_name))
     return {name for name in wanted if name in stored}
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from dlgen_cli.networks.layouts import Recipe
-from dlgen_cli.records import GraphNode
+from dlgen_cli.records import DIAGONAL_KINDS, GraphNode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,27 @@ class BatchNorm:
         return tuple(f"{self.module}.{name}" for name in kept)
 
 
+NormalizationForm = Literal["layer_norm", "rms_norm", "group_norm", "instance_norm"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Normalization:
+    """A normalization by statistics of its own input, before its factors and shifts.
+
+    Attributes:
+        form: ``layer_norm`` and ``rms_norm`` along the last axes, ``group_norm`` over channels in
+            groups and all positions, ``instance_norm`` over the positions of each channel.
+        epsilon: added to the variance or to the mean of squares, above 0.
+        axes: how many last axes are normalized together.
+        groups: of channels.
+    """
+
+    form: NormalizationForm
+    epsilon: float
+    axes: int = 1
+    groups: int = 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphLayer:
     """One map ``x -> W x + c``, batch normalization folded in, weight normalization resolved.
@@ -44,7 +66,9 @@ class GraphLayer:
         name: key of the layer in the network; the name of its weight, but for further sizes.
         module: path of the module.
         kind: ``linear``, ``conv1d`` to ``conv3d``, ``conv_transpose1d`` to
-            ``conv_transpose3d``, or ``diagonal``; of a bare state dict also ``embedding``,
+            ``conv_transpose3d``, ``diagonal``, a form of `Normalization` with factors,
+            ``layer_scale``, ``prelu``, ``embedding``, or ``constant``, which is a tensor itself as
+            the map that takes 1 to it; of a bare state dict also ``embedding``,
             ``recurrent``, ``attention``, ``lora`` and ``stacked``; see
             `dlgen_cli.networks.layer_kinds.LAYER_KINDS`.
         weight_shape: of the effective weight; ``(channels,)`` where diagonal.
@@ -60,6 +84,9 @@ class GraphLayer:
         transposed: whether the layer is a transposed convolution.
         output_padding: for each spatial axis of a transposed convolution; 0 elsewhere.
         padding_mode: ``zeros``, ``reflect``, ``replicate`` or ``circular``.
+        normalization: what comes before the factors of a normalization.
+        stored_weight: name of the weight, where it is not the module's ``weight``.
+        stored_bias: the same of the bias.
         recipe: how weight and bias are made of the tensors of a bare state dict; None where they
             stand under their own names.
         note: what a reader should know of how the weight was taken.
@@ -80,19 +107,39 @@ class GraphLayer:
     transposed: bool = False
     output_padding: tuple[int, ...] = ()
     padding_mode: str = "zeros"
+    normalization: Normalization | None = None
+    stored_weight: str | None = None
+    stored_bias: str | None = None
     recipe: Recipe | None = None
     note: str = ""
 
     @property
     def weight_name(self) -> str:
         """Key of the effective weight; a matrix of a bare state dict may be its own module."""
+        if self.stored_weight is not None:
+            return self.stored_weight
         return self.name if self.name == self.module else f"{self.module}.weight"
 
     @property
     def bias_name(self) -> str | None:
         """Key of the effective bias; None without one."""
         has_bias = self.has_own_bias or self.batch_norm is not None
-        return f"{self.module}.bias" if has_bias else None
+        return self.own_bias_name if has_bias else None
+
+    @property
+    def own_bias_name(self) -> str:
+        """Name of the module's bias, if it has one."""
+        return self.stored_bias or f"{self.module}.bias"
+
+    @property
+    def bias_shape(self) -> tuple[int, ...]:
+        """Of the bias, if there is one."""
+        return self.weight_shape if self.is_stored_whole else (self.channels,)
+
+    @property
+    def is_stored_whole(self) -> bool:
+        """Whether it is diagonal, or a constant: there is no matrix that could be factored."""
+        return self.kind in DIAGONAL_KINDS
 
     @property
     def is_batch_norm(self) -> bool:
@@ -111,7 +158,9 @@ class GraphLayer:
 
     @property
     def channels(self) -> int:
-        """Entries of the bias, if there is one: output channels or features."""
+        """Entries of the bias, if there is one: output channels or features, or all factors."""
+        if self.is_stored_whole:
+            return math.prod(self.weight_shape)
         return self.weight_shape[1] * self.groups if self.transposed else self.weight_shape[0]
 
     @property

@@ -20,23 +20,41 @@ from dlgen_cli.records import GraphNode
 
 
 def resize(call: Call) -> GraphNode:
-    """``interpolate`` of images to a fixed size, bilinear: linear, with the norm of its matrix.
+    """``interpolate`` to a fixed size, bilinear or nearest: linear, with the norm of its matrix.
 
     Raises:
         NoRuleError: it is another interpolation.
     """
     before, after = call.only().shape, call.result_shape
     mode, size = call.setting("mode", "nearest"), call.setting("size", None)
-    if before is None or after is None or mode != "bilinear":
-        raise NoRuleError(f"it interpolates in the mode {mode}; bilinear alone has a rule")
+    if before is None or after is None or mode not in {"bilinear", "linear", "nearest"}:
+        raise NoRuleError(f"it interpolates in the mode {mode}; bilinear and nearest have a rule")
     if call.setting("align_corners", None) or call.setting("antialias", default=False):
         raise NoRuleError("it aligns the corners or filters against aliasing: no rule")
-    if size is None:
-        raise NoRuleError("it resizes by a factor; a fixed size alone has a rule")
+    sizes = list(zip(before[2:], after[2:], strict=True))
+    factor = call.setting("scale_factor", None)
+    is_whole = isinstance(factor, int | float) and float(factor).is_integer()
+    if size is None and not (is_whole and all(count == factor * cells for cells, count in sizes)):
+        raise NoRuleError("it resizes by a factor that is not whole; a fixed size has a rule")
     square = Fraction(1)
-    for cells, count in zip(before[-2:], after[-2:], strict=True):
-        square *= largest_column_sum(interpolation_rows(cells, count), cells)
-    return call.becomes("scale", factor_upper=root_upper(square))
+    for cells, count in sizes:
+        rows = nearest_rows if mode == "nearest" else interpolation_rows
+        square *= largest_column_sum(rows(cells, count), cells)
+    return call.becomes("scale", factor_upper=root_upper(square), entry_factor_upper=1.0)
+
+
+def nearest_rows(cells: int, count: int) -> list[dict[int, Fraction]]:
+    """The same for the mode ``nearest``: row i takes cell ``floor(i n / k)``, or its neighbour.
+
+    torch rounds the ratio to float32, which may shift a cell: where ``i n / k`` is that close to a
+    whole number both cells are counted, and the norm is that of more than what is there.
+    """
+    rows = []
+    for index in range(count):
+        exact = Fraction(index * cells, count)
+        near = {int(exact * (1 + share)) for share in (Fraction(-1, 2**20), 0, Fraction(1, 2**20))}
+        rows.append({min(max(cell, 0), cells - 1): Fraction(1) for cell in near})
+    return rows
 
 
 def interpolation_rows(cells: int, count: int) -> list[dict[int, Fraction]]:

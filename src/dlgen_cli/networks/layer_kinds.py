@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dlgen_cli.networks.graph import GraphLayer
-from dlgen_cli.records import DIAGONAL_KINDS, NodeKind
+from dlgen_cli.records import NodeKind
 
 #: Entries of the inputs that one convolution with weights for each example takes on the CPU.
 _ENTRIES_SIDE_BY_SIDE = 1 << 18
@@ -32,8 +32,8 @@ _TRANSPOSED = (
 )
 
 #: The operator that a weight is: a matrix at each position, a convolution with a kernel, or a
-#: factor for each channel.
-Operator = Literal["matrix", "kernel", "factors"]
+#: factor for each channel, or a value of its own.
+Operator = Literal["matrix", "kernel", "factors", "vector"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,13 @@ class Table(Matrix):
 
     __slots__ = ()
     is_table = True
+    node = "embedding"
+
+    def apply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The rows that indices name; of vectors, as of any matrix."""
+        if x.is_floating_point():
+            return functional.linear(x, weight, bias)
+        return functional.embedding(x, weight)
 
 
 class Convolution(LayerKind):
@@ -196,11 +203,11 @@ class Convolution(LayerKind):
 
 
 class Diagonal(LayerKind):
-    """A factor for each channel: a batch normalization that is not folded."""
+    """A factor for each channel: a batch normalization that is not folded, or a layer scale."""
 
     __slots__ = ()
-    operator = "factors"
-    node = "diagonal"
+    operator: ClassVar[Operator] = "factors"
+    node: ClassVar[NodeKind] = "diagonal"
     is_diagonal = True
 
     def apply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -213,13 +220,85 @@ class Diagonal(LayerKind):
         return x * along_channels(own, x)
 
 
+class Normalized(Diagonal):
+    """A factor and a shift for each channel or entry, after a normalization without either."""
+
+    __slots__ = ()
+    node = "normalization"
+
+    def apply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Normalize, multiply, shift."""
+        scaled = self._normalized(x) * self._aligned(weight, x)
+        return scaled if bias is None else scaled + self._aligned(bias, x)
+
+    def apply_own(self, x: Tensor, own: Tensor) -> Tensor:
+        """The same with factors of each example's own."""
+        return self._normalized(x) * self._aligned(own, x)
+
+    def align_bias(self, bias: Tensor, output: Tensor) -> Tensor:
+        """As the factors are aligned."""
+        return self._aligned(bias, output)
+
+    def _normalized(self, x: Tensor) -> Tensor:
+        how, shape = self.layer.normalization, self.layer.weight_shape
+        if how is None:
+            return x
+        match how.form:
+            case "layer_norm":
+                return functional.layer_norm(x, shape, eps=how.epsilon)
+            case "rms_norm":
+                return functional.rms_norm(x, shape, eps=how.epsilon)
+            case "group_norm":
+                return functional.group_norm(x, how.groups, eps=how.epsilon)
+            case "instance_norm":
+                return functional.instance_norm(x, eps=how.epsilon)
+
+    def _aligned(self, entries: Tensor, x: Tensor) -> Tensor:
+        """Entries, or those of each example, along the axes that they belong to."""
+        how = self.layer.normalization
+        if how is None or how.form in {"group_norm", "instance_norm"}:
+            return along_channels(entries, x)
+        own = entries.shape[: entries.ndim - how.axes]
+        return entries.reshape(
+            *own, *[1] * (x.ndim - len(own) - how.axes), *entries.shape[-how.axes :]
+        )
+
+
+class Slopes(Diagonal):
+    """A slope for each channel that negative entries meet: ``nn.PReLU``."""
+
+    __slots__ = ()
+    node = "prelu"
+
+    def apply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """``max(x, 0) + a min(x, 0)``; it has no bias."""
+        del bias
+        return functional.prelu(x, weight)
+
+    def apply_own(self, x: Tensor, own: Tensor) -> Tensor:
+        """The same with slopes of each example's own."""
+        return torch.where(x > 0, x, x * along_channels(own, x))
+
+
+class Constant(Diagonal):
+    """A stored tensor that is a value itself: a class token, a table of positions."""
+
+    __slots__ = ()
+    operator = "vector"
+    node = "constant"
+
+
 #: By the name that a `GraphLayer` and the reports bear.
 LAYER_KINDS: Mapping[str, type[LayerKind]] = {
     **dict.fromkeys(("linear", "recurrent", "attention", "lora", "stacked"), Matrix),
     "embedding": Table,
     **{f"conv{axes}d": Convolution for axes in (1, 2, 3)},
     **{f"conv_transpose{axes}d": Convolution for axes in (1, 2, 3)},
-    **dict.fromkeys(DIAGONAL_KINDS, Diagonal),
+    "diagonal": Diagonal,
+    "layer_scale": Diagonal,
+    **dict.fromkeys(("layer_norm", "rms_norm", "group_norm", "instance_norm"), Normalized),
+    "prelu": Slopes,
+    "constant": Constant,
 }
 
 

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
+import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from dlgen_cli.networks.calls import Call, NoRuleError
+from dlgen_cli.networks import arithmetic
+from dlgen_cli.networks.calls import Call, NoRuleError, without_batch
 from dlgen_cli.networks.graph import BatchNorm, GraphLayer
+from dlgen_cli.networks.layer_kinds import kind_of
+from dlgen_cli.networks.normalizations import facts as facts_of_normalization
+from dlgen_cli.networks.normalizations import read_normalization
 from dlgen_cli.networks.reparametrization import weight_norm_names
+from dlgen_cli.networks.stored_maps import read_function
+from dlgen_cli.records import GraphNode
 
 _CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d")
 _TRANSPOSED = ("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")
+_NORMALIZATIONS = (
+    "LayerNorm",
+    "RMSNorm",
+    "GroupNorm",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
+)
 _BATCH_NORMS = ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm")
 
 
@@ -25,15 +42,48 @@ def read_layer(call: Call) -> GraphLayer | None:
     """
     module = call.module
     if module is None:
-        return None
-    name = _class_name(module)
-    if name in _BATCH_NORMS:
-        return _batch_norm(call, module)
-    if name == "Linear":
-        return _dense(call, module)
-    if name in _CONVOLUTIONS or name in _TRANSPOSED:
-        return _convolution(call, module, name)
-    return None
+        return read_function(call)
+    read = _READERS.get(_class_name(module))
+    return None if read is None else read(call, module)
+
+
+def layer_node(call: Call, layer: GraphLayer) -> GraphNode:
+    """The node of a call that applies a layer.
+
+    A matrix along the last axis acts on every token alone, and so do a kernel of one tap on the
+    vectors of channels, and factors that are as many as a token has entries.
+    """
+    first = call.activations[0]
+    kind = kind_of(layer).node
+    inputs: tuple[str, ...] = (first.node,)
+    axis = first.token_axis
+    if layer.normalization is not None:
+        return call.becomes(
+            kind,
+            operation=layer.kind,
+            layer=layer.name,
+            inputs=inputs,
+            **facts_of_normalization(call, layer.normalization),
+        )
+    if layer.kind == "layer_scale":
+        inputs = tuple(one.node for one in call.activations if not one.is_constant)
+        axis = arithmetic.shared_axis(call, call.activations)
+    elif kind == "embedding":
+        axis = -1
+    elif kind == "linear" and not layer.stride:
+        axis = axis if axis == -1 else None
+    elif kind == "linear":
+        axis = axis if axis == -len(layer.stride) - 1 and _is_one_tap(layer) else None
+    elif layer.is_batch_norm:
+        axis = None
+    return call.becomes(
+        kind, operation=layer.kind, layer=layer.name, inputs=inputs, token_axis=axis
+    )
+
+
+def _is_one_tap(layer: GraphLayer) -> bool:
+    is_single = all(size == 1 for size in layer.weight_shape[2:])
+    return is_single and not layer.transposed and not any(layer.padding)
 
 
 def _class_name(module: nn.Module) -> str:
@@ -48,7 +98,7 @@ def _shapes(call: Call) -> tuple[tuple[int, ...], tuple[int, ...]]:
     before, after = call.only().shape, call.result_shape
     if before is None or after is None or len(call.args) + len(call.kwargs) != 1:
         raise NoRuleError("it is called with more than its input")
-    return before[1:], after[1:]
+    return without_batch(before), without_batch(after)
 
 
 def _batch_norm(call: Call, module: nn.Module) -> GraphLayer:
@@ -73,6 +123,41 @@ def _batch_norm(call: Call, module: nn.Module) -> GraphLayer:
     )
 
 
+def _normalization(call: Call, module: nn.Module) -> GraphLayer | None:
+    """The factors and shifts after a normalization; None where it has none."""
+    how = read_normalization(call)
+    weight = getattr(module, "weight", None)
+    if how is None or weight is None:
+        return None
+    before, after = _shapes(call)
+    return GraphLayer(
+        name=f"{call.path}.weight",
+        module=call.path,
+        kind=how.form,
+        weight_shape=tuple(weight.shape),
+        has_own_bias=getattr(module, "bias", None) is not None,
+        normalization=how,
+        input_shape=before,
+        output_shape=after,
+    )
+
+
+def _table_or_slopes(call: Call, module: nn.Module) -> GraphLayer:
+    before, after = _shapes(call)
+    if getattr(module, "max_norm", None) is not None:
+        raise NoRuleError("an embedding that renormalizes its table has no rule")
+    _require_known_weight(module)
+    return GraphLayer(
+        name=f"{call.path}.weight",
+        module=call.path,
+        kind=_class_name(module).lower(),
+        weight_shape=tuple(getattr(module, "weight", torch.empty(0)).shape),
+        has_own_bias=False,
+        input_shape=before,
+        output_shape=after,
+    )
+
+
 def _dense(call: Call, module: nn.Module) -> GraphLayer:
     before, after = _shapes(call)
     _require_known_weight(module)
@@ -87,11 +172,13 @@ def _dense(call: Call, module: nn.Module) -> GraphLayer:
     )
 
 
-def _convolution(call: Call, module: nn.Module, name: str) -> GraphLayer:
+def _convolution(call: Call, module: nn.Module) -> GraphLayer:
     before, after = _shapes(call)
     _require_known_weight(module)
-    transposed = name in _TRANSPOSED
-    axes = len(before) - 1
+    transposed = _class_name(module) in _TRANSPOSED
+    axes = len(tuple(getattr(module, "kernel_size", ())))
+    if len(before) != axes + 1:
+        raise NoRuleError("a convolution of several images at once has no rule")
     kernel: tuple[int, ...] = tuple(getattr(module, "kernel_size", ()))
     dilation: tuple[int, ...] = tuple(getattr(module, "dilation", ()))
     groups = int(getattr(module, "groups", 1))
@@ -139,3 +226,13 @@ def _require_known_weight(module: nn.Module) -> None:
         raise NoRuleError(f"its tensors are computed by {', '.join(steps)}: no rule")
     if "weight" not in own and not own.keys() >= set(weight_norm_names("weight")[0]):
         raise NoRuleError("its weight is no parameter but computed from others: no rule")
+
+
+#: By the name of the class of torch.
+_READERS: Mapping[str, Callable[[Call, nn.Module], GraphLayer | None]] = {
+    **dict.fromkeys(_NORMALIZATIONS, _normalization),
+    **dict.fromkeys(_BATCH_NORMS, _batch_norm),
+    **dict.fromkeys((*_CONVOLUTIONS, *_TRANSPOSED), _convolution),
+    **dict.fromkeys(("PReLU", "Embedding"), _table_or_slopes),
+    "Linear": _dense,
+}

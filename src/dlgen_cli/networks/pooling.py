@@ -23,6 +23,7 @@ from itertools import repeat
 from typing import Any, TypeVar
 
 from dlgen_cli.networks.calls import Call, NoRuleError
+from dlgen_cli.networks.token_axes import is_axis
 from dlgen_cli.records import GraphNode
 
 Window = range
@@ -41,15 +42,43 @@ def root_upper(square: Fraction | int) -> float:
 
 
 def mean_over_entries(call: Call) -> GraphNode:
-    """``mean`` over any axes: k entries become one, norm ``1/sqrt(k)``."""
+    """``mean`` over any axes: k entries become one, norm ``1/sqrt(k)``.
+
+    A mean of tokens is no larger than the largest of them, nor one of entries.
+    """
     cells = call.only().entries // call.result_entries
-    return call.becomes("scale", factor_upper=root_upper(Fraction(1, cells)))
+    return _over_entries(call, root_upper(Fraction(1, cells)), 1.0)
 
 
 def sum_over_entries(call: Call) -> GraphNode:
     """``sum`` over any axes: k entries become one, norm ``sqrt(k)``."""
     cells = call.only().entries // call.result_entries
-    return call.becomes("scale", factor_upper=root_upper(cells))
+    return _over_entries(call, root_upper(cells), float(cells))
+
+
+def _over_entries(call: Call, factor: float, of_each: float) -> GraphNode:
+    axis = _axis_after_reduction(call)
+    return call.becomes(
+        "scale",
+        factor_upper=factor,
+        token_factor_upper=None if axis is None else of_each,
+        entry_factor_upper=None if axis is None else of_each,
+        token_axis=axis,
+    )
+
+
+def _axis_after_reduction(call: Call) -> int | None:
+    """The axis of the tokens, where the reduction leaves it out."""
+    first, chosen = call.only(), call.setting("dim", None)
+    if first.token_axis is None or first.shape is None or chosen is None:
+        return None
+    count, axis = len(first.shape), first.token_axis
+    reduced = {one % count for one in (chosen if isinstance(chosen, tuple | list) else (chosen,))}
+    if axis % count in reduced:
+        return None
+    if not call.setting("keepdim", default=False):
+        axis += sum(one > axis % count for one in reduced)
+    return axis if is_axis(call, axis) else None
 
 
 def average_pool(call: Call) -> GraphNode:

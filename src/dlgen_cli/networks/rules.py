@@ -5,41 +5,28 @@ An operation without a rule is never skipped: `apply_rule` raises and names it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-from dlgen_cli.networks import input_maps, pooling
+from dlgen_cli.networks import (
+    arithmetic,
+    contractions,
+    input_maps,
+    normalizations,
+    pooling,
+    selection,
+)
 from dlgen_cli.networks.activations import pointwise
-from dlgen_cli.networks.calls import Activation, Call, NoRuleError
+from dlgen_cli.networks.arithmetic import product_upper
+from dlgen_cli.networks.calls import Call, NoRuleError
 from dlgen_cli.networks.pooling import root_upper
+from dlgen_cli.networks.token_axes import is_axis, token_axis
 from dlgen_cli.records import GraphNode
 
-_ATTENTION = "it multiplies activations with each other (attention): no finite Lipschitz constant"
-_NORMALIZATION = "it divides by a statistic of its own input: no rule"
-_RANDOM = "it is random in evaluation mode too"
-_LEARNED = "its slope is a trained parameter that no layer accounts for"
-_SOFTMAX = "softmax has no rule"
 #: Why an operation has no rule, where more can be said than that it has none.
 _REASONS: Mapping[str, str] = {
-    "multiheadattention": _ATTENTION,
-    "scaleddotproductattention": _ATTENTION,
-    "matmul": _ATTENTION,
-    "bmm": _ATTENTION,
-    "einsum": _ATTENTION,
-    "baddbmm": _ATTENTION,
-    "layernorm": _NORMALIZATION,
-    "rmsnorm": _NORMALIZATION,
-    "groupnorm": _NORMALIZATION,
-    "instancenorm1d": _NORMALIZATION,
-    "instancenorm2d": _NORMALIZATION,
-    "instancenorm3d": _NORMALIZATION,
-    "localresponsenorm": _NORMALIZATION,
-    "normalize": _NORMALIZATION,
-    "prelu": _LEARNED,
-    "rrelu": _RANDOM,
-    "softmax": _SOFTMAX,
-    "logsoftmax": _SOFTMAX,
+    "multiheadattention": "it returns the weights of attention too, or has keys of its own",
+    "baddbmm": "it adds a product of matrices to a value in one step: no rule",
 }
 
 
@@ -58,31 +45,22 @@ def apply_rule(call: Call) -> GraphNode:
     function = pointwise(call)
     if function is None:
         raise NoRuleError(reason_without_rule(call.operation))
-    root = root_upper(call.only().entries)
+    first = call.only()
+    root = root_upper(first.entries)
     largest, spread = function.largest_upper, function.spread_upper
     return call.becomes(
         "lipschitz",
         factor_upper=function.slope_upper,
-        offset_upper=_product_upper(function.at_zero_upper, root),
-        cap_upper=None if largest is None else _product_upper(largest, root),
-        spread_upper=None if spread is None else _product_upper(spread, root),
+        offset_upper=product_upper(function.at_zero_upper, root),
+        cap_upper=None if largest is None else product_upper(largest, root),
+        spread_upper=None if spread is None else product_upper(spread, root),
+        token_axis=first.token_axis,
     )
 
 
 def reason_without_rule(operation: str) -> str:
     """Why there is no rule for an operation."""
-    if operation in _REASONS:
-        return _REASONS[operation]
-    return _ATTENTION if "attention" in operation else f"{operation} has no rule"
-
-
-def _product_upper(left: float, right: float) -> float:
-    product = left * right
-    return product if Fraction(product) >= Fraction(left) * Fraction(right) else _next(product)
-
-
-def _next(number: float) -> float:
-    return math.nextafter(number, math.inf)
+    return _REASONS.get(operation, f"{operation} has no rule")
 
 
 def _rearrange(call: Call) -> GraphNode:
@@ -90,26 +68,49 @@ def _rearrange(call: Call) -> GraphNode:
     call.only()
     if any(type(one).__name__ == "dtype" for one in call.args):
         raise NoRuleError("it reads the bits of its input as another type")
-    return call.becomes("identity")
+    return call.becomes("identity", token_axis=token_axis(call))
+
+
+def _convert(call: Call) -> GraphNode:
+    """Another device or another type, of float32 or wider."""
+    call.only()
+    for one in (*call.args, *call.kwargs.values()):
+        if type(one).__name__ == "dtype" and str(one) not in {"torch.float32", "torch.float64"}:
+            raise NoRuleError(f"it rounds its input to {one}")
+    return call.becomes("identity", token_axis=token_axis(call))
 
 
 def _pick(call: Call) -> GraphNode:
-    """Indexing by numbers and slices; by anything else an entry may occur twice."""
-    call.only()
+    """Indexing by numbers and slices, or by lists and tensors that no input changes."""
+    first = call.activations[0]
     selected = call.args[1]
-    if call.activations[0].shape is None:
-        return call.becomes("identity")
-    for one in selected if isinstance(selected, tuple) else (selected,):
-        plain = one is None or one is Ellipsis or isinstance(one, int | slice)
-        if not plain or isinstance(one, bool):
-            raise NoRuleError("it picks entries by a list or a tensor")
-    return call.becomes("identity")
+    parts = selected if isinstance(selected, tuple | list) else (selected,)
+    is_plain = not isinstance(selected, list) and all(
+        one is None
+        or one is Ellipsis
+        or (isinstance(one, int | slice) and not isinstance(one, bool))
+        for one in parts
+    )
+    if first.shape is None or is_plain:
+        call.only()
+        return call.becomes("identity", token_axis=token_axis(call))
+    return selection.by_index(call, selected)
 
 
 def _repeat(call: Call) -> GraphNode:
     """``expand`` and ``repeat``: each entry the same number of times."""
-    copies = Fraction(call.result_entries, call.only().entries)
-    return call.becomes("scale", factor_upper=root_upper(copies))
+    first = call.only()
+    copies = Fraction(call.result_entries, first.entries)
+    axis, before, after = first.token_axis, first.shape or (), call.result_shape or ()
+    if axis is not None and (before[axis] != after[axis] or not is_axis(call, axis)):
+        axis = None
+    return call.becomes(
+        "scale",
+        factor_upper=root_upper(copies),
+        token_factor_upper=None if axis is None else 1.0,
+        entry_factor_upper=1.0,
+        token_axis=axis,
+    )
 
 
 def _drop_out(call: Call) -> GraphNode:
@@ -120,76 +121,17 @@ def _drop_out(call: Call) -> GraphNode:
     return _rearrange(call)
 
 
-def _pad(call: Call) -> GraphNode:
-    """Zeros around a map; a negative width cuts off."""
-    if call.setting("mode", "constant") != "constant" or call.setting("value", None):
-        raise NoRuleError("it pads with something else than zeros")
-    return _rearrange(call)
-
-
-def _concatenate(call: Call) -> GraphNode:
-    if call.constants:
-        raise NoRuleError(f"it uses the tensor {call.constants[0].label} directly")
-    if any(one.shape is None for one in call.activations):
-        raise NoRuleError("it joins a tuple of tensors that is not taken apart")
-    return call.becomes("concat")
-
-
-def _add(call: Call) -> GraphNode:
-    """``a + alpha b`` and ``a - alpha b``, branches or numbers, with broadcasting."""
-    if call.constants:
-        raise NoRuleError(f"it uses the tensor {call.constants[0].label} directly")
-    second = call.args[1] if len(call.args) > 1 else call.kwargs.get("other")
-    terms = ((call.args[0], 1), (second, call.kwargs.get("alpha", 1)))
-    branches = [(one, weight) for one, weight in terms if isinstance(one, Activation)]
-    numbers = [one * weight for one, weight in terms if isinstance(one, int | float)]
-    if len(branches) + len(numbers) != 2:
-        raise NoRuleError("it adds something else than activations and numbers")
-    coefficients = tuple(
-        _product_upper(abs(weight), _copies(branch, call)) for branch, weight in branches
-    )
-    if not numbers:
-        return call.becomes("sum", coefficients_upper=coefficients)
-    return call.becomes(
-        "lipschitz",
-        factor_upper=coefficients[0],
-        offset_upper=_product_upper(abs(numbers[0]), root_upper(call.result_entries)),
-    )
-
-
-def _copies(branch: Activation, call: Call) -> float:
-    """Norm of broadcasting a branch to the shape of the result."""
-    return root_upper(Fraction(call.result_entries, branch.entries))
-
-
-def _multiply(call: Call) -> GraphNode:
-    """A branch times a number."""
-    if len(call.activations) > 1:
-        raise NoRuleError(
-            "it multiplies two activations with each other (as squeeze-and-excitation and "
-            "gates do): no finite Lipschitz constant"
-        )
-    return call.becomes("scale", factor_upper=abs(_number_beside(call)))
-
-
-def _divide(call: Call) -> GraphNode:
-    """A branch divided by a number."""
-    if len(call.activations) > 1 or not isinstance(call.args[0], Activation):
-        raise NoRuleError("it divides by an activation: no finite Lipschitz constant")
-    divisor = Fraction(abs(_number_beside(call)))
-    if divisor == 0 or call.kwargs.get("rounding_mode"):
-        raise NoRuleError("it divides by zero or rounds: no finite Lipschitz constant")
-    factor = float(1 / divisor)
-    exact = Fraction(factor) >= 1 / divisor
-    return call.becomes("scale", factor_upper=factor if exact else _next(factor))
-
-
-def _number_beside(call: Call) -> float:
+def _largest(call: Call) -> GraphNode:
+    """``amax`` and ``amin``: each result moves at most as far as some entry of its group."""
     call.only()
-    others = [one for one in (*call.args, *call.kwargs.values()) if isinstance(one, int | float)]
-    if len(others) != 1 or not math.isfinite(others[0]):
-        raise NoRuleError("its factor is no finite number")
-    return float(others[0])
+    return call.becomes("max_pool")
+
+
+def _exponential(call: Call) -> GraphNode:
+    """``exp`` of a value that no input changes: elsewhere the bound would be beyond all use."""
+    if not call.only().is_constant:
+        raise NoRuleError("exp of an activation has no finite Lipschitz constant")
+    return call.becomes("exp")
 
 
 _REARRANGING = (
@@ -201,13 +143,16 @@ _REARRANGING = (
     "squeeze",
     "unsqueeze",
     "permute",
+    "t",
+    "mt",
+    "tril",
+    "triu",
+    "slice",
     "transpose",
     "movedim",
     "contiguous",
     "clone",
     "detach",
-    "float",
-    "double",
     "chunk",
     "split",
     "tensorsplit",
@@ -226,9 +171,6 @@ _REARRANGING = (
     "pixelshuffle",
     "pixelunshuffle",
     "channelshuffle",
-    "zeropad1d",
-    "zeropad2d",
-    "zeropad3d",
 )
 _DROPOUTS = (
     "dropout",
@@ -246,21 +188,32 @@ _RULES: Mapping[str, Callable[[Call], GraphNode]] = {
     **dict.fromkeys(("maxpool1d", "maxpool2d", "maxpool3d"), pooling.max_pool),
     **{f"adaptiveavgpool{axes}d": pooling.adaptive_average_pool for axes in (1, 2, 3)},
     **{f"adaptivemaxpool{axes}d": pooling.adaptive_max_pool for axes in (1, 2, 3)},
-    **dict.fromkeys(("interpolate", "upsample"), input_maps.resize),
+    **dict.fromkeys(("interpolate", "upsample", "upsamplingnearest2d"), input_maps.resize),
+    **dict.fromkeys(normalizations.FORMS, normalizations.normalize),
+    **dict.fromkeys(selection.PADDINGS, selection.pad),
+    **dict.fromkeys(("to", "typeas", "float", "double"), _convert),
+    **dict.fromkeys(("maximum", "minimum", "where"), arithmetic.pick_between),
+    **dict.fromkeys(("cat", "stack", "hstack", "vstack"), arithmetic.concatenate),
+    **dict.fromkeys(("add", "sub"), arithmetic.add),
+    **dict.fromkeys(("pow", "square"), arithmetic.power),
+    **dict.fromkeys(("softmax", "softmin", "softmax2d"), contractions.softmax),
+    **dict.fromkeys(("amax", "amin"), _largest),
+    **dict.fromkeys(("expand", "expandas", "repeat", "repeatinterleave", "tile"), _repeat),
+    "normalize": normalizations.scale_to_unit,
+    "localresponsenorm": normalizations.local_response,
     "fixednormalization": input_maps.normalize_by_constants,
     "rownormalization": input_maps.normalize_rows,
     "mean": pooling.mean_over_entries,
     "sum": pooling.sum_over_entries,
     "getitem": _pick,
-    "expand": _repeat,
-    "repeat": _repeat,
-    "pad": _pad,
-    "cat": _concatenate,
-    "stack": _concatenate,
-    "hstack": _concatenate,
-    "vstack": _concatenate,
-    "add": _add,
-    "sub": _add,
-    "mul": _multiply,
-    "div": _divide,
+    "index": _pick,
+    "indexselect": selection.index_select,
+    "maskedfill": selection.masked_fill,
+    "mul": arithmetic.multiply,
+    "div": arithmetic.divide,
+    "exp": _exponential,
+    "matmul": contractions.matmul,
+    "einsum": contractions.einsum,
+    "logsoftmax": contractions.log_softmax,
+    "scaleddotproductattention": contractions.attention,
 }

@@ -27,12 +27,25 @@ from dlgen_cli.networks.calls import (
 from dlgen_cli.networks.folding import fold, tensor_names
 from dlgen_cli.networks.fx_recorder import record
 from dlgen_cli.networks.graph import GraphLayer, Network
-from dlgen_cli.networks.layer_kinds import kind_of
-from dlgen_cli.networks.linear_maps import read_layer
+from dlgen_cli.networks.linear_maps import layer_node, read_layer
 from dlgen_cli.networks.memory import SharedMemory
 from dlgen_cli.networks.plain_shapes import plain_result
 from dlgen_cli.networks.rules import apply_rule
+from dlgen_cli.networks.stored_maps import fixed_constant, stored_constant
 from dlgen_cli.records import GraphNode
+
+#: Calls whose results have the shape of an activation, and nothing else of it.
+_OF_SHAPES = frozenset(
+    f"{what}{how}"
+    for what in ("zeros", "ones", "full", "empty", "newzeros", "newones", "newfull", "newempty")
+    for how in ("", "like")
+)
+#: Calls among whose arguments a tensor of the architecture is a value like any other.
+_OF_VALUES = frozenset(
+    {"add", "sub", "mul", "cat", "stack", "matmul", "einsum", "maximum", "minimum", "where"}
+)
+#: Calls that leave all entries of a tensor as they are.
+_VIEWS = frozenset({"view", "reshape", "unsqueeze", "squeeze", "flatten", "contiguous", "detach"})
 
 
 def trace(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
@@ -64,7 +77,7 @@ def trace(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
             ),
         ]
         return Network(nodes=nodes, layers={}, input_shape=input_shape, unused=())
-    walk = _Walk(shapes_only, input_shape)
+    walk = _Walk(shapes_only, module, input_shape, frozenset(module.state_dict()))
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of costs; nothing is computed here
         for node in graph.nodes:
@@ -107,11 +120,15 @@ class _Walk:
     """The walk along the recorded calls: their values without entries, and their nodes."""
 
     root: nn.Module
+    original: nn.Module
     input_shape: tuple[int, ...]
+    stored: frozenset[str]
     values: dict[fx.Node, Any] = field(default_factory=dict)
     nodes: dict[str, GraphNode] = field(default_factory=dict)
     layers: dict[str, GraphLayer] = field(default_factory=dict)
     memory: SharedMemory = field(default_factory=SharedMemory)
+    constants: set[str] = field(default_factory=set)
+    views: dict[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
     output: str = ""
 
     def visit(self, node: fx.Node) -> bool:
@@ -124,6 +141,7 @@ class _Walk:
             return True
         if node.op == "get_attr":
             self.values[node] = _attribute(self.root, str(node.target))
+            self._keep_stored(node)
             return True
         try:
             value = self._evaluate(node)
@@ -135,17 +153,39 @@ class _Walk:
             self._keep(node, value)
         return True
 
+    def _keep_stored(self, node: fx.Node) -> None:
+        """A floating-point tensor of the state dict is a value of the network."""
+        value, name = self.values[node], str(node.target)
+        if name not in self.stored or not value.is_floating_point():
+            return
+        shape = tuple(value.shape)
+        self.nodes[node.name], layer = stored_constant(node.name, name, shape)
+        self.layers.setdefault(layer.name, layer)
+        self.constants.add(node.name)
+        self.views[node.name] = name, shape
+        self.memory.add(node, value, node.name)
+
     def nodes_of_output(self) -> list[GraphNode]:
         """The nodes that the output depends on, in order."""
         wanted = {self.output}
         for node in reversed(self.nodes.values()):
             if node.name in wanted:
                 wanted.update(node.inputs)
-        first = next(iter(self.nodes.values()))
-        return [one for one in self.nodes.values() if one.name in wanted or one is first]
+        first = next(one for one in self.nodes.values() if one.kind == "input")
+        others = (one for one in self.nodes.values() if one is not first)
+        return [first, *(self._sound(one) for one in others if one.name in wanted)]
+
+    def _sound(self, node: GraphNode) -> GraphNode:
+        """A stored tensor is a value or the weight of a layer, and not both."""
+        if node.kind != "constant" or node.layer is None:
+            return node
+        if self.layers[node.layer].kind == "constant":
+            return node
+        reason = f"{node.layer} is the weight of a layer, and a value beside that"
+        return replace(node, kind="unsupported", layer=None, reason=reason)
 
     def _take_input(self, node: fx.Node) -> None:
-        if self.nodes:
+        if self.output:
             self.values[node] = node.args[0] if node.args else None
             return
         kinds = (one.dtype for one in self.root.parameters() if one.is_floating_point())
@@ -172,6 +212,8 @@ class _Walk:
         return self.root.get_submodule(node.target)(*args, **kwargs)
 
     def _follows_input(self, node: fx.Node) -> bool:
+        if self._operation(node)[0] in _OF_SHAPES:
+            return False
         return any(self.memory.knows(before) for before in node.all_input_nodes)
 
     def _keep(self, node: fx.Node, value: Any) -> None:
@@ -182,12 +224,18 @@ class _Walk:
             node=node.name,
             operation=operation,
             path=_path_of(node),
-            args=fx.map_arg(node.args, self._argument(stale)),
-            kwargs=fx.map_arg(node.kwargs, self._argument(stale)),
+            args=fx.map_arg(node.args, self._argument(stale, operation)),
+            kwargs=fx.map_arg(node.kwargs, self._argument(stale, operation)),
             module=module,
             result_shape=shape,
         )
-        self.nodes[node.name] = self._node_of(call, stale)
+        made = self._node_of(call, stale)
+        self.nodes[node.name] = made
+        if all(one.is_constant for one in call.activations):
+            self.constants.add(node.name)
+            viewed = call.activations[0].view_of if len(call.activations) == 1 else None
+            if made.kind == "identity" and viewed and operation in _VIEWS:
+                self.views[node.name] = viewed
         if in_place:
             self.memory.overwrite(node.all_input_nodes[0], node.name)
         self.memory.add(node, value, node.name)
@@ -216,7 +264,7 @@ class _Walk:
             bool(getattr(module, "inplace", False)),
         )
 
-    def _argument(self, stale: list[str]) -> Callable[[fx.Node], Any]:
+    def _argument(self, stale: list[str], operation: str) -> Callable[[fx.Node], Any]:
         """What stands for a recorded value among the arguments of a call."""
 
         def stand_in(node: fx.Node) -> Any:
@@ -225,22 +273,66 @@ class _Walk:
                 name, reason = self.memory.current(node)
                 if reason:
                     stale.append(reason)
-                shape = tuple(value.shape) if isinstance(value, Tensor) else None
-                return Activation(name, shape)
-            return Constant(_origin(node)) if _holds_tensor(value) else value
+                return self._activation(node, name, value)
+            if not _holds_tensor(value):
+                return value
+            if operation in _OF_VALUES and isinstance(value, Tensor):
+                return self._fixed(node, value) or Constant(_origin(node))
+            return Constant(_origin(node), lambda: self._real(node))
 
         return stand_in
+
+    def _activation(self, node: fx.Node, name: str, value: Any) -> Activation:
+        is_direct = node.op == "get_attr" and name == node.name
+        return Activation(
+            name,
+            tuple(value.shape) if isinstance(value, Tensor) else None,
+            token_axis=self.nodes[name].token_axis,
+            is_constant=name in self.constants,
+            stored=self.views[name][0] if is_direct else None,
+            view_of=self.views.get(name),
+        )
+
+    def _fixed(self, node: fx.Node, value: Tensor) -> Activation | None:
+        """A tensor of the architecture as a value; None where its entries are not known."""
+        if not value.is_floating_point():
+            return None
+        if node.name not in self.nodes:
+            try:
+                self.nodes[node.name] = fixed_constant(node.name, self._real(node))
+            except Exception:
+                return None
+            self.constants.add(node.name)
+        return Activation(node.name, tuple(value.shape), is_constant=True)
+
+    def _real(self, node: fx.Node) -> Any:
+        """The value of a call that no activation enters but by its shape."""
+        if self.memory.knows(node):
+            shape = self.values[node].shape
+            return torch.zeros(shape, device="cpu")
+        if node.op == "get_attr":
+            return _found(self.original, str(node.target))
+        with torch.device("cpu"):
+            args = fx.map_arg(node.args, self._real)
+            kwargs = {
+                name: torch.device("cpu") if name == "device" else one
+                for name, one in fx.map_arg(node.kwargs, self._real).items()
+            }
+            if callable(node.target):
+                return node.target(*args, **kwargs)
+            return getattr(args[0], str(node.target))(*args[1:], **kwargs)
 
     def _layer_node(self, call: Call) -> GraphNode | None:
         layer = read_layer(call)
         if layer is None:
             return None
         known = self.layers.get(layer.name)
-        if known is not None and known.input_shape != layer.input_shape:
+        is_known = known is not None and known.kind != "constant"
+        if known is not None and is_known and known.input_shape != layer.input_shape:
             size = "x".join(map(str, layer.input_shape))
             layer = replace(layer, name=f"{layer.name}@{size}")
         self.layers[layer.name] = layer
-        return call.becomes(kind_of(layer).node, operation=layer.kind, layer=layer.name)
+        return layer_node(call, layer)
 
     def _finish(self, node: fx.Node) -> None:
         result = node.args[0]
@@ -272,10 +364,15 @@ class _Walk:
 
 
 def _attribute(root: nn.Module, path: str) -> Any:
+    found = _found(root, path)
+    return _to_meta(found) if isinstance(found, Tensor) else found
+
+
+def _found(root: nn.Module, path: str) -> Any:
     found: Any = root
     for part in path.split("."):
         found = getattr(found, part)
-    return _to_meta(found) if isinstance(found, Tensor) else found
+    return found
 
 
 def _holds_tensor(value: Any) -> bool:

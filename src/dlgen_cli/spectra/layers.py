@@ -63,11 +63,11 @@ def measure_layer(
     if effective.factors is not None:
         return _measure_product(effective, effective.factors, rank)
     frobenius = _root(sum_of_squares(weight) if known is None else known.sum_of_squares)
-    matrix = weight.reshape(weight.shape[0], -1)
     values: Sequence[Interval] = ()
     if known is not None:
         values = known.singular_values[:1] if norms_only else known.singular_values
     elif not kind_of(layer).is_diagonal:
+        matrix = weight.reshape(weight.shape[0], -1)
         values = (
             (spectral_norm_bounds(matrix, device),)
             if norms_only

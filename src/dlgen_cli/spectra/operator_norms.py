@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
@@ -16,7 +17,8 @@ from dlgen_cli.spectra.convolution import (
     convolution_norm,
     patch_factor_upper,
 )
-from dlgen_cli.spectra.sums import largest_magnitude
+from dlgen_cli.spectra.rounding import SLACK
+from dlgen_cli.spectra.sums import largest_magnitude, sum_of_squares
 
 Geometry = Literal["known", "assumed"]
 
@@ -45,6 +47,11 @@ def norm_of_weight(
         case "factors":
             largest = largest_magnitude(weight)
             return Interval(lower=largest, upper=largest)
+        case "vector":
+            squares = sum_of_squares(weight)
+            return Interval(
+                lower=math.sqrt(squares.lower) / SLACK, upper=math.sqrt(squares.upper) * SLACK
+            )
         case "kernel":
             placed = _placed(layer, geometry)
             return convolution_norm(weight, placed, tolerance, upper_only=upper_only)

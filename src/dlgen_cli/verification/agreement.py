@@ -12,7 +12,7 @@ from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR, posterior_name
 from dlgen_cli.bounds.recorded_fields import Fields, is_first
 from dlgen_cli.bounds.registry import THEOREMS
 from dlgen_cli.bounds.verdict import verdict
-from dlgen_cli.records import ADAPTER_KIND, DIAGONAL_KINDS
+from dlgen_cli.records import ADAPTER_KIND, DIAGONAL_KINDS, rows_and_columns
 from dlgen_cli.verification.comparison import Mismatch
 from dlgen_cli.verification.line_up import is_altered
 
@@ -190,8 +190,9 @@ def _check_used(used: Fields, measured: Fields) -> Iterator[Mismatch]:
     norm = measured.fields("folded_norm" if _is_folded(measured) else "spectral_norm")
     yield from _equal(used, "norm_upper", norm.number("upper"))
     shape = [int(one) for one in measured.numbers("shape")]
-    yield from _equal(used, "rows", shape[0] if shape else 0)
-    yield from _equal(used, "columns", math.prod(shape[1:]))
+    rows, columns = rows_and_columns(str(measured.get("kind")), shape)
+    yield from _equal(used, "rows", rows)
+    yield from _equal(used, "columns", columns)
     if not _is_folded(measured):
         yield from _check_bias(used, measured)
     if used.flag("is_diagonal") != (measured.get("kind") in DIAGONAL_KINDS):

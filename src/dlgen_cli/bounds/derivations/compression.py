@@ -72,8 +72,8 @@ def _distance(lines: Derivation, terms: Fields) -> Decimal:
 
 
 def _keeps_norms(node: GraphNode) -> bool:
-    """Whether a node is a layer, or leaves radius and deviation as they are."""
-    if node.layer is not None:
+    """Whether a node is an affine layer, or leaves radius and deviation as they are."""
+    if node.kind in {"linear", "diagonal"}:
         return True
     unmoved = (node.factor_upper, node.offset_upper, node.cap_upper, node.spread_upper)
     return node.kind in {"input", "lipschitz", "identity"} and unmoved == (1.0, 0.0, None, None)

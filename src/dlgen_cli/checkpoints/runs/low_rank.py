@@ -51,7 +51,7 @@ class Whole:
     @property
     def rank(self) -> int:
         """``min(o, i)`` of the weight as a matrix."""
-        return min(self.shape[0], math.prod(self.shape[1:]))
+        return min(self.shape[0], math.prod(self.shape[1:])) if self.shape else 1
 
     @property
     def stored_bits(self) -> int:
