@@ -101,6 +101,20 @@ TESTED_IN = {
     "audit/report.py": "audit/test_audit.py",
     "bounds/assumptions.py": "bounds/test_theorem.py",  # the four statuses of a ledger's lines
     "bounds/derivations": "bounds/derivations/test_derivations.py",  # every theorem's, to the end
+    # whole networks, every norm of every node against values:
+    **dict.fromkeys(
+        (
+            "bounds/node_rules.py",
+            "bounds/norms.py",
+            "networks/arithmetic.py",
+            "networks/contractions.py",
+            "networks/normalizations.py",
+            "networks/selection.py",
+            "networks/stored_maps.py",
+            "networks/token_axes.py",
+        ),
+        "networks/test_deviation.py",
+    ),
     "bounds/mean_betting.py": "bounds/test_betting.py",
     "checkpoints/adapter_config.py": "networks/layouts/test_weights.py",
     "checkpoints/checkpoint.py": "checkpoints/test_reader.py",
