@@ -6,7 +6,6 @@ its type (`Interval`).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -50,15 +49,6 @@ DIAGONAL_KINDS = (
     "prelu",
     "constant",
 )
-
-
-def rows_and_columns(kind: str, shape: Sequence[int]) -> tuple[int, int]:
-    """The sizes of a layer's weight as a matrix; of a diagonal map, its entries and 1."""
-    if kind in DIAGONAL_KINDS or not shape:
-        return math.prod(shape), 1
-    return shape[0], math.prod(shape[1:])
-
-
 #: The update of an adapter, whose parameters are those of its factors and not of the product.
 ADAPTER_KIND = "lora"
 

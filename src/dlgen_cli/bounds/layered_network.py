@@ -15,7 +15,7 @@ from dlgen_cli.bounds.ranges import require_count, require_delta, require_exampl
 from dlgen_cli.bounds.recorded_fields import Fields, UnusableField
 from dlgen_cli.bounds.theorem import read_sides, sides_terms
 from dlgen_cli.errors import UsageError
-from dlgen_cli.records import GraphNode, NodeKind
+from dlgen_cli.records import DIAGONAL_KINDS, GraphNode, NodeKind
 
 _NUMBERS = {
     "factor_upper",
@@ -98,6 +98,13 @@ class LinearMap:
             error_upper=0.0 if is_whole else self.truncation_errors_upper[rank or 0],
             moved_bias_norm_upper=self.bias_norm_upper,
         )
+
+
+def rows_and_columns(kind: str, shape: Sequence[int]) -> tuple[int, int]:
+    """The sizes of a layer's weight as a matrix; of a diagonal map, its entries and 1."""
+    if kind in DIAGONAL_KINDS or not shape:
+        return math.prod(shape), 1
+    return shape[0], math.prod(shape[1:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

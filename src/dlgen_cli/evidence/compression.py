@@ -12,6 +12,7 @@ from dlgen_cli import bounds
 from dlgen_cli.bounds.compression import ALL_RANKS, FIXED_RANK
 from dlgen_cli.bounds.compression_layer_ranks import LAYER_RANKS
 from dlgen_cli.bounds.compression_stored import STORED
+from dlgen_cli.bounds.layered_network import rows_and_columns
 from dlgen_cli.bounds.ranges import require_positive
 from dlgen_cli.checkpoints.runs.run_config import RunConfig
 from dlgen_cli.datasets import norm_bound
@@ -29,7 +30,6 @@ from dlgen_cli.records import (
     Bound,
     GraphNode,
     LayerSpectrum,
-    rows_and_columns,
 )
 
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from dlgen_cli.bounds import margin_lipschitz
 from dlgen_cli.bounds.compression import FIXED_RANK
 from dlgen_cli.bounds.holdout import CLOPPER_PEARSON
+from dlgen_cli.bounds.layered_network import rows_and_columns
 from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR, posterior_name
 from dlgen_cli.bounds.recorded_fields import Fields, is_first
 from dlgen_cli.bounds.registry import THEOREMS
 from dlgen_cli.bounds.verdict import verdict
-from dlgen_cli.records import ADAPTER_KIND, DIAGONAL_KINDS, rows_and_columns
+from dlgen_cli.records import ADAPTER_KIND, DIAGONAL_KINDS
 from dlgen_cli.verification.comparison import Mismatch
 from dlgen_cli.verification.line_up import is_altered
 
