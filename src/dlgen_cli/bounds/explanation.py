@@ -115,9 +115,7 @@ def worked(bound: Fields) -> str:
     width = max(len(step.symbol) for step in steps)
     lines = [line for step in steps for line in _lines(step, width)]
     return (
-        f"{title}"
-        + "\n".join(f"    {line}" for line in lines)
-        + f"\n\n{_agreement(bound, steps)}\n"
+        f"{title}" + "\n".join(f"    {line}" for line in lines) + f"\n\n{agreement(bound, steps)}\n"
     )
 
 
@@ -131,8 +129,8 @@ def _lines(step: Step, width: int) -> list[str]:
     return [*lines, f"{'':<{width}} = {shown}"]
 
 
-def _agreement(bound: Fields, steps: Sequence[Step]) -> str:
-    """Whether the last line is what the report says."""
+def agreement(bound: Fields, steps: Sequence[Step]) -> str:
+    """Whether the last line is what the report says, in a sentence."""
     status, found = bound.text("status"), steps[-1].value
     value, logarithm = bound.get("value"), bound.get("log10_value")
     if value is not None:

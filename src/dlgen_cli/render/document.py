@@ -12,6 +12,7 @@ from dlgen_cli.render.sections.bounds import bounds_section
 from dlgen_cli.render.sections.checkpoint import checkpoint_section
 from dlgen_cli.render.sections.comparison import comparison_section
 from dlgen_cli.render.sections.compression import compression_sections
+from dlgen_cli.render.sections.formulas import formulas_section
 from dlgen_cli.render.sections.layers import layers_section, skipped_section
 from dlgen_cli.render.sections.ledger import ledger_section
 from dlgen_cli.render.sections.pac_bayes import pac_bayes_sections
@@ -28,7 +29,7 @@ _WHOLE = frozenset({"audit", "certify", "demo"})
 #: Results that have sections of their own.
 _OWN_SECTIONS = frozenset({"against", "coordinates", "series", "step_from"})
 #: Results that the answer and the bounds tell already.
-_TOLD = frozenset({"best", "verdict", "certificates"})
+_TOLD = frozenset({"best", "verdict"})
 
 
 def build_document(report: Report, verbosity: int = 0, *, one_screen: bool = False) -> Document:
@@ -50,14 +51,15 @@ def build_document(report: Report, verbosity: int = 0, *, one_screen: bool = Fal
         bounds_section(report.bounds, report.headline, brief=brief),
         *_results(report, verbosity, brief=brief),
         layers_section(report.layers, verbosity, brief=brief),
+        pictures_section(report.layers, report.bounds),
         checkpoint_section(report.provenance, report.settings, verbosity, brief=brief),
         skipped_section(report.skipped, verbosity),
+        formulas_section(report.bounds),
         *compression_sections(report.bounds, report.layers, verbosity),
         *pac_bayes_sections(report.bounds, verbosity),
         *posterior_sections(report.bounds, report.results or {}, verbosity),
         rademacher_section(report.bounds),
         ledger_section(report.bounds, verbosity),
-        pictures_section(report.layers, report.bounds),
     ]
     sections = [section for section in found if section is not None]
     document = Document(
@@ -81,7 +83,11 @@ def _results(report: Report, verbosity: int, *, brief: bool) -> Sequence[Section
     results: Mapping[str, Any] = report.results or {}
     if "verdicts" in results and "curves" in results:
         return postulates_sections(results)
-    aside = _OWN_SECTIONS | (_TOLD if brief else {"verdict"} if report.headline else set())
+    aside = (
+        _OWN_SECTIONS
+        | (_TOLD if report.headline else set())
+        | ({"certificates"} if brief else set())
+    )
     plain = {name: value for name, value in results.items() if name not in aside}
     return [
         results_section(plain, verbosity),

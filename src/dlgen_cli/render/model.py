@@ -6,10 +6,11 @@ words that belong together are joined by `dlgen_cli.render.text.NO_BREAK`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from dlgen_cli.bounds.derivations.derivation import Step
 from dlgen_cli.records import AssumptionStatus
 
 ColumnKind = Literal["name", "number", "prose", "phrase", "status"]
@@ -48,11 +49,13 @@ class Column:
         kind: ``name`` and ``prose`` may be folded; ``number`` and ``status`` never are, nor is a
             ``phrase``, which goes without a word where there is no room for it.
         priority: 0 is always shown; the highest is left out first where the page is narrow.
+        bars: for each row how long a bar a page draws behind the number, in [0, 1].
     """
 
     header: str
     kind: ColumnKind = "number"
     priority: int = 0
+    bars: tuple[float, ...] = ()
 
     @property
     def justify(self) -> Literal["left", "right"]:
@@ -142,14 +145,28 @@ class Picture:
 
     Attributes:
         caption: what it shows, also for those who do not see it.
-        draw: makes it, as SVG; raises DependencyError where matplotlib is missing.
+        draw: makes it, as SVG whose colours follow the page's scheme; raises DependencyError where
+            matplotlib is missing.
     """
 
     caption: str
     draw: Callable[[], str]
 
 
-Block: TypeAlias = Claim | Table | Paragraph | Facts | Ledger | Picture
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Working:
+    """A bound worked out line by line; only a page shows it, as `dlgen explain` does elsewhere.
+
+    Attributes:
+        title: of which bound, and its value.
+        work: the lines, and a sentence on what they come to.
+    """
+
+    title: str
+    work: Callable[[], tuple[Sequence[Step], str]]
+
+
+Block: TypeAlias = Claim | Table | Paragraph | Facts | Ledger | Picture | Working
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,8 +185,8 @@ class Section:
 
     @property
     def written(self) -> tuple[Block, ...]:
-        """The blocks that a text can show: all but pictures."""
-        return tuple(block for block in self.blocks if not isinstance(block, Picture))
+        """The blocks that a text can show: all but pictures and formulas."""
+        return tuple(block for block in self.blocks if not isinstance(block, Picture | Working))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

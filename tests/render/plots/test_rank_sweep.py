@@ -1,4 +1,5 @@
 import math
+import re
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from dlgen_cli.errors import DependencyError, OutputError
 from dlgen_cli.records import Report
-from dlgen_cli.render.plots.rank_sweep import plot_rank_sweep
+from dlgen_cli.render.plots.rank_sweep import plot_rank_sweep, rank_sweep
 
 HEADS = {".png": b"\x89PNG\r\n\x1a\n", ".svg": b"<?xml", ".pdf": b"%PDF"}
 
@@ -83,3 +84,32 @@ def test_says_how_to_install_the_missing_library(
 def test_leaves_no_global_state(tmp_path: Path, sweep: list[dict[str, Any]]):
     plot_rank_sweep(sweep, Path(tmp_path) / "plot.png", title="")
     assert "matplotlib.pyplot" not in sys.modules
+
+
+@pytest.mark.parametrize("largest", [1.3, 2.0, 7.0, 40.0, 3e3, 2e5, 1e11])
+def test_labels_tell_the_size_at_their_place(largest: float):
+    rows = [
+        {"rank": r, "complexity": 0.9, "approximation": v, "value": v}
+        for r, v in ((1, largest), (2, 0.9))
+    ]
+    (axes,) = rank_sweep(rows, title="").axes
+    low, high = axes.get_ylim()
+    shown = [
+        (height, label)
+        for height in axes.get_yticks()
+        if low <= height <= high and (label := axes.yaxis.get_major_formatter()(height, None))
+    ]
+    assert 3 <= len(shown) <= 14
+    for height, label in shown:
+        power = re.fullmatch(r"\$10\^\{(-?\d+)\}\$", label)
+        size = 10.0 ** int(power[1]) if power else float(label.replace(",", ""))
+        assert size == pytest.approx(10**height, rel=1e-5)
+
+
+def test_the_legend_lies_beside_the_data(sweep: list[dict[str, Any]]):
+    figure = rank_sweep(sweep, title="")
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    (axes,) = figure.axes
+    assert axes.get_legend() is None
+    assert not legend.get_window_extent().overlaps(axes.get_window_extent())

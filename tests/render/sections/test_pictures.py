@@ -76,3 +76,37 @@ def test_without_matplotlib_the_page_says_so(audit_report: Report, monkeypatch: 
     page = render_text(audit_report, "html")
     assert "Plots need matplotlib" in page
     assert "<svg" not in page
+
+
+def test_many_layers_have_whole_numbers_below_them(audit_report: Report):
+    figure = norms_by_layer(audit_report.layers)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    assert all(tick == int(tick) for tick in axes.get_xticks())
+
+
+def test_epochs_are_whole_numbers():
+    figure = learning_curves(CURVES)
+    figure.canvas.draw()
+    assert all(tick == int(tick) for axes in figure.axes for tick in axes.get_xticks())
+
+
+def test_curves_on_the_same_line_are_told_apart():
+    rows = [{"sigma": sigma, "value": 1 / sigma} for sigma in (0.1, 0.5)]
+    figure = bound_by_sigma(dict.fromkeys(("a", "b", "c"), rows))
+    curves = figure.axes[0].lines[:3]
+    for look in ("color", "linestyle", "marker", "linewidth"):
+        assert len({getattr(line, f"get_{look}")() for line in curves}) == 3
+    assert [line.get_linewidth() for line in curves] == sorted(
+        (line.get_linewidth() for line in curves), reverse=True
+    )
+
+
+def test_a_drawing_of_a_page_takes_its_colours(audit_report: Report):
+    page = render_text(audit_report, "html")
+    drawn = "".join(re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL))
+    assert not re.search(r"#[0-9a-f]{6}\b", drawn, flags=re.IGNORECASE)
+    for colour in ("currentColor", "var(--c1)", "var(--c2)"):
+        assert colour in drawn
+    assert set(re.findall(r"var\((--\w+)\)", drawn)) <= set(re.findall(r"(--\w+):", page))
+    assert re.search(r"<text[^>]*>.*Frobenius norm", drawn)

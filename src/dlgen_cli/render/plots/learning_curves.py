@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
 Curves = Mapping[str, Mapping[str, Sequence[float]]]
 
-_COLOURS = figures.PALETTE
-_MARKERS = ("o", "s", "^", "D")
-_GREY = "#595959"
 _STYLE: Any = figures.STYLE | {"font.size": 11, "axes.labelsize": 11}
 _MOST_MARKERS = 12
 
@@ -52,36 +49,30 @@ def learning_curves(curves: Curves) -> Figure:
             (right, "test_error", "test error (real examples)"),
         ):
             _draw(axes, curves, key, title)
-        handles, labels = left.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+        figures.legend_below(figure, 4)
     return figure
 
 
 def _draw(axes: Axes, curves: Curves, key: str, title: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     for index, (name, curve) in enumerate(curves.items()):
-        count = len(curve["epochs"])
-        axes.plot(
-            curve["epochs"],
-            curve[key],
-            color=_COLOURS[index % len(_COLOURS)],
-            marker=_MARKERS[index % len(_MARKERS)],
-            markevery=max(1, -(-count // _MOST_MARKERS)),
-            markersize=4,
-            linewidth=1.6,
-            label=name,
-        )
+        style = figures.curve_style(index, len(curves)) | {"linewidth": 1.6, "markersize": 4.5}
+        every = max(1, -(-len(curve["epochs"]) // _MOST_MARKERS))
+        axes.plot(curve["epochs"], curve[key], label=name, markevery=every, **style)
         if f"{key}_lowest" in curve:
             axes.fill_between(
                 curve["epochs"],
                 curve[f"{key}_lowest"],
                 curve[f"{key}_highest"],
-                color=_COLOURS[index % len(_COLOURS)],
+                color=style["color"],
                 alpha=0.2,
                 linewidth=0,
             )
     axes.set_title(title, loc="left", fontsize=12)
     axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("share of wrong answers" if key == "train_error" else "")
     axes.set_ylim(-0.02, 1.02)
-    axes.grid(visible=True, color="#DDDDDD", linewidth=0.6)
+    axes.grid(visible=True, color=figures.GRID, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)

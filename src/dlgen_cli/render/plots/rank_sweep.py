@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Okabe and Ito's palette, told apart with every common form of colour blindness.
-_BLUE, _ORANGE, _BLACK, _GREY = "#0072B2", "#D55E00", "#000000", "#595959"
+_BLUE, _ORANGE = figures.PALETTE[:2]
+_BLACK, _GREY = figures.INK, figures.QUIET
 _PARTS = (
     ("value", "bound: their sum", _BLACK, "-", 3.0),
     ("complexity", "complexity", _BLUE, "--", 1.7),
@@ -68,6 +69,7 @@ def rank_sweep(sweep_rows: Sequence[Mapping[str, Any]], *, title: str) -> Figure
         _draw(axes, rows)
         folded = "\n".join(fold_words(visible(title), _TITLE_CELLS))
         axes.set_title(folded, loc="left", fontsize=11, parse_math=False)
+        figures.legend_below(figure, 3)
     return figure
 
 
@@ -85,15 +87,14 @@ def _draw(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     best_rank, best_height = min(points["value"], key=lambda point: point[1])
     axes.plot(
         [best_rank], [best_height], linestyle="none", marker="o", markersize=8,
-        markerfacecolor="white", markeredgecolor=_BLACK, markeredgewidth=2,
+        markerfacecolor=figures.GROUND, markeredgecolor=_BLACK, markeredgewidth=2,
         label=f"best: r = {best_rank}",
     )  # fmt: skip
     _scale(axes, [height for each in points.values() for _, height in each])
     axes.set_xlabel("rank r")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(visible=True, axis="y", color="#DDDDDD", linewidth=0.6)
+    axes.grid(visible=True, axis="y", color=figures.GRID, linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.legend(frameon=True, framealpha=1.0, edgecolor="white", fontsize=9, loc="best")
 
 
 def _points(rows: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, float]]:
@@ -102,16 +103,18 @@ def _points(rows: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, flo
 
 
 def _scale(axes: Axes, heights: Sequence[float]) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
     lowest, highest = min([*heights, 0.0]), max([*heights, 0.0])
     margin = max(0.05 * (highest - lowest), 0.15)
     axes.set_ylim(lowest - margin, highest + margin)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     if highest - lowest <= _MOST_DECADES:
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda height, _: f"$10^{{{height:.0f}}}$"))
+        sizes = figures.round_sizes(10 ** (lowest - margin), 10 ** (highest + margin))
+        axes.yaxis.set_major_locator(FixedLocator([math.log10(size) for size in sizes]))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda h, _: figures.size_label(10**h)))
         axes.set_ylabel("size")
     else:
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda height, _: f"{height:,.0f}"))
         axes.set_ylabel("log10 of the size")

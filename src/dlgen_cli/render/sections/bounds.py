@@ -91,7 +91,7 @@ def _meanings(bounds: Sequence[Bound], *, brief: bool) -> list[Paragraph]:
             "n/a, not applicable: an assumption fails or an input is missing; the ledger names it."
         )
         meanings.append(Paragraph(text=text, tone="muted"))
-    if any(bound.status in _BOUNDS_NOTHING and _has_value(bound) for bound in bounds):
+    if any(bound.status in _BOUNDS_NOTHING and has_value(bound) for bound in bounds):
         text = "A value in brackets is for comparison only and bounds nothing."
         meanings.append(Paragraph(text=text, tone="muted"))
     return meanings
@@ -110,7 +110,7 @@ def _reasons(withheld: Sequence[Bound]) -> list[str]:
 def value(bound: Bound) -> str:
     """The size of a bound, in brackets where it bounds nothing."""
     text = numbers.upper(bound.value, bound.log10_value)
-    return f"({text})" if bound.status in _BOUNDS_NOTHING and _has_value(bound) else text
+    return f"({text})" if bound.status in _BOUNDS_NOTHING and has_value(bound) else text
 
 
 def withheld_notes(bounds: Sequence[Bound]) -> list[Paragraph]:
@@ -133,7 +133,8 @@ def _refutation(bound: Bound) -> Paragraph:
     return Paragraph(text=text, tone="bad")
 
 
-def _has_value(bound: Bound) -> bool:
+def has_value(bound: Bound) -> bool:
+    """Whether a number is on record, as one or as its logarithm."""
     return bound.value is not None or bound.log10_value is not None
 
 

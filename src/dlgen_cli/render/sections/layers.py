@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from dlgen_cli.records import LayerSpectrum, SkippedLayer
@@ -102,25 +103,47 @@ def _columns(layers: Sequence[LayerSpectrum], verbosity: int) -> list[tuple[Colu
     if any(layer.kind != "linear" for layer in layers):
         columns.append((Column(header="kind", kind="status", priority=8), lambda layer: layer.kind))
     columns += [
-        (Column(header="weights", priority=4), lambda layer: numbers.integer(layer.parameters)),
+        (
+            Column(
+                header="weights", priority=4, bars=_bars([layer.parameters for layer in layers])
+            ),
+            lambda layer: numbers.integer(layer.parameters),
+        ),
         (
             Column(header="spectral norm ≥", priority=3 if verbosity else 9),
             lambda layer: numbers.lower(layer.spectral_norm.lower),
         ),
         (
-            Column(header="spectral norm ≤"),
+            Column(
+                header="spectral norm ≤",
+                bars=_bars([layer.spectral_norm.upper for layer in layers]),
+            ),
             lambda layer: numbers.upper(layer.spectral_norm.upper),
         ),
         (
-            Column(header="Frobenius norm ≤", priority=3),
+            Column(
+                header="Frobenius norm ≤",
+                priority=3,
+                bars=_bars([layer.frobenius_norm.upper for layer in layers]),
+            ),
             lambda layer: numbers.upper(layer.frobenius_norm.upper),
         ),
         (
-            Column(header="stable rank", priority=2),
+            Column(
+                header="stable rank",
+                priority=2,
+                bars=_bars([layer.stable_rank or 0.0 for layer in layers]),
+            ),
             lambda layer: numbers.estimate(layer.stable_rank),
         ),
     ]
     return [*columns, *_truncation_columns(layers), *_convolution_columns(layers), *_bias(layers)]
+
+
+def _bars(values: Sequence[float]) -> tuple[float, ...]:
+    """Each as a share of the largest."""
+    largest = max(values)
+    return tuple(value / largest if 0 < largest < math.inf else 0.0 for value in values)
 
 
 def _truncation_columns(layers: Sequence[LayerSpectrum]) -> list[tuple[Column, Cell]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from dlgen_cli.records import Bound, LayerSpectrum
 from dlgen_cli.render import terms
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _STYLE: Any = figures.STYLE | {"font.size": 10}
 _MOST_NAMES = 16
 _LONGEST_NAME = 28
-_GREY = "#595959"
 _SMALLEST_TAIL = 1e-8
 
 
@@ -40,7 +39,7 @@ def pictures_section(layers: Sequence[LayerSpectrum], bounds: Sequence[Bound]) -
         *_sigma_pictures(bounds),
         *_posterior_pictures(bounds),
     ]
-    return Section(title="Plots", blocks=tuple(drawn)) if drawn else None
+    return Section(title="Plots", blocks=tuple(drawn), role="main") if drawn else None
 
 
 def _picture(caption: str, figure: Callable[[], Figure]) -> Picture:
@@ -49,6 +48,7 @@ def _picture(caption: str, figure: Callable[[], Figure]) -> Picture:
 
 def _layer_pictures(layers: Sequence[LayerSpectrum]) -> list[Picture]:
     cut = [layer for layer in layers if layer.truncation_errors_upper]
+    later = "" if len(cut) <= len(figures.PALETTE) else ", the later the stronger"
     found = []
     if layers:
         found.append(
@@ -61,7 +61,7 @@ def _layer_pictures(layers: Sequence[LayerSpectrum]) -> list[Picture]:
         found.append(
             _picture(
                 "What a truncation to a share of the full rank cuts off, relative to the layer's "
-                "norm; one line for each layer, the later the darker.",
+                f"norm; one line for each layer{later}.",
                 lambda: truncation_tails(cut),
             )
         )
@@ -117,26 +117,28 @@ def norms_by_layer(layers: Sequence[LayerSpectrum]) -> Figure:
         axes = figure.add_subplot()
         places = range(1, len(layers) + 1)
         series = [
-            ("Frobenius norm", [one.frobenius_norm.upper for one in layers], "s"),
-            ("spectral norm", [one.spectral_norm.upper for one in layers], "o"),
+            ("Frobenius norm", [one.frobenius_norm.upper for one in layers]),
+            ("spectral norm", [one.spectral_norm.upper for one in layers]),
         ]
         if any(one.folded_norm is not None for one in layers):
             folded = [one.folded_norm.upper if one.folded_norm else math.nan for one in layers]
-            series.append(("spectral norm, normalization folded in", folded, "^"))
-        for (label, values, marker), colour in zip(series, figures.PALETTE, strict=False):
+            series.append(("spectral norm, normalization folded in", folded))
+        for index, (label, values) in enumerate(series):
             shown = [value if value > 0 else math.nan for value in values]
-            axes.plot(
-                places, shown, marker=marker, linestyle=":", linewidth=0.8, markersize=4,
-                color=colour, label=label,
-            )  # fmt: skip
+            style = figures.curve_style(index, len(series)) | {"linewidth": 0.8}
+            axes.plot(places, shown, label=label, **style)
         axes.set_yscale("log")
+        figures.label_sizes(axes.yaxis)
         _name_places(axes, [one.name for one in layers])
-        _finish(axes, "norm", "upper left")
+        _finish(axes, "norm")
+        figures.legend_below(figure, len(series))
     return figure
 
 
 def truncation_tails(layers: Sequence[LayerSpectrum]) -> Figure:
     """The relative truncation error of each layer against the share of its full rank.
+
+    Few layers are named; of many, the later is the stronger line.
 
     Raises:
         DependencyError: matplotlib is missing.
@@ -144,23 +146,26 @@ def truncation_tails(layers: Sequence[LayerSpectrum]) -> Figure:
     matplotlib, figure = figures.new_figure(8.0, 3.8, _STYLE)
     with matplotlib.rc_context(_STYLE):
         axes = figure.add_subplot()
-        shades = matplotlib.colormaps["viridis_r"]
-        for index, layer in enumerate(layers):
+        shown = [layer for layer in layers if layer.truncation_errors_upper[0] > 0]
+        named = len(shown) <= len(figures.PALETTE)
+        for index, layer in enumerate(shown):
             tails = layer.truncation_errors_upper
-            if tails[0] <= 0:
-                continue
             full = len(tails) - 1
+            share = (index + 1) / len(shown)
+            style = figures.curve_style(index, len(shown)) if named else {"color": figures.INK}
             axes.plot(
                 [rank / full for rank in range(full)],
                 [max(tail / tails[0], 1e-16) for tail in tails[:full]],
-                color=shades((index + 1) / len(layers)),
-                linewidth=1.0,
-                alpha=0.8,
+                label=_short(layer.name),
+                **style | {"linewidth": 1.4, "marker": "", "alpha": 1.0 if named else share},
             )
         axes.set_yscale("log")
         axes.set_ylim(bottom=max(_SMALLEST_TAIL, axes.get_ylim()[0]))
+        figures.label_sizes(axes.yaxis)
         axes.set_xlabel("share of the full rank")
-        _finish(axes, "relative error", None)
+        _finish(axes, "relative error")
+        if named:
+            figures.legend_below(figure, min(3, len(shown)))
     return figure
 
 
@@ -185,15 +190,19 @@ def bound_by_sigma(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
             axes.plot(
                 [sigma for sigma, _ in points],
                 [value for _, value in points],
-                marker="os^Dv"[index % 5],
-                color=figures.PALETTE[index % len(figures.PALETTE)],
                 label=theorem,
+                **figures.curve_style(index, len(curves)),
             )
-        axes.axhline(1.0, color=_GREY, linewidth=1.0, linestyle=":", label="1 (vacuous above)")
+        axes.axhline(
+            1.0, color=figures.QUIET, linewidth=1.0, linestyle=":", label="1 (vacuous above)"
+        )
         axes.set_xscale("log")
         axes.set_yscale("log")
+        figures.label_sizes(axes.xaxis)
+        figures.label_sizes(axes.yaxis)
         axes.set_xlabel("sigma")
-        _finish(axes, "bound", "best")
+        _finish(axes, "bound")
+        figures.legend_below(figure, 3)
     return figure
 
 
@@ -214,34 +223,41 @@ def risk_by_complexity(rows: Sequence[Mapping[str, Any]]) -> Figure:
             key=lambda row: float(row["kl_nats"]),
         )
         nats = [row["kl_nats"] for row in points]
-        series = (("value", "bound", "o"), ("empirical_risk", "risk on the sample", "s"))
-        for (name, label, marker), colour in zip(series, figures.PALETTE, strict=False):
-            axes.plot(nats, [row[name] for row in points], marker=marker, color=colour, label=label)
+        series = (("value", "bound"), ("empirical_risk", "risk on the sample"))
+        for index, (name, label) in enumerate(series):
+            style = figures.curve_style(index, len(series))
+            axes.plot(nats, [row[name] for row in points], label=label, **style)
         middle = (min(nats) + max(nats)) / 2
         for row in points:
             place = (row["kl_nats"], row["value"])
             side = "right" if row["kl_nats"] > middle else "left"  # names stay within the axes
             axes.annotate(
-                str(row["name"]), place, (0, 6), textcoords="offset points", fontsize=8,
+                str(row["name"]), place, (0, 8), textcoords="offset points", fontsize=8,
                 ha=side, parse_math=False,
             )  # fmt: skip
         axes.set_xlabel("KL (nats)")
         axes.set_ylim(bottom=0, top=1.12 * max(row["value"] for row in points))
-        _finish(axes, "risk", "best")
+        _finish(axes, "risk")
+        figures.legend_below(figure, len(series))
     return figure
 
 
 def _name_places(axes: Axes, names: Sequence[str]) -> None:
     if len(names) > _MOST_NAMES:
+        from matplotlib.ticker import MaxNLocator
+
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("layer")
         return
-    shown = [name if len(name) <= _LONGEST_NAME else f"…{name[-_LONGEST_NAME:]}" for name in names]
+    shown = [_short(name) for name in names]
     axes.set_xticks(range(1, len(names) + 1), shown, rotation=30, ha="right", parse_math=False)
 
 
-def _finish(axes: Axes, label: str, legend: Literal["best", "upper left"] | None) -> None:
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"…{name[-_LONGEST_NAME:]}"
+
+
+def _finish(axes: Axes, label: str) -> None:
     axes.set_ylabel(label)
-    axes.grid(visible=True, axis="y", color="#DDDDDD", linewidth=0.6)
+    axes.grid(visible=True, axis="y", color=figures.GRID, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    if legend is not None:
-        axes.legend(frameon=True, framealpha=1.0, edgecolor="white", fontsize=9, loc=legend)
