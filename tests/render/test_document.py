@@ -13,7 +13,7 @@ def test_a_report_with_nothing_is_a_title():
 def test_sections_stand_in_order(audit_report: Report):
     document = build_document(audit_report)
     titles = [section.title for section in document.written]
-    drawn = ["Formulas, with the numbers put in", "Plots"]
+    drawn = ["Plots", "Formulas, with the numbers put in"]
     assert [one.title for one in document.sections if one.title not in titles] == drawn
     assert document.subject == "runs/standard"
     assert titles == [
