@@ -59,7 +59,7 @@ def test_one_screen_keeps_the_answer_and_names_the_rest(audit_report: Report):
     whole = build_document(audit_report)
     short = build_document(audit_report, one_screen=True)
     details = [section.title for section in whole.written if section.role == "detail"]
-    assert [*(section.title.partition(";")[0] for section in short.sections), *details] == [
+    assert [*(section.title.partition(";")[0] for section in short.written), *details] == [
         section.title for section in whole.written
     ]
     assert short.left_out == tuple(details)
