@@ -40,6 +40,7 @@ MAY_IMPORT = {
         "verification",
         "__init__",
     },
+    "integrations": {"api"},
     "postulates": {"bounds", "checkpoints"},
     "audit": {
         "architectures",

@@ -75,7 +75,7 @@ class Report:
             import pandas as pd
         except ImportError as error:
             raise DependencyError(
-                "A data frame needs pandas.", remedy="pip install pandas"
+                "A data frame needs pandas.", remedy="Run: pip install 'dlgen[pandas]'"
             ) from error
         if (rows or ("layers" if self.layers else "bounds")) == "layers":
             found, name = [_layer_row(layer) for layer in self.layers], "layer"
