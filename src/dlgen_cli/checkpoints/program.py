@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 #: What a name of a tensor may consist of to be the path of a module: such paths become code.
@@ -108,6 +108,7 @@ class Program:
         steps: in order.
         output: the value that it gives; the first, where it gives several.
         outputs: how many it gives.
+        numbers: numbers and lists of them that the file gives, by the value that stands for each.
     """
 
     dialect: Literal["aten", "onnx"]
@@ -116,6 +117,7 @@ class Program:
     steps: Sequence[Step]
     output: str
     outputs: int = 1
+    numbers: Mapping[str, Any] = field(default_factory=dict)
 
 
 def require_straight(program: Program) -> None:
@@ -127,8 +129,9 @@ def require_straight(program: Program) -> None:
     """
     if len(program.steps) > MOST_STEPS:
         raise ValueError(f"{len(program.steps):,} steps; at most {MOST_STEPS:,} are read")
-    given = {one.name for one in program.inputs} | set(program.tensors)
-    if len(given) < len(program.inputs) + len(program.tensors):
+    starts = [*(one.name for one in program.inputs), *program.tensors, *program.numbers]
+    given = set(starts)
+    if len(given) < len(starts):
         raise ValueError("two inputs of the same name")
     for step in program.steps:
         for value in step.values():

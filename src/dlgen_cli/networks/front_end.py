@@ -129,7 +129,7 @@ def _read_program(
             f"The program of {checkpoint.path} leaves the shape of its input open.",
             remedy="Give --input-shape, for example --input-shape 3,32,32.",
         )
-    built = loaded(module_of(program, checkpoint), checkpoint)
+    built = loaded(module_of(program, checkpoint, shape), checkpoint)
     read = _read_graph(checkpoint, built, shape, include, exclude)
     return replace(read, architecture=None, module=built.module)
 

@@ -190,10 +190,10 @@ def loaded(module: nn.Module, checkpoint: Checkpoint) -> BuiltNetwork:
     }
     floating = [one for one in tensors.values() if one.is_floating_point()]
     kind = torch.float64 if any(one.itemsize > 4 for one in floating) else torch.float32
-    module.load_state_dict(
-        {name: one.to(kind) if one.is_floating_point() else one for name, one in tensors.items()},
-        assign=True,
-    )
+    state = module.state_dict()  # its metadata says that counters of batches may be missing
+    for name, one in tensors.items():
+        state[name] = one.to(kind) if one.is_floating_point() else one
+    module.load_state_dict(state, assign=True)
     return replace(built, module=module.requires_grad_(requires_grad=False))
 
 

@@ -1,5 +1,6 @@
 """Programs of torch.export against the modules that they were exported from."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -188,3 +189,34 @@ def test_arguments_that_cannot_be_end_in_one_line(tmp_path):
         hostile = replace(checkpoint.program, steps=[replace(step, operation=operation)])
         with pytest.raises(CheckpointError, match=operation):
             read_network(replace(checkpoint, program=hostile))
+
+
+class Parts(nn.Module):
+    """Activations and normalizations in the parts that people write them in."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(6, 6)
+        self.weight = nn.Parameter(torch.randn(6))
+        self.last = nn.Linear(6, 3)
+
+    def forward(self, x):
+        x = self.first(x)
+        x = x * torch.sigmoid(x)
+        x = 0.5 * x * (1 + torch.erf(x / 2**0.5))
+        x = 0.5 * x * (1.0 + torch.tanh((2 / math.pi) ** 0.5 * (x + 0.044715 * x.pow(3))))
+        x = x * functional.relu6(x + 3) / 6
+        x = self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6))
+        return self.last(x)
+
+
+def test_compositions_are_read_as_what_they_stand_for(tmp_path):
+    torch.manual_seed(0)
+    net = Parts().eval()
+    torch.export.save(exported(net, torch.zeros(1, 6)), tmp_path / "parts.pt2")
+    read = read_network(open_checkpoint(tmp_path / "parts.pt2"))
+    operations = [getattr(node.target, "__name__", "") for node in read.module.recorded().nodes]
+    assert [one for one in operations if one] == ["silu", "gelu", "gelu", "hardswish", "rms_norm"]
+    x = torch.randn(4, 6)
+    with torch.no_grad():
+        torch.testing.assert_close(read.module(x), net(x))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dlgen_cli.checkpoints.formats.signatures import first_bytes, header_size
+from dlgen_cli.checkpoints.formats.signatures import ONNX_START, first_bytes, header_size
 from dlgen_cli.checkpoints.pickles.zip_directory import ZipDirectory, archive_of
 from dlgen_cli.checkpoints.runs.run_config import CONFIG_FILE, MODEL_FILE
 from dlgen_cli.checkpoints.stored import SourceFile
@@ -62,6 +62,11 @@ def is_torch(path: Path) -> bool:
 def is_gguf(path: Path) -> bool:
     """Whether a file starts like GGUF."""
     return first_bytes(path).startswith(b"GGUF")
+
+
+def is_onnx(path: Path) -> bool:
+    """Whether a file starts with the version of ONNX and a field of a model."""
+    return ONNX_START.match(first_bytes(path)) is not None
 
 
 def is_index(path: Path) -> bool:

@@ -112,6 +112,13 @@ FILES = (
         matches=detection.is_gguf,
         reader=("gguf_file", "open_gguf"),
     ),
+    Format(
+        name="onnx",
+        title="ONNX",
+        expected="ONNX",
+        matches=detection.is_onnx,
+        reader=("onnx_file", "open_onnx"),
+    ),
     INDEX,
 )
 #: Directories that are a format of their own; others hold a file.

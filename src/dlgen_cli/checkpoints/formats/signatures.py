@@ -75,7 +75,7 @@ _STARTS = (
     (b"PAR1", "is a Parquet table", _SAVE),
 )
 #: Version of the format, then the name of the producer, a domain or the graph.
-_ONNX = re.compile(rb"\x08[\x01-\x1f][\x12\x1a\x42:]")
+ONNX_START = re.compile(rb"\x08[\x01-\x1f][\x12\x1a\x42:]")
 #: A map whose first key is a text.
 _MSGPACK = re.compile(rb"([\x81-\x8f]|\xde..|\xdf....)[\xa0-\xbf\xd9-\xdb]", re.DOTALL)
 
@@ -100,7 +100,6 @@ def _description(head: bytes, path: Path) -> tuple[str, str]:
             "Download what it points to.",
         ),
         (head[4:8] == b"TFL3", "is a TensorFlow Lite model", _SAVE),
-        (_ONNX.match(head), "is an ONNX model", _SAVE),
         (
             head.startswith((b"(", b"\x80\x01")),
             "starts like a pickle of a protocol before 2",

@@ -168,27 +168,43 @@ def transpose(build: Builder, step: Step) -> bool:
 def batch_norm(build: Builder, step: Step) -> bool:
     """Batch normalization in evaluation."""
     given = step.arguments
-    shape = build.shape(given["input"])
-    mean, variance = build.stored(given["running_mean"]), build.stored(given["running_var"])
-    weight, bias = (build.stored(given[name]) for name in ("weight", "bias"))
+    names = ("input", "weight", "bias", "running_mean", "running_var", "eps")
+    return not given.get("training") and normalize_batch(
+        build, step.results[0], *(given[name] for name in names)
+    )
+
+
+def normalize_batch(
+    build: Builder,
+    result: str,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    mean: Any,
+    variance: Any,
+    epsilon: float,
+) -> bool:
+    """Batch normalization as a module, where its tensors are those of one."""
+    shape = build.shape(x)
+    means, variances, factors, shifts = map(build.stored, (mean, variance, weight, bias))
     kind = _BATCH_NORMS.get(len(shape or ()))
-    if given.get("training") or kind is None or mean is None or variance is None:
+    if kind is None or means is None or variances is None:
         return False
-    is_affine = weight is not None
-    fits = is_affine == (bias is not None) and is_affine == (given["weight"] is not None)
+    is_affine = factors is not None
+    fits = is_affine == (shifts is not None) and is_affine == (weight is not None)
     if not fits or not build.of_one_module(
-        weight=weight, bias=bias, running_mean=mean, running_var=variance
+        weight=factors, bias=shifts, running_mean=means, running_var=variances
     ):
         return False
-    counter = f"{mean.name.removesuffix('running_mean')}num_batches_tracked"
+    counter = f"{means.name.removesuffix('running_mean')}num_batches_tracked"
 
     def make() -> nn.Module:
-        norm = kind(mean.numel, eps=given["eps"], affine=is_affine, device="meta")
+        norm = kind(means.numel, eps=epsilon, affine=is_affine, device="meta").eval()
         if not build.holds(counter):
             norm.num_batches_tracked = None
         return norm
 
-    return build.apply(step.results[0], mean, make, given["input"])
+    return build.apply(result, means, make, x)
 
 
 def layer_norm(build: Builder, step: Step) -> bool:
@@ -230,19 +246,22 @@ def normalize_layer(
 def group_norm(build: Builder, step: Step) -> bool:
     """Group normalization."""
     given = step.arguments
-    groups, shape = given.get("num_groups", given.get("group")), build.shape(given["input"])
-    weight, bias, epsilon = given.get("weight"), given.get("bias"), given.get("eps", 1e-5)
-    scale, shift = build.stored(weight), build.stored(bias)
-    if shape is None or len(shape) < 2 or shape[1] is None:
-        return False
-    if scale is not None and shift is not None and build.of_one_module(weight=scale, bias=shift):
-        make = partial(nn.GroupNorm, groups, shape[1], eps=epsilon, device="meta")
-        if build.apply(step.results[0], scale, make, given["input"]):
-            return True
-    build.call(
-        step.results[:1], functional.group_norm, given["input"], groups, weight, bias, epsilon
-    )
+    groups, epsilon = given.get("num_groups", given.get("group")), given.get("eps", 1e-5)
+    weight, bias = given.get("weight"), given.get("bias")
+    normalize_groups(build, step.results[0], given["input"], groups, weight, bias, epsilon)
     return True
+
+
+def normalize_groups(
+    build: Builder, result: str, x: Any, groups: int, weight: Any, bias: Any, epsilon: float
+) -> None:
+    """Group normalization as a module, or as a function."""
+    scale, shift = build.stored(weight), build.stored(bias)
+    if scale is not None and shift is not None and build.of_one_module(weight=scale, bias=shift):
+        make = partial(nn.GroupNorm, groups, scale.numel, eps=epsilon, device="meta")
+        if build.apply(result, scale, make, x):
+            return
+    build.call(result, functional.group_norm, x, groups, weight, bias, epsilon)
 
 
 def rms_norm(build: Builder, step: Step) -> bool:
@@ -257,27 +276,33 @@ def rms_norm(build: Builder, step: Step) -> bool:
 
 def embedding(build: Builder, step: Step) -> bool:
     """Rows of a table by their indices."""
-    given = step.arguments
-    table, indices = build.stored(given["weight"]), given["indices"]
+    return look_up(build, step.results[0], step.arguments["indices"], step.arguments["weight"])
+
+
+def look_up(build: Builder, result: str, indices: Any, weight: Any) -> bool:
+    """Rows of a table, as a module or as a function."""
+    table = build.stored(weight)
     if table is not None and len(table.shape) == 2 and build.of_one_module(weight=table):
-        rows, columns = table.shape
-        if build.apply(
-            step.results[0], table, partial(nn.Embedding, rows, columns, device="meta"), indices
-        ):
+        make = partial(nn.Embedding, *table.shape, device="meta")
+        if build.apply(result, table, make, indices):
             return True
-    build.call(step.results, functional.embedding, indices, given["weight"])
+    build.call(result, functional.embedding, indices, weight)
     return True
 
 
 def prelu(build: Builder, step: Step) -> bool:
     """A rectifier with trained slopes."""
-    x, weight = step.arguments["self"], step.arguments["weight"]
+    return rectify(build, step.results[0], step.arguments["self"], step.arguments["weight"])
+
+
+def rectify(build: Builder, result: str, x: Any, weight: Any) -> bool:
+    """A rectifier with trained slopes, as a module or as a function."""
     slopes = build.stored(weight)
     if slopes is not None and len(slopes.shape) == 1 and build.of_one_module(weight=slopes):
         make: Callable[[], nn.Module] = partial(nn.PReLU, slopes.numel, device="meta")
-        if build.apply(step.results[0], slopes, make, x):
+        if build.apply(result, slopes, make, x):
             return True
-    build.call(step.results, torch.prelu, x, weight)
+    build.call(result, torch.prelu, x, weight)
     return True
 
 

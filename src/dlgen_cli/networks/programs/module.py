@@ -77,6 +77,7 @@ class Builder:
         program: what is built.
         lines: so far.
         batch: the first axis of the program's input; None where it is open.
+        unknowns: results of steps without an operation in the table.
     """
 
     def __init__(self, program: Program, checkpoint: Checkpoint) -> None:
@@ -90,6 +91,7 @@ class Builder:
             )
         self.program = program
         self.lines: list[Line] = []
+        self.unknowns: list[str] = []
         self.batch = program.inputs[0].shape[0] if program.inputs[0].shape else None
         self._infos = {value: stored[name] for value, name in program.tensors.items()}
         self._all = checkpoint.tensors
@@ -148,7 +150,7 @@ class Builder:
     ) -> None:
         """Call a function, or a method by its name; a known composition becomes its own call."""
         args, named = self.resolved(args), {key: self.resolved(one) for key, one in named.items()}
-        found = simplified(target, args, named, self._given, self._width)
+        found = simplified(target, args, named, self._given, self.shape)
         if found is not None:
             target, args, named = found
         if target is functional.rms_norm and self._normalized(results, args):
@@ -209,6 +211,7 @@ class Builder:
         """A step without an operation in the table; it is named, and nothing is computed."""
         if not step.results:
             return
+        self.unknowns += step.results
         shapes = [
             tuple(1 if size is None else size for size in shape or ()) for shape in step.shapes
         ]
@@ -220,13 +223,16 @@ class Builder:
         values = [one for one in step.values() if self.follows_input(one)]
         self._add(step.results, "", path, tuple(values), {})
 
-    def module(self) -> ProgramModule:
+    def module(self, output: str) -> ProgramModule:
         """What was built, on the meta device, in evaluation mode.
+
+        Args:
+            output: name of the value that it returns.
 
         Raises:
             CheckpointError: a name of a tensor can be no path in a module.
         """
-        root = ProgramModule(self._recorded())
+        root = ProgramModule(self._recorded(output))
         try:
             for path in sorted(self._modules, key=lambda one: one.count(".")):
                 _set(root, path, self._modules[path])
@@ -239,7 +245,7 @@ class Builder:
             ) from error
         return root.eval().requires_grad_(requires_grad=False)
 
-    def _recorded(self) -> fx.Graph:
+    def _recorded(self, result: str) -> fx.Graph:
         graph, source = fx.Graph(), self.program.inputs[0].name
         nodes: dict[str, fx.Node] = {source: graph.placeholder("x")}
 
@@ -252,7 +258,7 @@ class Builder:
                 return slice(*map(node_of, (item.start, item.stop, item.step)))
             return type(item)(map(node_of, item)) if isinstance(item, list | tuple) else item
 
-        output = self.resolved(Value(self.program.output))
+        output = self.resolved(Value(result))
         for line in _read_lines(self.lines, output.name):
             kind = "call_method" if isinstance(line.call, str) else "call_function"
             node = graph.create_node(
@@ -270,10 +276,6 @@ class Builder:
                 }
         graph.output(node_of(output))
         return graph
-
-    def _width(self, value: Any) -> int | None:
-        shape = self.shape(value)
-        return shape[-1] if shape else None
 
     def _normalized(self, results: str | Sequence[str], args: tuple[Any, ...]) -> bool:
         """Call the module of a normalization by the root mean square that has a weight."""

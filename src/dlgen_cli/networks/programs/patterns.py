@@ -6,7 +6,8 @@ values, and the whole has one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -43,7 +44,7 @@ def simplified(
     args: tuple[Any, ...],
     named: Mapping[str, Any],
     given: Mapping[str, Line],
-    width: Callable[[Any], int | None],
+    shape: Callable[[Any], tuple[int | None, ...] | None],
 ) -> _Call | None:
     """The one call that a composition stands for, where it is known.
 
@@ -52,90 +53,193 @@ def simplified(
         args: its positional arguments.
         named: its arguments by name.
         given: the line that gave each value.
-        width: the last size of a value; None where it is open.
+        shape: of a value; None where it is not known.
 
     Returns:
         Function, arguments, named arguments; None where it is no known composition.
     """
     if named or len(args) != 2:
         return None
-    if target is torch.div and args[1] == 6:
-        return _hardswish(args[0], given)
-    found = (
-        _times(x, _line(other, given), given, width)
-        for x, other in ((args, args[::-1]) if target is torch.mul else ())
-    )
-    return next((one for one in found if one is not None), None)
-
-
-def _times(
-    x: Any, line: Line | None, given: Mapping[str, Line], width: Callable[[Any], int | None]
-) -> _Call | None:
-    """The one call that x times what a line gives stands for."""
-    if line is None:
-        return None
-    if line.call is torch.sigmoid and line.args == (x,):
-        return functional.silu, (x,), {}
-    is_sixth = line.call is torch.div and line.args[1:] == (6,)
-    is_hard = line.call is functional.hardsigmoid and line.args == (x,)
-    if is_hard or (is_sixth and _is_gate(line.args[0], x, given)):
-        return functional.hardswish, (x,), {}
-    return _root_mean_square(x, line, given, width)
-
-
-def _line(value: Any, given: Mapping[str, Line]) -> Line | None:
-    return given.get(value.name) if isinstance(value, Value) else None
-
-
-def _hardswish(product: Any, given: Mapping[str, Line]) -> _Call | None:
-    """``x * min(max(x + 3, 0), 6) / 6``."""
-    line = _line(product, given)
-    if line is None or line.call is not torch.mul or line.named:
-        return None
-    for x, gate in (line.args, line.args[::-1]):
-        if _is_gate(gate, x, given):
-            return functional.hardswish, (x,), {}
+    lines = _Lines(given, shape)
+    if target is torch.div:
+        return lines.gated([args[0], _Inverse(args[1])]) or lines.normalized(*args)
+    if target is torch.mul:
+        return lines.gated(args) or lines.scaled(*args) or lines.scaled(*args[::-1])
+    if target is torch.add:
+        return lines.shifted(*args) or lines.shifted(*args[::-1])
     return None
 
 
-def _is_gate(value: Any, x: Any, given: Mapping[str, Line]) -> bool:
-    """Whether a value is ``min(max(x + 3, 0), 6)``."""
-    line = _line(value, given)
-    if line is None:
-        return False
-    ends = _ends(line)
-    if line.call is torch.clamp and ends == [6]:  # first the lower end, then the upper one
-        before = _line(line.args[0], given)
-        if before is None or before.call is not torch.clamp:
+@dataclass(frozen=True, slots=True)
+class _Inverse:
+    """A factor that divides."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """The lines so far, and what is recognised in them."""
+
+    given: Mapping[str, Line]
+    shape: Callable[[Any], tuple[int | None, ...] | None]
+
+    def of(self, value: Any, call: Any) -> Line | None:
+        """The line that gave a value, if it is a call of this function."""
+        line = self.given.get(value.name) if isinstance(value, Value) else None
+        return line if line is not None and line.call is call else None
+
+    def factors(self, values: Sequence[Any], until: Sequence[Any] = ()) -> list[Any]:
+        """What a product is made of, apart from products among ``until``."""
+        found = []
+        for value in values:
+            line = self.of(value, torch.mul)
+            parts: Sequence[Any] = () if line is None or line.named else line.args
+            line = self.of(value, torch.div)
+            if line is not None and not line.named:
+                parts = (line.args[0], _Inverse(line.args[1]))
+            whole = not parts or value in until
+            found += [value] if whole else self.factors(parts, until)
+        return found
+
+    def gated(self, values: Sequence[Any]) -> _Call | None:
+        """``silu``, ``hardswish`` or ``gelu``, as a product of x and a gate."""
+        for gate in self.factors(values):
+            for x, function, scale, named in self._gates(gate):
+                rest = self.factors(values, (x, gate))
+                wanted = [x, gate] if scale is None else [x, gate, scale]
+                if len(rest) == len(wanted) and all(one in rest for one in wanted):
+                    return function, (x,), named
+        return None
+
+    def _gates(self, gate: Any) -> Iterator[tuple[Any, Any, Any, dict[str, Any]]]:
+        """Of which x and which function a value is the gate, times which number."""
+        line = self.of(gate, torch.sigmoid)
+        if line is not None:
+            yield line.args[0], functional.silu, None, {}
+        line = self.of(gate, functional.hardsigmoid)
+        if line is not None:
+            yield line.args[0], functional.hardswish, None, {}
+        x = self._clipped(gate)
+        if x is not None:
+            yield x, functional.hardswish, _Inverse(6), {}
+        moved = self._added(gate, 1)
+        line = self.of(moved, torch.erf)
+        x = None if line is None else self._times(line.args[0], math.sqrt(0.5))
+        if x is not None:
+            yield x, functional.gelu, 0.5, {}
+        line = self.of(moved, torch.tanh)
+        inner = None if line is None else self._times(line.args[0], math.sqrt(2 / math.pi))
+        total = self.of(inner, torch.add)
+        for x, cubic in () if total is None else (total.args[:2], total.args[1::-1]):
+            cube = self._times(cubic, _CUBIC)
+            power = self.of(cube, torch.pow)
+            if self.factors([cube], (x,)) == [x] * 3 or (power and power.args == (x, 3)):
+                yield x, functional.gelu, 0.5, {"approximate": "tanh"}
+
+    def _added(self, value: Any, number: float) -> Any:
+        """The value that a number was added to; None where none was."""
+        line = self.of(value, torch.add)
+        if line is None or line.named or number not in line.args:
+            return None
+        return line.args[0] if line.args[1] == number else line.args[1]
+
+    def _times(self, value: Any, factor: float) -> Any:
+        """What a value is that many times, within 32 bits; None where it is not.
+
+        A gate of slightly more or less of x has the same slopes.
+        """
+        product, ratio = self.of(value, torch.mul), self.of(value, torch.div)
+        line = product or ratio
+        if line is None or line.named:
+            return None
+        one, two = line.args
+        if product and isinstance(one, int | float):
+            one, two = two, one
+        if isinstance(one, int | float) or not isinstance(two, int | float) or not two:
+            return None
+        return one if abs((two if product else 1 / two) / factor - 1) < _ROUNDED else None
+
+    def _clipped(self, value: Any) -> Any:
+        """The x of ``min(max(x + 3, 0), 6)``; None where it is none."""
+        line = self.of(value, functional.relu6)
+        if line is not None:
+            return self._added(line.args[0], 3)
+        line = self.of(value, torch.clamp) or self.of(value, functional.hardtanh)
+        if line is None:
+            return None
+        ends = _ends(line)
+        if ends == [6]:  # first the lower end, then the upper one
+            before = self.of(line.args[0], torch.clamp)
+            if before is None:
+                return None
+            ends, line = [*_ends(before), 6], before
+        return self._added(line.args[0], 3) if ends == [0, 6] else None
+
+    def normalized(self, x: Any, divisor: Any) -> _Call | None:
+        """``x / sqrt(mean(x^2) + epsilon)`` over the last axis, or that of what is centred."""
+        root = self.of(divisor, torch.sqrt)
+        return None if root is None else self._normalized(x, root.args[0])
+
+    def _normalized(self, x: Any, square: Any) -> _Call | None:
+        line, sizes = self.of(square, torch.add), self.shape(x)
+        if line is None or line.named or not sizes or sizes[-1] is None:
+            return None
+        numbers = [one for one in line.args if isinstance(one, float)]
+        means = [one for one in line.args if isinstance(one, Value)]
+        if len(numbers) != 1 or len(means) != 1 or not self._is_mean_square(means[0], x):
+            return None
+        centred = self.of(x, torch.sub)
+        if centred is not None and self._is_mean(centred.args[1], centred.args[0]):
+            return functional.layer_norm, (centred.args[0], sizes[-1:], None, None, numbers[0]), {}
+        return functional.rms_norm, (x, sizes[-1:], None, numbers[0]), {}
+
+    def _is_mean(self, value: Any, x: Any) -> bool:
+        line = self.of(value, torch.mean)
+        keeps = line is not None and bool(line.named.get("keepdim")) and line.args == (x,)
+        return keeps and line is not None and self._is_last(line.named.get("dim"), x)
+
+    def _is_last(self, axes: Any, x: Any) -> bool:
+        sizes = self.shape(x)
+        return sizes is not None and [one % len(sizes) for one in axes or ()] == [len(sizes) - 1]
+
+    def _is_mean_square(self, value: Any, x: Any) -> bool:
+        line = self.of(value, torch.mean)
+        if line is None or not self._is_mean(value, line.args[0]):
             return False
-        ends, line = [*_ends(before), 6], before
-    is_clipped = line.call in {torch.clamp, functional.hardtanh} and ends == [0, 6]
-    moved = _line(line.args[0], given) if is_clipped else None
-    return moved is not None and moved.call is torch.add and moved.args == (x, 3)
+        power = self.of(line.args[0], torch.pow)
+        return (power is not None and power.args == (x, 2)) or self.factors(line.args, (x,)) == [
+            x,
+            x,
+        ]
+
+    def scaled(self, x: Any, other: Any) -> _Call | None:
+        """``x * rsqrt(mean(x^2) + epsilon)``, or a normalization times its weight."""
+        for call in (functional.rms_norm, functional.layer_norm):
+            line = self.of(other, call)
+            if line is not None and line.args[2] is None and self.shape(x) == line.args[1]:
+                source, shape, _, *rest = line.args
+                return call, (source, shape, x, *rest), {}
+        line = self.of(other, torch.rsqrt)
+        if line is not None:
+            return self._normalized(x, line.args[0])
+        inverse = self.of(other, torch.reciprocal)
+        return None if inverse is None else self.normalized(x, inverse.args[0])
+
+    def shifted(self, bias: Any, other: Any) -> _Call | None:
+        """A normalization with its weight, and its bias added."""
+        line = self.of(other, functional.layer_norm)
+        if line is None or line.args[2] is None or line.args[3] is not None:
+            return None
+        if self.shape(bias) != line.args[1]:
+            return None
+        source, shape, weight, _, epsilon = line.args
+        return functional.layer_norm, (source, shape, weight, bias, epsilon), {}
+
+
+_CUBIC = 0.044715
+_ROUNDED = 2e-7  # to 32 bits, and more: the rules of these functions have as much room
 
 
 def _ends(line: Line) -> list[Any]:
     return [one for one in (*line.args[1:], *line.named.values()) if one is not None]
-
-
-def _root_mean_square(
-    x: Any, line: Line, given: Mapping[str, Line], width: Callable[[Any], int | None]
-) -> _Call | None:
-    """``x / sqrt(mean(x^2) + epsilon)`` over the last axis, and the same times a weight."""
-    if line.call is functional.rms_norm and line.args[2] is None and width(x) == line.args[1][0]:
-        source, shape, _, epsilon = line.args  # the other factor is the weight
-        return functional.rms_norm, (source, shape, x, epsilon), {}
-    if line.call is not torch.rsqrt:
-        return None
-    moved = _line(line.args[0], given)
-    if moved is None or moved.call is not torch.add or not isinstance(moved.args[1], float):
-        return None
-    mean = _line(moved.args[0], given)
-    if mean is None or mean.call is not torch.mean or not mean.named.get("keepdim"):
-        return None
-    square = _line(mean.args[0], given)
-    is_square = square is not None and square.call is torch.pow and square.args == (x, 2)
-    size = width(x)
-    if not is_square or list(mean.named.get("dim", ())) != [-1] or size is None:
-        return None
-    return functional.rms_norm, (x, (size,), None, moved.args[1]), {}
