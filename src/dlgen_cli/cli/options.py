@@ -87,7 +87,7 @@ class CheckpointOptions(ReportOptions):
         Path,
         typer.Argument(
             metavar="CKPT",
-            help="Weights: safetensors, torch, torch.export, TorchScript, GGUF, an index of "
+            help="Weights: safetensors, torch, torch.export, ONNX, TorchScript, GGUF, an index of "
             "shards, a directory with them, or hf://org/name.",
         ),
     ]

@@ -47,6 +47,9 @@ _OF_VALUES = frozenset(
 #: Calls that leave all entries of a tensor as they are.
 _VIEWS = frozenset({"view", "reshape", "unsqueeze", "squeeze", "flatten", "contiguous", "detach"})
 
+#: Of a tensor that the network makes without its input.
+_MOST_ENTRIES = 1 << 26
+
 
 def trace(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
     """Trace a network in evaluation mode and fold its batch normalization.
@@ -312,6 +315,9 @@ class _Walk:
             return torch.zeros(shape, device="cpu")
         if node.op == "get_attr":
             return _found(self.original, str(node.target))
+        value = self.values[node]
+        if isinstance(value, Tensor) and value.numel() > _MOST_ENTRIES:
+            raise NoRuleError(f"it uses a tensor of {value.numel():,} entries that it makes")
         with torch.device("cpu"):
             args = fx.map_arg(node.args, self._real)
             kwargs = {

@@ -45,7 +45,6 @@ OTHERS = {
     "NeMo": tarred("./model_config.yaml", "./model_weights.ckpt"),
     "tar archive": tarred("a/model.safetensors"),
     "web page": b"\n<!DOCTYPE html><html>",
-    "ONNX": b"\x08\x08\x12\x07pytorch\x1a\x052.1.0",
     r"NumPy array \(.npy\)": b"\x93NUMPY\x01\x00" + bytes(70),
     "HDF5": b"\x89HDF\r\n\x1a\n" + bytes(70),
     "gzip": b"\x1f\x8b\x08" + bytes(70),

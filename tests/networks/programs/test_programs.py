@@ -220,3 +220,22 @@ def test_compositions_are_read_as_what_they_stand_for(tmp_path):
     x = torch.randn(4, 6)
     with torch.no_grad():
         torch.testing.assert_close(read.module(x), net(x))
+
+
+def test_a_made_tensor_of_absurd_size_takes_no_memory(tmp_path):
+    program = torch.export.export(nn.Sequential(nn.Linear(4, 4)), (torch.zeros(1, 4),))
+    torch.export.save(program, tmp_path / "net.pt2")
+    checkpoint = open_checkpoint(tmp_path / "net.pt2")
+    (first,) = checkpoint.program.steps
+
+    def step(operation, result, **arguments):
+        return replace(first, operation=f"aten.{operation}", arguments=arguments, results=(result,))
+
+    steps = [
+        first,
+        replace(step("full.default", "c", size=[1 << 40], fill_value=1.0), shapes=((1 << 40,),)),
+        step("slice.Tensor", "d", self=Value("c"), dim=0, start=0, end=4),
+        step("add.Tensor", "e", self=Value(first.results[0]), other=Value("d")),
+    ]
+    hostile = replace(checkpoint.program, steps=steps, output="e")
+    assert read_network(replace(checkpoint, program=hostile)).obstacle is not None
