@@ -21,6 +21,13 @@ def test_labels_and_predictions_are_compared_as_texts_and_as_numbers(tmp_path):
     assert losses.examples == 4
 
 
+def test_a_number_too_long_to_write_out_is_a_text(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("prediction,label\n1e999999999,1e999999998\n1e999999999,1e999999999\n1e2,100\n")
+    (losses,) = read_predictions(path, "holdout").values()
+    assert losses.errors == 1
+
+
 def test_splits_and_arrays(tmp_path):
     label = np.arange(10) % 3
     arrays = {"label": label, "prediction": np.where(np.arange(10) < 3, 9, label)}
@@ -56,7 +63,11 @@ def test_the_theorem_is_that_of_the_losses():
     [
         ("", "no"),
         ("label,prediction\n", "no row"),
-        ("label,guess\n1,1\n", "columns label"),
+        ("label,guess\n1,1\n", "has label"),
+        ("label;prediction\n1;1\n", "has none"),
+        ("label,Label,prediction\n1,2,1\n", "two columns label"),
+        ("loss,group\n0,a\n1,\n", "without a group"),
+        ("loss\n1e-999999999\n", "example 1"),
         ("loss\n0.5\n1.5\n", "example 2"),
         ("loss\nnan\n", "'nan'"),
         ("label,prediction\n1\n", "Row 2"),

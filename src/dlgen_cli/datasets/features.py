@@ -21,7 +21,7 @@ ARRAYS = ("train_x", "train_y", "test_x", "test_y")
 UNLABELLED = ("x",)
 _ZIP = b"PK\x03\x04"
 #: The ways in which a zip archive, an array or its header can be damaged.
-_DAMAGES = (
+DAMAGES = (
     ValueError,
     OSError,
     EOFError,
@@ -121,7 +121,7 @@ def _read(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         raise DataError(f"{path} cannot be read: {error.strerror}.", remedy=remedy) from error
     try:
         arrays = _read_npz(path, names) if start == _ZIP else _read_safetensors(path, names)
-    except _DAMAGES as error:
+    except DAMAGES as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         if "Object arrays" in reason or "pickle" in reason:
             reason = "an array of Python objects, which only a pickle could hold, is never read"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import zipfile
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ import numpy as np
 from dlgen_cli import bounds
 from dlgen_cli.bounds.assumptions import declared, verified
 from dlgen_cli.bounds.betting import loss_counts
+from dlgen_cli.datasets.features import DAMAGES
 from dlgen_cli.errors import DataError, UsageError
 from dlgen_cli.records import Assumption, Bound
 
@@ -29,6 +30,7 @@ SPLITS: Mapping[str, Part] = {
     "sample": "sample",
     "train": "sample",
 }
+_MOST_DIGITS = 1000
 _COLUMNS = ("label", "prediction", "loss", "split", "group")
 _REMEDY = "Give the columns label and prediction, or loss; split and group where you have them."
 
@@ -99,11 +101,12 @@ def read_predictions(path: Path, default: Part) -> dict[Part, Losses]:
     losses = _losses(table, path)
     splits = [_part(text, path) for text in table["split"]] if "split" in table else None
     digest = hashlib.sha256(content).hexdigest()
+    has_groups = "group" in table
     found: dict[Part, Losses] = {}
     for part in ("holdout", "sample"):
         chosen = [row for row in range(len(losses)) if (splits[row] if splits else default) == part]
         if chosen:
-            groups = [table["group"][row] for row in chosen] if "group" in table else None
+            groups = [_group(table["group"][row], path) for row in chosen] if has_groups else None
             line = verified(
                 "Each example was counted once.",
                 f"{len(chosen):,} rows of {path.name}, sha256 {digest[:12]}.",
@@ -129,6 +132,9 @@ def _rows(content: bytes, path: Path) -> dict[str, list[str]]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is no comma-separated text: {error}.", remedy=_REMEDY) from error
     names = [name.strip().lower() for name in rows[0]] if rows else []
+    twice = next((name for name in _COLUMNS if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{path} has two columns {twice}; one was expected.", remedy=_REMEDY)
     for number, row in enumerate(rows[1:], 2):
         if len(row) != len(names):
             raise DataError(
@@ -145,7 +151,7 @@ def _arrays(content: bytes, path: Path) -> dict[str, list[str]]:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files if name in _COLUMNS}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+    except DAMAGES as error:
         raise DataError(f"{path} is no npz file: {error}.", remedy=_REMEDY) from error
     shapes = {name: array.shape for name, array in arrays.items()}
     if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
@@ -164,7 +170,7 @@ def _losses(table: Mapping[str, Sequence[str]], path: Path) -> list[Fraction]:
         found = [Fraction(not _is_same(*pair)) for pair in pairs]
     else:
         raise DataError(
-            f"{path} has the columns {', '.join(table) or 'none'} of those that are read.",
+            f"Of the columns that are read, {path} has {', '.join(table) or 'none'}.",
             remedy=_REMEDY,
         )
     if not found:
@@ -173,11 +179,8 @@ def _losses(table: Mapping[str, Sequence[str]], path: Path) -> list[Fraction]:
 
 
 def _loss(text: str, row: int, path: Path) -> Fraction:
-    try:
-        loss = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        loss = Fraction(-1)
-    if not 0 <= loss <= 1:
+    loss = _number(text)
+    if loss is None or not 0 <= loss <= 1:
         raise DataError(
             f"The loss of example {row} of {path} is {text!r}; a number from 0 to 1 was expected.",
             remedy="Scale the loss to [0, 1], with a range that was fixed in advance.",
@@ -189,10 +192,30 @@ def _is_same(label: str, prediction: str) -> bool:
     """Whether two cells are the same text or the same number; an empty prediction is an error."""
     if label == prediction:
         return label != ""
+    number = _number(label)
+    return number is not None and number == _number(prediction)
+
+
+def _number(text: str) -> Fraction | None:
+    """A decimal number or a quotient of whole ones, exact; None for any other text.
+
+    One of too many digits is text as well: written out, ``1e-999999999`` would fill the memory.
+    """
+    power = re.fullmatch(r"[^eE]*[eE][-+]?0*([0-9]*)", text)
+    if len(text) > _MOST_DIGITS or (power and int(power[1] or 0) > _MOST_DIGITS):
+        return None
     try:
-        return Fraction(label) == Fraction(prediction)
+        return Fraction(text)
     except (ValueError, ZeroDivisionError):
-        return False
+        return None
+
+
+def _group(text: str, path: Path) -> str:
+    if not text:
+        raise DataError(
+            f"{path} has an example without a group.", remedy="Name its group, one of its own too."
+        )
+    return text
 
 
 def _part(text: str, path: Path) -> Part:
