@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from dlgen_cli.audit.audit import PLANNERS
@@ -13,8 +13,10 @@ from dlgen_cli.bounds.refutation import refute
 from dlgen_cli.bounds.theorem import Family
 from dlgen_cli.bounds.verdict import verdict
 from dlgen_cli.datasets import load_features
+from dlgen_cli.errors import UsageError
 from dlgen_cli.evidence.certificate import Evidence, Maker
 from dlgen_cli.evidence.coded import coded_certificate, is_coded
+from dlgen_cli.evidence.compression_change import change_certificate
 from dlgen_cli.evidence.compression_occam import occam_certificate
 from dlgen_cli.evidence.disagreement import disagreement_certificate
 from dlgen_cli.evidence.holdout import holdout_certificate
@@ -66,6 +68,8 @@ def certify(
     Raises:
         DlgenError: bad input; one subclass for each kind.
     """
+    if options.base is not None:
+        options = replace(options, anchors=[options.base])
     makers = _makers(options, data)
     if data.surrogate is not None:
         makers = [*makers, disagreement_certificate]
@@ -93,8 +97,8 @@ def certify(
     headline = best_of(competing, share, [one.theorem for one in competing])
     plans = [
         PLANNERS[family](inputs)
-        for family in (families if is_whole else ())
-        if family != "pac_bayes" or kl_certificate in makers
+        for family in families
+        if (kl_certificate in makers if family == "pac_bayes" else is_whole)
     ]
     results = {
         **_results(samples, holdout.errors, bounds),
@@ -115,6 +119,7 @@ def certify(
             **({"r": options.r} if is_whole else {}),
             **{name: value for plan in plans for name, value in plan.settings.items()},
             **({"features": [asdict(one) for one in rows.files]} if rows else {}),
+            **({"base": options.base.resolve().name} if options.base else {}),
             **_surrogate(data),
             **_settings(data, bounds, has_posterior=posterior_certificate in makers),
         },
@@ -131,6 +136,12 @@ def _makers(options: AuditOptions, data: DataOptions) -> list[Maker]:
     Raises:
         UsageError: an option was given that the checkpoint leaves no choice in.
     """
+    has_prior = is_coded(options.checkpoint) or holds_posterior(options)
+    if options.base is not None and has_prior:
+        raise UsageError(
+            f"--base was given, but {options.checkpoint} holds a prior of its own.",
+            remedy="Leave it out.",
+        )
     if is_coded(options.checkpoint):
         refuse_options_of_a_prior(options, data)
         refuse_options_of_a_posterior(options, data)
@@ -140,6 +151,8 @@ def _makers(options: AuditOptions, data: DataOptions) -> list[Maker]:
         require_options_of_a_posterior(data)
         return [*([occam_certificate] if data.occam else []), posterior_certificate]
     refuse_options_of_a_posterior(options, data)
+    if options.base is not None:
+        return [change_certificate, kl_certificate]
     return [occam_certificate, *([kl_certificate] if options.has_anchor else [])]
 
 

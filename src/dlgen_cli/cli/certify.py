@@ -124,6 +124,15 @@ class CertifyCommand(
             rich_help_panel=PAC_BAYES,
         ),
     ] = DATA_DEFAULTS.tried_nats
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            "--base",
+            metavar="CKPT",
+            help="Weights that the checkpoint was tuned from, independent of the data: Occam's "
+            "bound then pays for the change alone, and they are the anchor.",
+        ),
+    ] = None
     surrogate: Annotated[
         Path | None,
         typer.Option(
@@ -181,8 +190,13 @@ def certify(options: CertifyCommand) -> None:
             "--surrogate and --unlabelled belong together; one of them was given.",
             remedy="Give both, or neither.",
         )
-    if options.surrogate is not None:
-        locate(options.surrogate)
+    if options.base is not None and options.anchors:
+        raise UsageError(
+            "--base and --anchors were given; the base is the anchor.", remedy="Leave one out."
+        )
+    for path in (options.base, options.surrogate):
+        if path is not None:
+            locate(path)
     console.check_outputs(options, options.state)
     console.check_gate(options.fail_above)
     data = data_options(options)

@@ -39,6 +39,7 @@ class AuditOptions:
         gamma: Lipschitz constant of the activations.
         radius: bound on the norm of inputs.
         anchors: files with anchors.
+        base: weights that the checkpoint was tuned from; the one anchor, and what codes start at.
         sigma: standard deviations.
         epsilon: width of a Rademacher shell.
         include: glob patterns of matrices.
@@ -66,6 +67,7 @@ class AuditOptions:
     gamma: float | None = None
     radius: float | None = None
     anchors: Sequence[Path] = ()
+    base: Path | None = None
     sigma: Sequence[float] = (0.01,)
     epsilon: float = 1e-9
     include: Sequence[str] = ()

@@ -69,7 +69,7 @@ REQUIRED_OF_CODED: Mapping[str, Sequence[str]] = MappingProxyType(
     }
 )
 #: Where the structure is violated nothing was evaluated, and these lines have no numbers to hold.
-_EVALUATED = {"idealized", "stored", "code", "width"}
+_EVALUATED = {"idealized", "stored", "code", "change", "width"}
 
 
 def check_ledger(bound: Fields, report: Fields, own: int) -> Iterator[Mismatch]:
@@ -126,12 +126,14 @@ def required_lines(bound: Fields, report: Fields) -> Sequence[str]:
     made = ["features"] if settings.get("features") else []
     is_coded = "coded" in (report.get("results") or {})
     needed = list((REQUIRED_OF_CODED if is_coded else REQUIRED).get(theorem, ()))
+    if theorem == OCCAM.name and settings.get("base"):
+        needed = [*_SAMPLE, "structure", "base", "change"]
     needed += made if {"counted", "holdout", "pair"} & set(needed) else []
     if theorem == POSTERIOR.name and "cells" in bound.fields("terms").values:
         needed[needed.index("draws")] = "integral"
     if theorem in (OCCAM.name, KL.name) and not is_coded and _is_run(report):
         needed.append("trained_on")
-    if theorem == OCCAM.name and not is_coded and settings.get("b") != "auto":
+    if "code" in needed and not is_coded and settings.get("b") != "auto":
         needed.append("width")
     if theorem == KL.name and settings.get("relative_sigma"):
         needed.append("relative")

@@ -259,6 +259,23 @@ _LINES = (
         ),
     ),
     Line(
+        "base",
+        "The base does not depend on the bound's sample.",
+        declared=("Given with --base: {*}, sha256 {*}.",),
+        violated=("{*} is the checkpoint, which was trained on that sample.",),
+    ),
+    Line(
+        "change",
+        "Every bit of the change from the base is paid for.",
+        verified=(
+            (
+                "All {code_bits} bits, read with the base at hand: rank, step, which tensors "
+                "changed, and multiples of the step for {*}, 2^{*} root mean squares of the base's "
+                "tensor. A code tells its own length, so that codes are a prefix code."
+            ),
+        ),
+    ),
+    Line(
         "pair",
         "Both networks were fixed before the unlabelled examples were seen.",
         declared=(

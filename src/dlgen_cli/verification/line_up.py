@@ -148,7 +148,7 @@ def _certificates(report: Fields) -> list[str]:
     if isinstance(coded, dict):
         own = POSTERIOR.name if "prior_deviation" in coded else OCCAM.name
         return [*found, own, *through]
-    found += [OCCAM.name] if "b" in settings else []
+    found += [OCCAM.name] if settings.keys() & {"b", "base"} else []
     if "shrink" in settings:
         return [*found, POSTERIOR.name, *through]
     return [*found, *([KL.name] if "sigma" in settings else []), *through]

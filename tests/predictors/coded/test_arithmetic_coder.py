@@ -54,3 +54,12 @@ def test_the_adaptive_model_survives_many_symbols(monkeypatch):
     monkeypatch.setattr(arithmetic_coder, "_STEP", 24_000)  # as if each came a thousand times
     symbols = [0, 1, 2] * 2000
     assert decode(encode(symbols, [0] * len(symbols), 3), [0] * len(symbols), 3) == symbols
+
+
+def test_the_ideal_length_is_that_of_the_coder():
+    draw = np.random.default_rng(3)
+    for size, count in ((1, 50), (3, 2000), (15, 500), (63, 4000)):
+        symbols = np.clip(draw.normal(size // 2, size / 8, count).round(), 0, size - 1).astype(int)
+        ideal = arithmetic_coder.ideal_bits(np.bincount(symbols, minlength=size).tolist())
+        written = 8 * len(encode(symbols.tolist(), [0] * count, size))
+        assert ideal - 1 <= written <= ideal * (1 + 1e-6) + 16

@@ -10,6 +10,7 @@ the ACM 30(6), with 32-bit registers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from dlgen_cli.errors import CheckpointError
@@ -56,6 +57,24 @@ class AdaptiveModel:
         if self.total >= _MOST_TOTAL:
             self.counts = [(count + 1) // 2 for count in self.counts]
             self.total = sum(self.counts)
+
+
+def ideal_bits(counts: Sequence[int]) -> float:
+    """``-log2`` of the product of the chances that a model gives its symbols, in any order.
+
+    `encode` needs a few bits more; where counts are halved it may need fewer.
+
+    Args:
+        counts: how often each symbol of the alphabet occurs.
+    """
+    first = [one / _STEP for one in AdaptiveModel(len(counts)).counts]
+    whole = math.lgamma(sum(first) + sum(counts)) - math.lgamma(sum(first))
+    own = sum(
+        math.lgamma(start + count) - math.lgamma(start)
+        for start, count in zip(first, counts, strict=True)
+        if count
+    )
+    return (whole - own) / math.log(2)
 
 
 class _BitWriter:

@@ -93,8 +93,8 @@ def write_code(code: Code) -> bytes:
     payload = encode(
         [level + largest for level in code.levels], _contexts(network), 2 * largest + 1
     )
-    rest = (_zigzag(code.exponent), largest, len(payload))
-    return header(about) + b"".join(_number(one) for one in rest) + payload
+    rest = (zigzag(code.exponent), largest, len(payload))
+    return header(about) + b"".join(leb128(one) for one in rest) + payload
 
 
 def header(about: Description) -> bytes:
@@ -110,7 +110,7 @@ def header(about: Description) -> bytes:
         about.seed,
         about.dim,
     )
-    return b"".join(_number(one) for one in numbers)
+    return b"".join(leb128(one) for one in numbers)
 
 
 def read_code(data: bytes, where: str) -> Code:
@@ -172,7 +172,8 @@ def _contexts(network: CodedNetwork) -> list[int]:
     return [number for number, group in enumerate(groups) for _ in range(group.size)]
 
 
-def _number(value: int) -> bytes:
+def leb128(value: int) -> bytes:
+    """A whole number from 0 in groups of seven bits, the lowest first (unsigned LEB128)."""
     parts = []
     while value >= 0x80:
         parts.append(value & 0x7F | 0x80)
@@ -180,7 +181,8 @@ def _number(value: int) -> bytes:
     return bytes([*parts, value])
 
 
-def _zigzag(value: int) -> int:
+def zigzag(value: int) -> int:
+    """Whole numbers as those from 0: 0, -1, 1, -2, 2 become 0, 1, 2, 3, 4."""
     return 2 * value if value >= 0 else -2 * value - 1
 
 
