@@ -2,6 +2,7 @@
 
 import json
 
+from reports import VALIDATE
 from typer.testing import CliRunner
 
 from dlgen_cli.cli.app import app
@@ -11,6 +12,7 @@ def test_the_demo_trains_and_audits(tmp_path):
     result = CliRunner().invoke(app, ["demo", "--json", "-q", "--out", str(tmp_path / "kept")])
     assert result.exit_code == 0
     report = json.loads(result.stdout)
+    VALIDATE(report)
     assert report["command"] == "demo"
     assert report["results"]["train_error"] == 0
     assert report["results"]["test_error"] < 0.1

@@ -1,6 +1,12 @@
-"""Reports as text, read strictly."""
+"""Reports as text, read strictly and held to their schema."""
 
 import json
+from pathlib import Path
+
+import fastjsonschema
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs/report.schema.json").read_text())
+VALIDATE = fastjsonschema.compile(SCHEMA)
 
 
 def strict_json(text):

@@ -103,6 +103,7 @@ class CertifySettings(AuditSettings, total=False):
     """What a certificate takes beside.
 
     Attributes:
+        features: files of features, which then stand in the place of the data.
         draws: draws of weights for the risk of the random predictor.
         delta_monte_carlo: failure probability of that estimate, within delta.
         freeze: glob patterns of parameters that equal the anchor's and are not perturbed.
@@ -112,9 +113,12 @@ class CertifySettings(AuditSettings, total=False):
         shrink: a posterior's mean is scored at these multiples of its way from the prior's.
         tried: settings of a posterior's prior that were tried on the data.
         tried_nats: nats that a search of the prior has cost, in the place of ``tried``.
+        surrogate: a certified network, whose disagreements with this one are counted.
+        unlabelled: where: a folder of images, or files of features in the order of ``features``.
         occam: evaluate Occam's bound of a posterior's mean too.
     """
 
+    features: Sequence[Path]
     draws: int
     delta_monte_carlo: float | None
     freeze: Sequence[str]
@@ -124,4 +128,6 @@ class CertifySettings(AuditSettings, total=False):
     shrink: Sequence[float]
     tried: int
     tried_nats: float
+    surrogate: Path | None
+    unlabelled: Sequence[Path]
     occam: bool
