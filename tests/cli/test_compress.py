@@ -4,8 +4,10 @@ import json
 
 import pytest
 import torch
+from torch import nn
 from typer.testing import CliRunner
 
+from dlgen_cli import api
 from dlgen_cli.cli.app import app
 
 
@@ -59,3 +61,37 @@ class TestCompressCommand:
         assert result.exit_code == 2
         assert "norm.weight" in result.stderr
         assert not (tmp_path / "y").exists()
+
+    @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+    def test_dense_weights_load_elsewhere_and_are_those_of_the_factors(self, suffix, tmp_path):
+        torch.manual_seed(0)
+        net = nn.Sequential(
+            nn.Conv2d(3, 4, 3, bias=False),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(4, 2),
+        ).eval()
+        net[1].running_mean.normal_()
+        dense, factored = tmp_path / f"dense{suffix}", tmp_path / "small.safetensors"
+        settings = {"input_shape": (3, 8, 8), "b": 6}
+        report = api.compress(net, dense, dense=True, **settings)
+        api.compress(net, factored, **settings)
+        found = api.read_state_dict(dense)
+        whole = {
+            name: one.to(found[name].dtype) for name, one in api.read_state_dict(factored).items()
+        }
+        assert found.keys() == net.state_dict().keys()
+        assert all(torch.equal(one, whole[name]) for name, one in found.items())
+        assert json.loads(report.to_json())["results"]["bytes_after"] == dense.stat().st_size
+        if suffix == ".pt":
+            found = torch.load(dense, weights_only=True)
+        net.load_state_dict(found, strict=True)
+
+    def test_dense_weights_need_a_suffix_of_a_state_dict(self, tmp_path, digits_mlp):
+        out = tmp_path / "small.onnx"
+        result = self.run("compress", digits_mlp, "--b", 8, "--dense", "--save", out)
+        assert result.exit_code == 2
+        assert ".safetensors, .pt" in result.stderr
+        assert not out.exists()

@@ -20,6 +20,7 @@ from dlgen_cli.api.commands import (
     make_anchor,
     measure,
     measure_series,
+    read_state_dict,
     verify,
 )
 from dlgen_cli.api.data import LabelledData
@@ -43,5 +44,6 @@ __all__ = [
     "measure",
     "measure_series",
     "read_report",
+    "read_state_dict",
     "verify",
 ]

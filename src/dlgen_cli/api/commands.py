@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Unpack
 
+from torch import Tensor
+
 from dlgen_cli import files, verification
 from dlgen_cli.api.data import LabelledData, in_memory
 from dlgen_cli.api.network import Network, as_files, given_by
@@ -23,6 +25,7 @@ from dlgen_cli.audit.series import measure_series as run_series
 from dlgen_cli.bounds import explanation
 from dlgen_cli.bounds.recorded_fields import Fields
 from dlgen_cli.bounds.theorem import Family
+from dlgen_cli.checkpoints.reader import open_checkpoint
 from dlgen_cli.datasets import SourceData
 from dlgen_cli.errors import UsageError
 from dlgen_cli.evidence.options import AuditOptions, DataOptions
@@ -155,14 +158,16 @@ def compress(
     out: str | Path,
     *,
     ranks: Mapping[str, int | None] | None = None,
+    dense: bool = False,
     **settings: Unpack[AuditSettings],
 ) -> Report:
     """Write the network that a compression bound speaks of, as ``dlgen compress`` does.
 
     Args:
         network: a path, a state dict or a module.
-        out: the safetensors file that is written.
+        out: the file that is written: safetensors, or ``.pt`` where ``dense``.
         ranks: of some layers by name, None to store one whole.
+        dense: write the decoded weights as a plain state dict, which loads elsewhere.
         **settings: see `AuditSettings`.
 
     Returns:
@@ -173,9 +178,28 @@ def compress(
     """
     with ExitStack() as stack:
         options = _options(network, settings, stack)
-        made = run_compress(options, ranks=ranks, file=str(out), progress=_quiet)
+        made = run_compress(options, ranks=ranks, file=str(out), dense=dense, progress=_quiet)
     files.write_whole(Path(out), made.content)
     return Report(made.report)
+
+
+def read_state_dict(path: str | Path, *, part: str | None = None) -> dict[str, Tensor]:
+    """Read the tensors of any checkpoint that dlgen reads, without running code.
+
+    Args:
+        path: whatever the command line takes; the factors that ``dlgen compress`` wrote are
+            multiplied out.
+        part: of a file that holds several networks.
+
+    Returns:
+        Tensors by name, on the CPU: factors as float64, others in their stored type.
+
+    Raises:
+        DlgenError: the file cannot be read; TensorError names a tensor that is not dense, or has
+            NaN or infinite entries.
+    """
+    checkpoint = open_checkpoint(Path(path), part=part)
+    return {name: checkpoint.read(name) for name in checkpoint.tensors}
 
 
 def make_anchor(source: str | Path, out: str | Path, **settings: Unpack[AnchorSettings]) -> Report:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from dlgen_cli.audit.report import report_of
 from dlgen_cli.bounds import LayeredNetwork
 from dlgen_cli.checkpoints.runs.factored import encode
+from dlgen_cli.checkpoints.runs.low_rank import Factors, Whole
 from dlgen_cli.checkpoints.runs.quantizer import require_bits
 from dlgen_cli.checkpoints.runs.run_config import header_metadata
 from dlgen_cli.checkpoints.runs.run_directory import serialize_safetensors
@@ -24,13 +30,16 @@ from dlgen_cli.evidence.layers import Progress
 from dlgen_cli.evidence.options import AuditOptions
 from dlgen_cli.records import Bound, Headline, Report
 
+#: Formats of a plain state dict, by the suffix of the file.
+DENSE_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compressed:
     """A compressed network, ready to be written.
 
     Attributes:
-        content: the bytes of a safetensors file.
+        content: the bytes of a safetensors file, or of torch's.
         report: the bound on what was stored, with ``results``.
     """
 
@@ -43,6 +52,7 @@ def compress(
     *,
     ranks: Mapping[str, int | None] | None,
     file: str,
+    dense: bool = False,
     progress: Progress,
 ) -> Compressed:
     """Compress a network to low-rank factors in b bits, and bound the gap by it.
@@ -52,6 +62,8 @@ def compress(
         ranks: rank of some layers by name, None to store one whole; the others take ``r``, or
             what `compression.layer_ranks` chooses.
         file: where it will be written, for the report.
+        dense: give the decoded weights, rounded to the type that the checkpoint has (float32 at
+            least), as a plain state dict in the format of the suffix: `DENSE_SUFFIXES`.
         progress: called before each layer.
 
     Returns:
@@ -63,6 +75,11 @@ def compress(
     """
     if options.b is not None:
         require_bits(options.b)
+    if dense and Path(file).suffix not in DENSE_SUFFIXES:
+        raise UsageError(
+            f"{file} has no suffix of a state dict.",
+            remedy=f"Name the file with one of {', '.join(DENSE_SUFFIXES)}.",
+        )
     inputs = read_inputs(options, with_layers=True, for_bounds=True, progress=progress)
     prepared = prepare_compression(inputs)
     if not prepared.applies:
@@ -75,13 +92,22 @@ def compress(
     _require_usual_weights(options, inputs)
     stored, bound = _best(prepared, network, ranks or {})
     packed, fixed = state_dict_of(inputs.read, stored.layers)
-    tensors, metadata = encode(packed)
-    content = serialize_safetensors({**fixed, **tensors}, {**metadata, **_origin(prepared)})
+    content = (
+        _dense_content(inputs, packed, fixed, file)
+        if dense
+        else _factored_content(prepared, packed, fixed)
+    )
     before = sum(inputs.checkpoint.read(name).nbytes for name in inputs.checkpoint.tensors)
     report = report_of(
         inputs,
         command="compress",
-        settings={"m": inputs.m, "delta": options.delta, "b": options.b or "auto", "r": options.r},
+        settings={
+            "m": inputs.m,
+            "delta": options.delta,
+            "b": options.b or "auto",
+            "r": options.r,
+            **({"dense": True} if dense else {}),
+        },
         bounds=[bound],
         headline=_headline(bound, options.delta),
         results={
@@ -95,9 +121,50 @@ def compress(
     return Compressed(content=content, report=report)
 
 
+def _factored_content(
+    prepared: CompressionAudit,
+    packed: Mapping[str, Factors | Whole],
+    fixed: Mapping[str, Tensor],
+) -> bytes:
+    tensors, metadata = encode(packed)
+    return serialize_safetensors({**fixed, **tensors}, {**metadata, **_origin(prepared)})
+
+
+def _dense_content(
+    inputs: Inputs,
+    packed: Mapping[str, Factors | Whole],
+    fixed: Mapping[str, Tensor],
+    file: str,
+) -> bytes:
+    """The state dict of the module, decoded, in the order of the module."""
+    known = inputs.read.tensors
+    decoded: dict[str, Tensor] = {}
+    for name in known:
+        kind = known[name].dtype
+        tensor = packed[name].weight() if name in packed else fixed[name]
+        if kind.is_floating_point:
+            tensor = tensor.to(kind if kind.itemsize >= 4 else torch.float32)
+        decoded[name] = tensor.reshape(known[name].shape).clone()
+    if Path(file).suffix == ".safetensors":
+        facts = {"format": "pt", "compressed_from": inputs.checkpoint.sha256}
+        return serialize_safetensors(decoded, facts)
+    stream = io.BytesIO()
+    torch.save(decoded, stream)
+    return stream.getvalue()
+
+
 def _require_usual_weights(options: AuditOptions, inputs: Inputs) -> None:
-    """A weight that is made of other tensors, or stored transposed, cannot be written in place."""
+    """A weight that is made of other tensors, or stored transposed, cannot be written in place.
+
+    Nor can a batch normalization without tensors for its factors.
+    """
     for layer in inputs.read.network.layers.values():
+        if layer.batch_norm is not None and not layer.batch_norm.affine:
+            raise UsageError(
+                f"{options.checkpoint} cannot be compressed: {layer.batch_norm.module} has no "
+                "weight and bias, which its own factors are written as.",
+                remedy="Train it with affine=True.",
+            )
         if layer.recipe is not None:
             sources = ", ".join(layer.recipe.sources)
             raise UsageError(

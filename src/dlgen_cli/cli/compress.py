@@ -34,6 +34,14 @@ class CompressCommand(CheckpointOptions, CompressionOptions):
             show_default="--r, else the best for each layer",
         ),
     ] = field(default_factory=list)
+    dense: Annotated[
+        bool,
+        typer.Option(
+            "--dense",
+            help="Write the decoded weights, as a state dict that loads elsewhere: .safetensors "
+            "or .pt.",
+        ),
+    ] = False
 
 
 def compress(options: CompressCommand) -> None:
@@ -48,7 +56,9 @@ def compress(options: CompressCommand) -> None:
     from dlgen_cli.audit.compress import compress as compress_network
 
     with showing_work(options) as progress:
-        compressed = compress_network(chosen, ranks=ranks, file=str(options.out), progress=progress)
+        compressed = compress_network(
+            chosen, ranks=ranks, file=str(options.out), dense=options.dense, progress=progress
+        )
     console.write_whole(options.out, compressed.content)
     console.emit(compressed.report, options)
 

@@ -156,7 +156,8 @@ def state_dict_of(
     """The stored network as a state dict of the same architecture.
 
     Batch normalization that was folded becomes the identity with the folded bias: weight 1, mean
-    0, variance ``1 - epsilon``. Tensors that evaluation does not read stay as they are.
+    0, variance ``1 - epsilon``. A second name of a tensor has a copy of what is stored under the
+    first. Tensors that evaluation does not read stay as they are.
 
     Returns:
         Weights and biases that are stored in b bits, by name, and the tensors that are fixed.
@@ -182,6 +183,9 @@ def state_dict_of(
         if one.bias is not None:
             packed[f"{norm.module}.bias"] = one.bias
     for name in read.tensors:
-        if name not in packed and name not in fixed:
+        first = read.tied.get(name)
+        if name not in packed and first in packed:
+            packed[name] = packed[first].copy()
+        elif name not in packed and name not in fixed:
             fixed[name] = read.tensors[name]
     return packed, fixed

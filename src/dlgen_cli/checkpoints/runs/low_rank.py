@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -31,6 +31,10 @@ class Factors:
     def weight(self) -> torch.Tensor:
         """The product in the weight's shape, float64; see `rounding_upper`."""
         return (self.left.values() @ self.right.values().mT).reshape(self.shape)
+
+    def copy(self) -> Factors:
+        """The same with bytes of its own."""
+        return replace(self, left=self.left.copy(), right=self.right.copy())
 
     def rounding_magnitude(self) -> torch.Tensor:
         """``|U| |V|^T`` in the weight's shape: what rounding of the product is relative to."""
@@ -61,6 +65,10 @@ class Whole:
     def weight(self) -> torch.Tensor:
         """The entries, float64."""
         return self.entries.values()
+
+    def copy(self) -> Whole:
+        """The same with bytes of its own."""
+        return replace(self, entries=self.entries.copy())
 
     def rounding_magnitude(self) -> torch.Tensor:
         """``|W'|``: what rounding of the entries is relative to."""

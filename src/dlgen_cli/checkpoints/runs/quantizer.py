@@ -9,7 +9,7 @@ entry in range, so that neither large nor tiny weights are lost.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -44,6 +44,10 @@ class Quantized:
     def stored_bits(self) -> int:
         """Everything that the tensor costs: its entries and its scale."""
         return self.bits * math.prod(self.shape) + SCALE_BITS
+
+    def copy(self) -> Quantized:
+        """The same with bytes of its own."""
+        return replace(self, payload=self.payload.clone())
 
     def values(self) -> torch.Tensor:
         """The stored numbers, float64.
