@@ -1,5 +1,6 @@
 """README and docs: what they show runs and prints that, and what they link to is there."""
 
+import html
 import importlib.util
 import re
 import shlex
@@ -26,11 +27,15 @@ def fenced(language):
     return [(page, block) for page, text in PAGES.items() for block in pattern.findall(text)]
 
 
-def generated():
-    spec = importlib.util.spec_from_file_location("docs_hooks", ROOT / "docs" / "hooks.py")
+def script(name):
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", ROOT / "docs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.pages()
+    return module
+
+
+def generated():
+    return script("hooks").pages()
 
 
 def shell_commands():
@@ -88,6 +93,29 @@ def test_a_command_on_the_fixtures_runs(page, block, tmp_path, monkeypatch):
         assert result.exit_code == 0, (page, command, result.stderr)
         if file.strip():
             Path(file.strip()).write_text(result.stdout, encoding="utf-8")
+
+
+def rows(svg):
+    """The lines of text in a picture that begin with a theorem's name."""
+    lines = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+    texts = [html.unescape(line).replace("\xa0", " ").strip() for line in lines]
+    return [text for text in texts if text.split(" ")[0] in THEOREMS or text.startswith("≤")]
+
+
+def test_the_picture_shows_what_is_printed():
+    shown = script("picture")
+    kept = shown.PICTURE.read_text(encoding="utf-8")
+    assert rows(kept) == rows(shown.picture())
+    assert shown.COMMAND in html.unescape(kept).replace("\xa0", " ")
+    assert "docs/report.svg" in PAGES["README.md"]
+    assert "@font-face" not in kept  # nothing is loaded from elsewhere
+
+
+def test_every_block_is_of_a_kind_that_is_tested_or_plain():
+    kinds = {
+        kind for text in PAGES.values() for kind in re.findall(r"^```(\w*)$", text, re.MULTILINE)
+    }
+    assert kinds - {""} <= {"sh", "console", "python", "text"}
 
 
 def test_the_readme_is_short():
