@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 from dlgen_cli.networks.calls import Activation, Call, Constant, NoRuleError
 from dlgen_cli.networks.pooling import root_upper
@@ -114,12 +115,12 @@ def attention(call: Call) -> GraphNode:
     known = [one for one in parts if isinstance(one, Activation)]
     if any(len(one.example_shape) < 2 for one in known[:3]):
         raise NoRuleError("its queries, keys or values are no matrices")
+    usual = root_upper(Fraction(1, known[0].example_shape[-1]))
     scale = call.setting("scale", None)
-    if scale is None:
-        scale = math.nextafter(1 / math.sqrt(known[0].example_shape[-1]), 1.0)
+    scale = usual if scale is None else max(abs(float(scale)), usual)  # a larger one bounds it too
     return call.becomes(
         "attention",
         inputs=tuple(one.node for one in known),
-        factor_upper=abs(float(scale)),
+        factor_upper=scale,
         token_axis=-1,
     )

@@ -83,7 +83,8 @@ def layer_node(call: Call, layer: GraphLayer) -> GraphNode:
 
 def _is_one_tap(layer: GraphLayer) -> bool:
     is_single = all(size == 1 for size in layer.weight_shape[2:])
-    return is_single and not layer.transposed and not any(layer.padding)
+    is_plain = not layer.transposed and layer.groups == 1
+    return is_single and is_plain and not any(layer.padding)
 
 
 def _class_name(module: nn.Module) -> str:

@@ -90,8 +90,8 @@ def facts(call: Call, how: Normalization) -> dict[str, Any]:
 
 
 def inverse_root_upper(number: float) -> float:
-    """``1 / sqrt(number)``, rounded upward."""
-    return root_upper(1 / Fraction(number))
+    """``1 / sqrt(number)``, rounded upward, and at least 1, which covers any larger epsilon."""
+    return max(1.0, root_upper(1 / Fraction(number)))
 
 
 def normalize(call: Call) -> GraphNode:
@@ -118,7 +118,7 @@ def scale_to_unit(call: Call) -> GraphNode:
     factor = float(1 / Fraction(epsilon))
     return call.becomes(
         "normalization",
-        factor_upper=math.nextafter(factor, math.inf),
+        factor_upper=max(1.0, math.nextafter(factor, math.inf)),
         cap_upper=root_upper(groups),
         token_axis=axis,
         token_cap_upper=1.0,
@@ -134,4 +134,4 @@ def local_response(call: Call) -> GraphNode:
     if shift <= 0 or beta < 0 or call.setting("alpha", 1e-4) < 0:
         raise NoRuleError("its divisor is not bounded away from zero")
     factor = shift**-beta * (1 + 2 * beta * size)
-    return call.becomes("normalization", factor_upper=factor * (1 + 2.0**-40))
+    return call.becomes("normalization", factor_upper=max(1.0, factor * (1 + 2.0**-40)))
