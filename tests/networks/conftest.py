@@ -87,7 +87,7 @@ class Execution:
     def __init__(self, module, network):
         self.module = module
         self.network = network
-        self.graph = record(module)
+        self.graph = record(module, network.input_shape)
         self.records = {node.name: node for node in network.nodes}
         self.values_of_nodes = set()
         for node in self.graph.nodes:

@@ -33,7 +33,7 @@ class Changes(nn.Module):
 @torch.no_grad()
 def test_a_change_in_place_is_recorded_as_one(name):
     module = Changes(IN_PLACE[name]).eval()
-    graph = record(module)
+    graph = record(module, (3,))
     calls = [node.target for node in graph.nodes if node.op == "call_function"]
     assert calls == [IN_PLACE[name], operator.add]
     x = torch.randn(2, 3)
@@ -42,5 +42,7 @@ def test_a_change_in_place_is_recorded_as_one(name):
 
 def test_modules_of_torch_and_the_fixed_normalization_are_one_call_each():
     fixed = FixedNormalization((0.5,), (0.25,))
-    graph = record(nn.Sequential(fixed, nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU())).eval())
+    graph = record(
+        nn.Sequential(fixed, nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU())).eval(), (1, 2, 2)
+    )
     assert [node.target for node in graph.nodes if node.op == "call_module"] == ["0", "1.0", "1.1"]

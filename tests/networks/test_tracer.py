@@ -24,6 +24,8 @@ SUPPORTED = {
     "mobilenet_v3_small": 32,
     "convnext_tiny": 32,
     "vit_b_16": None,
+    "swin_t": 32,
+    "swin_v2_t": 32,
     "inception_v3": None,
     "vgg11_bn": None,
     "alexnet": None,

@@ -168,6 +168,7 @@ _REARRANGING = (
     "hsplit",
     "vsplit",
     "neg",
+    "zero",
     "pixelshuffle",
     "pixelunshuffle",
     "channelshuffle",

@@ -58,7 +58,12 @@ def _entries_of(selected: Any) -> Any:
         isinstance(selected, Constant) and selected.value is None
     ):
         raise NoRuleError("it picks entries by a tensor that depends on activations")
-    return selected.value() if isinstance(selected, Constant) and selected.value else selected
+    if isinstance(selected, Constant) and selected.value is not None:
+        found = selected.value()
+        if isinstance(found, Tensor) and found.is_meta:
+            raise NoRuleError("the entries of an index are not known")
+        return found
+    return selected
 
 
 def _counted(call: Call, pick: Callable[[Tensor], Tensor]) -> GraphNode:

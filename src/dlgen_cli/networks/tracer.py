@@ -6,7 +6,6 @@ branch on the value of an activation, becomes an ``unsupported`` node that says 
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,7 +24,7 @@ from dlgen_cli.networks.calls import (
     function_name,
 )
 from dlgen_cli.networks.folding import fold, tensor_names
-from dlgen_cli.networks.fx_recorder import record
+from dlgen_cli.networks.fx_recorder import attribute, record, to_meta, without_entries
 from dlgen_cli.networks.graph import GraphLayer, Network
 from dlgen_cli.networks.linear_maps import layer_node, read_layer
 from dlgen_cli.networks.memory import SharedMemory
@@ -64,9 +63,9 @@ def trace(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
     Raises:
         UsageError: the network does not take inputs of this shape.
     """
-    shapes_only = _without_entries(module).eval()
+    shapes_only = without_entries(module).eval()
     try:
-        graph = record(shapes_only)
+        graph = record(shapes_only, input_shape)
     except Exception as error:  # tracing fails in as many ways as code can be written
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         nodes = [
@@ -93,23 +92,6 @@ def trace(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
         input_shape=input_shape,
         unused=_unused(module, layers),
     )
-
-
-def _without_entries(module: nn.Module) -> nn.Module:
-    """A copy on the meta device; no entry is copied."""
-    known: dict[int, Any] = {}
-    for part in module.modules():
-        for tensor in (*part.parameters(recurse=False), *part.buffers(recurse=False)):
-            known[id(tensor)] = _to_meta(tensor)
-        for value in vars(part).values():
-            if isinstance(value, Tensor):
-                known[id(value)] = _to_meta(value)
-    return copy.deepcopy(module, known)
-
-
-def _to_meta(tensor: Tensor) -> Tensor:
-    empty = torch.empty_like(tensor, device="meta")
-    return nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty
 
 
 def _unused(module: nn.Module, layers: Mapping[str, GraphLayer]) -> tuple[str, ...]:
@@ -239,7 +221,7 @@ class _Walk:
             viewed = call.activations[0].view_of if len(call.activations) == 1 else None
             if made.kind == "identity" and viewed and operation in _VIEWS:
                 self.views[node.name] = viewed
-        if in_place:
+        if in_place and operation != "zero":  # zeros in a part lower every norm, and all distances
             self.memory.overwrite(node.all_input_nodes[0], node.name)
         self.memory.add(node, value, node.name)
 
@@ -314,7 +296,8 @@ class _Walk:
             shape = self.values[node].shape
             return torch.zeros(shape, device="cpu")
         if node.op == "get_attr":
-            return _found(self.original, str(node.target))
+            is_own = str(node.target).startswith("_tensor_constant")
+            return attribute(self.root if is_own else self.original, str(node.target))
         value = self.values[node]
         if isinstance(value, Tensor) and value.numel() > _MOST_ENTRIES:
             raise NoRuleError(f"it uses a tensor of {value.numel():,} entries that it makes")
@@ -370,15 +353,8 @@ class _Walk:
 
 
 def _attribute(root: nn.Module, path: str) -> Any:
-    found = _found(root, path)
-    return _to_meta(found) if isinstance(found, Tensor) else found
-
-
-def _found(root: nn.Module, path: str) -> Any:
-    found: Any = root
-    for part in path.split("."):
-        found = getattr(found, part)
-    return found
+    found = attribute(root, path)
+    return to_meta(found) if isinstance(found, Tensor) else found
 
 
 def _holds_tensor(value: Any) -> bool:

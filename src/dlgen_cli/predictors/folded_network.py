@@ -319,7 +319,7 @@ class _FoldedLayer(nn.Module):
 
 def _folded_module(module: nn.Module, network: Network, slot: _SamplerSlot) -> fx.GraphModule:
     """The calls of a module with its layers replaced and its folded normalizations left out."""
-    graph = record(module)
+    graph = record(module, network.input_shape)
     records = {node.name: node for node in network.nodes}
     shared = _shared_modules(network)
     folded = {
