@@ -33,7 +33,7 @@ _FAMILIES = {
     "rademacher": ({"epsilon"}, set[str]()),
     "audit": ({"b", "epsilon"}, {"sigma"}),
     "certify": ({"data"}, {"b", "sigma", "shrink"}),
-    "demo": ({"data", "b", "epsilon"}, {"sigma"}),
+    "demo": ({"data"}, {"b", "sigma", "epsilon", "shrink"}),
 }
 _ROUNDING = 1e-12
 #: By split: the theorem of counted errors that were given.
