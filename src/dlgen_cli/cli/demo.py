@@ -208,7 +208,7 @@ def _told(report: Report) -> str:
         size = numbers.upper(headline.value, headline.log10_value)
         return (
             f"Nothing. The bound on how much worse the network is there is {size}, and an error "
-            "rate is never above 1: it is vacuous, as bounds of weights trained as usual mostly are."
+            "rate is never above 1: vacuous, as bounds of weights trained as usual mostly are."
         )
     return f"On new digits the network is worse by at most {_percent(headline.value)}."
 
