@@ -1,5 +1,7 @@
 """Streams and files: what is written where, and never over what is read."""
 
+import json
+
 import pytest
 import torch
 from reports import strict_json
@@ -53,3 +55,21 @@ def test_names_from_a_file_cannot_steer_the_terminal(tmp_path):
     result = run("spectra", tmp_path / "x.pt", "--include", "nothing*")
     assert result.exit_code == 2
     assert "\x1b[31m" not in result.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_terminal_of_few_characters_gets_them_in_ascii(digits_mlp, encoding):
+    runner = CliRunner(charset=encoding)
+    words = ["rademacher", str(digits_mlp)]
+    table = runner.invoke(app, words)
+    assert table.exit_code == 0, table.output
+    assert "value <=" in table.stdout
+    assert "||theta||inf" in table.stdout
+    report = runner.invoke(app, [*words, "--json"])
+    assert json.loads(report.stdout) == json.loads(run(*words, "--json").stdout)
+    for format_ in ("html", "markdown", "csv"):
+        assert runner.invoke(app, [*words, "--format", format_]).exit_code == 0
+    assert runner.invoke(app, ["explain", "compression.stored"]).exit_code == 0
+    assert runner.invoke(app, ["audit", "--help"]).exit_code == 0
+    failed = runner.invoke(app, ["spectra", "‖.pt"])
+    assert (failed.exit_code, failed.stderr.startswith("error: ||.pt")) == (2, True)

@@ -50,6 +50,7 @@ class DlgenGroup(CommandGroup):
     ) -> Any:
         """Run, and leave with the exit code of the contract."""
         words = list(sys.argv[1:] if args is None else args)
+        console.print_what_the_terminal_can()
         code, failure = 0, None
         try:
             code = super().main(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from dlgen_cli.errors import DlgenError, OutputError, UsageError
 from dlgen_cli.processes import process_rank
 from dlgen_cli.records import Report, ReportError
 from dlgen_cli.render import Format, print_table, render_text
+from dlgen_cli.render.ascii_text import JSON_ESCAPES, READABLE
 from dlgen_cli.render.text import visible
 
 if TYPE_CHECKING:
@@ -28,6 +30,21 @@ _FILE_WIDTH = 100  # columns of a table that is written to a file
 def stderr() -> Console:
     """The console for progress, warnings and errors."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_what_the_terminal_can() -> None:
+    """Let output in an encoding of few characters fall back to ASCII instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=READABLE)
+
+
+def _write(text: str, format_: Format) -> None:
+    """Write a report to stdout; what it holds survives an encoding of few characters."""
+    encoding = sys.stdout.encoding or "utf-8"
+    errors = {Format.JSON: JSON_ESCAPES, Format.HTML: "xmlcharrefreplace"}.get(format_, READABLE)
+    sys.stdout.write(text.encode(encoding, errors).decode(encoding))
+    sys.stdout.flush()
 
 
 def chosen_format(options: ReportOptions) -> Format:
@@ -114,8 +131,7 @@ def emit(report: Report, options: ReportOptions) -> None:
     elif format_ is Format.TABLE:
         print_table(report, Console(highlight=False), verbosity=options.verbose)
     else:
-        sys.stdout.write(render_text(report, format_, verbosity=options.verbose))
-        sys.stdout.flush()
+        _write(render_text(report, format_, verbosity=options.verbose), format_)
 
 
 def warn(text: str) -> None:
@@ -150,8 +166,7 @@ def fail(error: DlgenError, *, as_json: bool, command: str) -> None:
             status="error",
             errors=[ReportError(code=error.code, message=error.message, remedy=error.remedy)],
         )
-        sys.stdout.write(render_text(report, "json"))
-        sys.stdout.flush()
+        _write(render_text(report, Format.JSON), Format.JSON)
     stderr().print("error:", visible(str(error)), style="red", markup=False)
 
 

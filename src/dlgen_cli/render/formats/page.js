@@ -2,9 +2,9 @@
 // Without this script the page reads the same: tables stand in the order of the report.
 const size = (cell) => {
   const plain = cell.innerHTML.replace(/[,\s()]|&nbsp;/g, "");
-  const found = plain.match(/^([\d.]+)(?:×10<sup>(−?\d+)<\/sup>)?/);
+  const found = plain.match(/^([\d.]+)(?:\u00d710<sup>(\u2212?\d+)<\/sup>)?/);
   if (!found) return -Infinity;
-  return Math.log10(Number(found[1])) + Number((found[2] || "0").replace("−", "-"));
+  return Math.log10(Number(found[1])) + Number((found[2] || "0").replace("\u2212", "-"));
 };
 const sortBy = (table, column, descending) => {
   const body = table.tBodies[0];
