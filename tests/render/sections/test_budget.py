@@ -1,0 +1,28 @@
+"""The sentence on what the sample can pay."""
+
+from dataclasses import replace
+
+from dlgen_cli.render.sections.budget import budget_section
+
+
+def text_of(report):
+    (paragraph,) = budget_section(report).blocks
+    return paragraph.text
+
+
+def test_it_names_what_is_allowed_and_what_is_taken(audit_report):
+    text = text_of(audit_report)
+    assert text.startswith(f"{audit_report.settings['m']:,} examples at a training error of ")
+    assert " nats until a bound is that of guessing, " in text
+    assert "This network takes " in text
+
+
+def test_without_a_record_nothing_is_supposed_to_be_wrong(audit_report):
+    bare = replace(audit_report.provenance, recorded_errors=None)
+    text = text_of(replace(audit_report, provenance=bare))
+    assert "a training error of 0 (none is on record; guessing among two classes)" in text
+
+
+def test_other_commands_and_reports_without_nats_say_nothing(audit_report):
+    assert budget_section(replace(audit_report, command="spectra")) is None
+    assert budget_section(replace(audit_report, bounds=())) is None
