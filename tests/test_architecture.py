@@ -100,6 +100,7 @@ TESTED_IN = {
     "api": "api",  # as a user of the library calls it
     "audit/compress.py": "cli/test_compress.py",
     "audit/report.py": "audit/test_audit.py",
+    "evidence/trained_posterior.py": "evidence/test_pac_bayes_posterior.py",
     "bounds/assumptions.py": "bounds/test_theorem.py",  # the four statuses of a ledger's lines
     "bounds/derivations": "bounds/derivations/test_derivations.py",  # every theorem's, to the end
     # whole networks, every norm of every node against values:

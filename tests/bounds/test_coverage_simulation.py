@@ -287,11 +287,30 @@ def test_one_drawn_table(fitted):
 
     @cache
     def risk(nats, errors):
-        network = DrawnNetwork(name="h", ratio_nats_upper=nats, errors=errors)
+        network = DrawnNetwork(name="h", log_density_ratio_nats=nats, errors=errors)
         return drawn_risk([network], examples, DELTA).value
 
     assert failure_rate(risk, 0.5, np.floor(ratio * 4) / 4, errors) <= MOST
     assert is_caught(lambda k: k / examples, 0.5, errors)
+
+
+def test_a_drawn_table_without_its_density_is_caught():
+    """Tables that know their sample by heart: what that took is in the density alone."""
+    examples, cells = 60, 100
+    sums, counts = draw_tables(examples, cells, seed=4)
+    noise = np.random.default_rng(11).standard_normal(sums.shape)
+    weights = 3 * SIGMA * sums + SIGMA * noise
+    ratio = ((weights**2).sum(axis=1) / SIGMA**2 - (noise**2).sum(axis=1)) / 2
+    signs = np.sign(weights)
+    errors = ((counts - signs * sums) / 2).sum(axis=1).astype(int)
+
+    @cache
+    def risk(nats, errors):
+        network = DrawnNetwork(name="h", log_density_ratio_nats=nats, errors=errors)
+        return drawn_risk([network], examples, DELTA).value
+
+    assert failure_rate(risk, 0.5, np.floor(ratio), errors) <= MOST
+    assert is_caught(lambda k: risk(0.0, k), 0.5, errors)
 
 
 def test_the_best_of_many_drawn_tables_needs_their_number():
@@ -301,7 +320,7 @@ def test_the_best_of_many_drawn_tables_needs_their_number():
 
     @cache
     def risk(errors, paid):
-        network = DrawnNetwork(name="h", ratio_nats_upper=0.0, errors=errors)
+        network = DrawnNetwork(name="h", log_density_ratio_nats=0.0, errors=errors)
         return drawn_risk([network] * paid, examples, DELTA).value
 
     assert failure_rate(lambda k: risk(k, count), 0.5, errors) <= MOST

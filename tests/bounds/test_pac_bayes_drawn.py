@@ -13,7 +13,7 @@ from dlgen_cli.errors import UsageError
 
 
 def network(nats=100.0, errors=600, name="h"):
-    return DrawnNetwork(name=name, ratio_nats_upper=nats, errors=errors)
+    return DrawnNetwork(name=name, log_density_ratio_nats=nats, errors=errors)
 
 
 def test_it_equals_the_formula_from_above():

@@ -5,8 +5,14 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from dlgen_cli.evidence.divergence import choice_nats_upper, distance_nats_upper, spread_nats_upper
+from dlgen_cli.evidence.divergence import (
+    choice_nats_upper,
+    distance_nats_upper,
+    log_density_ratio_upper,
+    spread_nats_upper,
+)
 from dlgen_cli.predictors import Factor
+from dlgen_cli.predictors.weight_draw import draw_weights
 
 
 def exact_spread(deviations, prior):
@@ -97,3 +103,32 @@ def test_a_choice_costs_its_logarithm():
         exact = 17 * mpmath.log(49)
         assert exact <= choice_nats_upper(49, 17) <= exact * (1 + mpmath.mpf(2) ** -51)
     assert choice_nats_upper(49, 0) == 0
+
+
+@pytest.mark.parametrize("form", ["tensor", "entry", "factor"])
+def test_the_ratio_of_densities_is_that_of_dense_gaussians_from_above(form):
+    source = torch.Generator().manual_seed(3)
+    prior_mean, mean = torch.randn(2, 3, 4, generator=source)
+    lower = torch.randn(4, 4, generator=source).tril(-1) * 0.1 + 0.4 * torch.eye(4)
+    deviation = {
+        "tensor": 0.375,
+        "entry": torch.rand(3, 4, generator=source) + 0.25,
+        "factor": Factor(lower),
+    }[form]
+    noise, t = torch.randn(12, generator=source, dtype=torch.float64), 0.5
+    drawn = draw_weights(mean, prior_mean, deviation, noise)
+    found = log_density_ratio_upper(drawn.distances_upper, drawn.noise, deviation, t)
+    rows = noise.reshape(3, 4)
+    factor = lower.double() if form == "factor" else None
+    spread = torch.eye(4).double() * 0.375
+    exact = 0.0
+    for row in range(3):
+        root = factor
+        if root is None:
+            root = spread if form == "tensor" else torch.diag(deviation[row].double())
+        weights = mean[row].double() + root @ rows[row]
+        own = MultivariateNormal(mean[row].double(), scale_tril=root)
+        prior = MultivariateNormal(prior_mean[row].double(), torch.eye(4).double() * t**2)
+        exact += float(own.log_prob(weights) - prior.log_prob(weights))
+    assert exact - 1e-9 <= found
+    assert found == pytest.approx(exact, abs=1e-8)

@@ -116,6 +116,7 @@ class CertifySettings(AuditSettings, total=False):
         surrogate: a certified network, whose disagreements with this one are counted.
         unlabelled: where: a folder of images, or files of features in the order of ``features``.
         occam: evaluate Occam's bound of a posterior's mean too.
+        draw_network: where one network that is drawn from a posterior is written, and certified.
     """
 
     features: Sequence[Path]
@@ -131,3 +132,4 @@ class CertifySettings(AuditSettings, total=False):
     surrogate: Path | None
     unlabelled: Sequence[Path]
     occam: bool
+    draw_network: Path | None

@@ -14,7 +14,7 @@ from dlgen_cli.bounds.theorem import Family
 from dlgen_cli.bounds.verdict import verdict
 from dlgen_cli.datasets import load_features
 from dlgen_cli.errors import UsageError
-from dlgen_cli.evidence.certificate import Evidence, Maker
+from dlgen_cli.evidence.certificate import Evidence, Maker, write_files
 from dlgen_cli.evidence.coded import coded_certificate, is_coded
 from dlgen_cli.evidence.compression_change import change_certificate
 from dlgen_cli.evidence.compression_occam import occam_certificate
@@ -24,9 +24,9 @@ from dlgen_cli.evidence.inputs import read_inputs
 from dlgen_cli.evidence.layers import Progress
 from dlgen_cli.evidence.monte_carlo import DrawProgress, monte_carlo_share
 from dlgen_cli.evidence.options import AuditOptions, DataOptions, refuse_options_of_a_prior
+from dlgen_cli.evidence.pac_bayes_drawn import drawn_certificate
 from dlgen_cli.evidence.pac_bayes_kl import kl_certificate
 from dlgen_cli.evidence.pac_bayes_posterior import (
-    holds_posterior,
     posterior_certificate,
     refuse_options_of_a_posterior,
     require_options_of_a_posterior,
@@ -34,6 +34,7 @@ from dlgen_cli.evidence.pac_bayes_posterior import (
 from dlgen_cli.evidence.plan import best_of, equal_share
 from dlgen_cli.evidence.recorded_errors import counted_errors, recorded_errors
 from dlgen_cli.evidence.samples import Samples, find_samples
+from dlgen_cli.evidence.trained_posterior import holds_posterior
 from dlgen_cli.records import Bound, Report
 
 
@@ -110,7 +111,7 @@ def certify(
     }
     for one, bound in zip(certificates, bounds, strict=True):
         results |= one.facts(bound)
-    return report_of(
+    report = report_of(
         inputs,
         command=command,
         settings={
@@ -128,6 +129,8 @@ def certify(
         results=results,
         recorded=recorded,
     )
+    write_files(certificates)
+    return report
 
 
 def _makers(options: AuditOptions, data: DataOptions) -> list[Maker]:
@@ -149,7 +152,8 @@ def _makers(options: AuditOptions, data: DataOptions) -> list[Maker]:
     if holds_posterior(options):
         refuse_options_of_a_prior(options, data)
         require_options_of_a_posterior(data)
-        return [*([occam_certificate] if data.occam else []), posterior_certificate]
+        drawn = [drawn_certificate] if data.draw_network else []
+        return [*([occam_certificate] if data.occam else []), posterior_certificate, *drawn]
     refuse_options_of_a_posterior(options, data)
     if options.base is not None:
         return [change_certificate, kl_certificate]
@@ -174,6 +178,8 @@ def _settings(data: DataOptions, bounds: Sequence[Bound], *, has_posterior: bool
         "tried": data.tried,
         "tried_nats": data.tried_nats,
     }
+    if data.draw_network:
+        own["draw_network"] = data.draw_network.name
     if not has_posterior:
         own = {"freeze": list(data.freeze), "relative_sigma": data.relative}
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -29,18 +30,34 @@ class DrawnNetwork:
 
     Attributes:
         name: what tells it from the others.
-        ratio_nats_upper: upper bound on ``ln (dQ/dP)(h)``; it may be below 0.
+        log_density_ratio_nats: upper bound on ``ln (dQ/dP)(h)``; it may be below 0.
         errors: wrongly classified examples of the sample.
+        seed: of its draw, in hexadecimal, see `draw_seed`.
     """
 
     name: str
-    ratio_nats_upper: float
+    log_density_ratio_nats: float
     errors: int
+    seed: str = ""
+
+
+def draw_seed(model_sha256: str, posterior_sha256: str) -> str:
+    """The seed of the one draw of a posterior: no choice is left.
+
+    Args:
+        model_sha256: of the file of the posterior's mean, in hexadecimal.
+        posterior_sha256: of the file of its deviations.
+
+    Returns:
+        A SHA-256 digest in hexadecimal.
+    """
+    text = f"dlgen/drawn network/1/{model_sha256}/{posterior_sha256}"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @upward
 def _exponent(drawn: DrawnNetwork, count: int, m: int, delta: Decimal, choice: Decimal) -> Decimal:
-    nats = Decimal(drawn.ratio_nats_upper) + choice + (moment_upper(m) * count / delta).ln()
+    nats = Decimal(drawn.log_density_ratio_nats) + choice + (moment_upper(m) * count / delta).ln()
     return max(ZERO, nats / m)
 
 
@@ -84,7 +101,7 @@ def drawn_risk(
     require_delta(delta)
     require_nonnegative("choice_nats", choice_nats)
     for one in networks:
-        require_finite(f"the density of {one.name}", one.ratio_nats_upper)
+        require_finite(f"the density of {one.name}", one.log_density_ratio_nats)
         require_errors(one.errors, m)
     rows: list[tuple[Decimal, dict[str, Any]]] = []
     for one in networks:
@@ -92,8 +109,9 @@ def drawn_risk(
         value = kl_inverse_upper(error_rate(one.errors, m), exponent)
         row = {
             "name": one.name,
-            "ratio_nats_upper": one.ratio_nats_upper,
+            "log_density_ratio_nats": one.log_density_ratio_nats,
             "errors": one.errors,
+            "seed": one.seed,
             "empirical_risk": to_float(error_rate(one.errors, m)),
         }
         rows.append((value, row))
@@ -117,8 +135,9 @@ def _read_back(terms: Fields, delta: float, lines: Sequence[Assumption]) -> Boun
     networks = [
         DrawnNetwork(
             name=row.text("name"),
-            ratio_nats_upper=row.number("ratio_nats_upper"),
+            log_density_ratio_nats=row.number("log_density_ratio_nats"),
             errors=row.count("errors"),
+            seed=row.text("seed"),
         )
         for row in terms.rows("networks")
     ]
@@ -138,7 +157,7 @@ DRAWN = Theorem(
     evaluate=drawn_risk,
     read_back=_read_back,
     made_of=(
-        Part(term="ratio_nats_upper", phrase="ln dQ/dP {} nats"),
+        Part(term="log_density_ratio_nats", phrase="ln dQ/dP {} nats"),
         Part(term="empirical_risk", phrase="risk on the sample {}"),
         Part(term="examples", phrase="{} examples", kind="count"),
     ),

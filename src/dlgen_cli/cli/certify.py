@@ -151,6 +151,16 @@ class CertifyCommand(
             "hold rows x, in the order of those.",
         ),
     ] = field(default_factory=list)
+    draw_network: Annotated[
+        Path | None,
+        typer.Option(
+            "--draw-network",
+            metavar="FILE",
+            help="Draw one network from a trained posterior, write it to FILE.safetensors and "
+            "certify it itself.",
+            rich_help_panel=PAC_BAYES,
+        ),
+    ] = None
     occam: Annotated[
         bool,
         typer.Option(
@@ -197,7 +207,7 @@ def certify(options: CertifyCommand) -> None:
     for path in (options.base, options.surrogate):
         if path is not None:
             locate(path)
-    console.check_outputs(options, options.state)
+    console.check_outputs(options, options.state, options.draw_network)
     console.check_gate(options.fail_above)
     data = data_options(options)
     assert data is not None  # noqa: S101  --data was given
@@ -208,6 +218,7 @@ def certify(options: CertifyCommand) -> None:
         unlabelled=options.unlabelled,
         shrink=options.shrink,
         occam=options.occam,
+        draw_network=options.draw_network,
         tried=options.tried,
         tried_nats=options.tried_nats,
     )

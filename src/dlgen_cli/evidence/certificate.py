@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from dlgen_cli.evidence.inputs import Inputs
 from dlgen_cli.evidence.monte_carlo import DrawProgress
 from dlgen_cli.evidence.options import DataOptions
 from dlgen_cli.evidence.samples import Samples
+from dlgen_cli.files import write_whole
 from dlgen_cli.records import Bound
 
 
@@ -28,12 +30,25 @@ class Certificate:
         errors: 0-1 errors of the network without noise on parts of the data, see
             `Samples.parts`, as far as the theorem counted them.
         facts: what the report's results say of the evaluated bound.
+        files: what is written beside the report, by path.
     """
 
     theorem: str
     evaluate: Callable[[float], Bound]
     errors: Mapping[str, int] = field(default_factory=dict)
     facts: Callable[[Bound], Mapping[str, Any]] = _no_facts
+    files: Mapping[Path, bytes] = field(default_factory=dict)
+
+
+def write_files(certificates: Sequence[Certificate]) -> None:
+    """Write what the certificates speak of, each file whole or not at all.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    for one in certificates:
+        for path, content in one.files.items():
+            write_whole(path, content)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

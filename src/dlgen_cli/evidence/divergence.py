@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from decimal import Decimal
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from dlgen_cli.bounds.arithmetic import to_float, upward
 from dlgen_cli.errors import UsageError
-from dlgen_cli.predictors import Deviation
+from dlgen_cli.predictors import Deviation, Factor
 from dlgen_cli.spectra import log_sum_lower, squared_distance_upper, sum_of_squares
 
 #: More than all roundings of 60 digits together lose, for each entry and relative to its size.
@@ -91,3 +92,35 @@ def _rounded(nats: Decimal) -> float:
         "The divergence from the prior exceeds the range of float64.",
         remedy="Train the run again with a wider prior.",
     )
+
+
+@upward
+def log_density_ratio_upper(
+    distances: Tensor, noise: Tensor, deviation: Deviation, prior_deviation: float
+) -> float:
+    """Upper bound on ``ln (dQ/dP)(h)`` of one tensor h = mu + F e that was drawn from Q.
+
+    ``1/2 (|h - theta|^2 / t^2 - |e|^2 - ln det R)``, R the covariance over that of the prior.
+
+    Args:
+        distances: upper bounds on ``|h - theta|``, entry by entry.
+        noise: e, one row for each row of the tensor.
+        deviation: of the posterior, above 0; of rows: with a positive diagonal and nothing above.
+        prior_deviation: t, above 0.
+
+    Returns:
+        A finite number; it may be below 0.
+    """
+    squares = Decimal(sum_of_squares(distances).upper) / Decimal(prior_deviation) ** 2
+    difference = squares - Decimal(sum_of_squares(noise).lower)
+    if isinstance(deviation, float | int):
+        ratio = Decimal(prior_deviation) / Decimal(deviation)
+        logarithms = -noise.numel() * ratio.ln().next_plus()
+    else:
+        rows = len(noise) if isinstance(deviation, Factor) else 1
+        entries = deviation.matrix.diagonal() if isinstance(deviation, Factor) else deviation
+        lower = Decimal(log_sum_lower(entries.double() / prior_deviation))
+        logarithms = rows * (lower - entries.numel() * _QUOTIENT)
+    exact = difference / 2 - logarithms + _DECIMALS * (1 + squares)
+    nearest = float(exact)
+    return nearest if Decimal(nearest) >= exact else math.nextafter(nearest, math.inf)

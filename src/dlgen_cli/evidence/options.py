@@ -137,6 +137,7 @@ class DataOptions:
         surrogate: a certified network g, whose disagreements with the checkpoint are counted.
         unlabelled: where: a folder of images, or files of features in the order of ``features``.
         occam: evaluate Occam's bound of a posterior's mean too.
+        draw_network: where one network that is drawn from a posterior is written, and certified.
     """
 
     data: str | SourceData = ""
@@ -153,6 +154,7 @@ class DataOptions:
     surrogate: Path | None = None
     unlabelled: Sequence[Path] = ()
     occam: bool = False
+    draw_network: Path | None = None
 
     @property
     def name(self) -> str:

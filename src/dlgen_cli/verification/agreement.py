@@ -9,6 +9,7 @@ from dlgen_cli.bounds import margin_lipschitz
 from dlgen_cli.bounds.compression import FIXED_RANK
 from dlgen_cli.bounds.holdout import CLOPPER_PEARSON
 from dlgen_cli.bounds.layered_network import rows_and_columns
+from dlgen_cli.bounds.pac_bayes_drawn import DRAWN, draw_seed
 from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR, posterior_name
 from dlgen_cli.bounds.recorded_fields import Fields, is_first
 from dlgen_cli.bounds.registry import THEOREMS
@@ -314,6 +315,29 @@ def check_posteriors(report: Fields) -> Iterator[Mismatch]:
                 where = settings.path("shrink")
                 yield Mismatch(where=where, recorded=expected, recomputed=found)
         yield from _check_coordinates(report, terms)
+
+
+def check_drawn(report: Fields) -> Iterator[Mismatch]:
+    """The network that was drawn is the one of the settings, and its seed that of the run."""
+    settings = report.fields("settings")
+    for bound in report.rows("bounds"):
+        if bound.get("theorem") != DRAWN.name:
+            continue
+        found = report.fields("results").fields("drawn_network")
+        model = report.fields("provenance").text("sha256")
+        seed = draw_seed(model, found.text("posterior_sha256"))
+        names = {settings.text("draw_network")}
+        expected = {"name": found.text("file"), "seed": seed}
+        rows = list(bound.fields("terms").rows("networks"))
+        for row in (bound.fields("terms"), *rows):
+            for name, one in expected.items():
+                if row.get(name) != one:
+                    yield Mismatch(where=row.path(name), recorded=row.get(name), recomputed=one)
+        if len(rows) != 1 or names != {found.text("file")}:
+            where = settings.path("draw_network")
+            yield Mismatch(where=where, recorded=sorted(names), recomputed=found.text("file"))
+        if not 0 <= found.number("test_error") <= 1:
+            yield _odd(found, "test_error", "a share")
 
 
 def _check_coordinates(report: Fields, terms: Fields) -> Iterator[Mismatch]:

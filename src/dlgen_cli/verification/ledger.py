@@ -14,6 +14,7 @@ from dlgen_cli.bounds.compression_stored import STORED
 from dlgen_cli.bounds.disagreement import DISAGREEMENT
 from dlgen_cli.bounds.holdout import CLOPPER_PEARSON
 from dlgen_cli.bounds.pac_bayes import ANCHORS, MIXTURE, PINSKER
+from dlgen_cli.bounds.pac_bayes_drawn import DRAWN
 from dlgen_cli.bounds.pac_bayes_kl import KL
 from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR
 from dlgen_cli.bounds.rademacher import EXPECTED, MARKOV, PRINTED
@@ -46,6 +47,15 @@ REQUIRED: Mapping[str, Sequence[str]] = MappingProxyType(
             "tried",
             "random",
             "draws",
+        ),
+        DRAWN.name: (
+            *_SAMPLE,
+            "structure",
+            "prior",
+            "deviations",
+            "tried",
+            "drawn_network",
+            "seed",
         ),
         EXPECTED.name: _SHELL,
         MARKOV.name: _SHELL,
@@ -200,6 +210,10 @@ def named_numbers(bound: Fields, report: Fields) -> dict[str, str]:
     add("tried", settings.get("tried"), ",")
     if isinstance(results.get("coordinates"), list):
         add("tensors", len(results["coordinates"]), ",")
+    drawn = results.get("drawn_network") or {}
+    numbers["drawn_file"], numbers["drawn_sha256"] = (
+        str(drawn.get(name))[:length] for name, length in (("file", None), ("sha256", 12))
+    )
     numbers["architecture"] = str(provenance.get("architecture"))
     numbers["arch"] = str(settings.get("arch"))
     return numbers

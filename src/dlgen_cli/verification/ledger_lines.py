@@ -310,6 +310,22 @@ _LINES = (
         ),
     ),
     Line(
+        "drawn_network",
+        "The statement is about the one network that was drawn and written.",
+        verified=("{drawn_file}, sha256 {drawn_sha256}: its errors on the sample were counted.",),
+    ),
+    Line(
+        "seed",
+        "The draw depends on the sample through the posterior alone.",
+        declared=(
+            (
+                "Its seed is the SHA-256 of a constant of dlgen and of the run's files, and stands "
+                "for independent standard normals; no run was repeated because of what was drawn "
+                "from it."
+            ),
+        ),
+    ),
+    Line(
         "integral",
         "The risk of Q on the sample is bounded without draws.",
         verified=(

@@ -13,6 +13,7 @@ from dlgen_cli.bounds.disagreement import DISAGREEMENT
 from dlgen_cli.bounds.holdout import CLOPPER_PEARSON
 from dlgen_cli.bounds.mean_betting import BETTING
 from dlgen_cli.bounds.pac_bayes import ANCHORS, MIXTURE, PINSKER
+from dlgen_cli.bounds.pac_bayes_drawn import DRAWN
 from dlgen_cli.bounds.pac_bayes_kl import KL
 from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR
 from dlgen_cli.bounds.rademacher import EXPECTED, MARKOV, PRINTED
@@ -74,7 +75,7 @@ def is_altered(report: Fields) -> bool:
     return any(
         "altered labels" in evidence_of(row, "sample")
         for row in report.rows("bounds")
-        if row.get("theorem") in (OCCAM.name, KL.name, POSTERIOR.name)
+        if row.get("theorem") in (OCCAM.name, KL.name, POSTERIOR.name, DRAWN.name)
     )
 
 
@@ -150,7 +151,8 @@ def _certificates(report: Fields) -> list[str]:
         return [*found, own, *through]
     found += [OCCAM.name] if settings.keys() & {"b", "base"} else []
     if "shrink" in settings:
-        return [*found, POSTERIOR.name, *through]
+        drawn = [DRAWN.name] if settings.get("draw_network") else []
+        return [*found, POSTERIOR.name, *drawn, *through]
     return [*found, *([KL.name] if "sigma" in settings else []), *through]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dlgen_cli.bounds.compression_occam import OCCAM
 from dlgen_cli.bounds.compression_stored import STORED
 from dlgen_cli.bounds.pac_bayes import ANCHORS, MIXTURE, PINSKER
+from dlgen_cli.bounds.pac_bayes_drawn import DRAWN
 from dlgen_cli.bounds.pac_bayes_kl import KL
 from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR
 from dlgen_cli.bounds.recorded_fields import Fields
@@ -35,7 +36,7 @@ def check_unions(bound: Fields, report: Fields) -> Iterator[Mismatch]:
         yield from _same(terms, "widths", expected)
     if theorem == OCCAM.name and not is_evaluated_elsewhere(report):
         yield from _check_code(bound, report)
-    if theorem == POSTERIOR.name:
+    if theorem in (POSTERIOR.name, DRAWN.name):
         yield from _check_prior(bound, report)
     if theorem in (KL.name, POSTERIOR.name):
         rows = "sigmas" if theorem == KL.name else "posteriors"

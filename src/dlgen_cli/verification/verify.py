@@ -21,6 +21,7 @@ from dlgen_cli.verification.agreement import (
     check_anchors,
     check_certificates,
     check_delta,
+    check_drawn,
     check_layers,
     check_margin,
     check_parameters,
@@ -96,6 +97,7 @@ def verify(report: Fields) -> Verification:
         partial(check_headline, report, recomputed, conclude),
         partial(check_certificates, report),
         partial(check_posteriors, report),
+        partial(check_drawn, report),
     ):
         mismatches += _guarded(check, report)
     unique = {one.where: one for one in reversed(mismatches)}

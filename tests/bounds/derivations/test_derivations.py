@@ -96,7 +96,7 @@ def bounds():
     yield posterior_risk([drawn], 5000, 0.04, 0.01, choice_nats=1.5)
     integrated = Posterior(**measured, risk=IntegratedRisk(upper=0.0625, cells=4096))
     yield posterior_risk([integrated], 5000, 0.05, choice_nats=1.5)
-    networks = [DrawnNetwork(name="one", ratio_nats_upper=19.5, errors=150)] * 2
+    networks = [DrawnNetwork(name="one", log_density_ratio_nats=19.5, errors=150)] * 2
     yield drawn_risk(networks, 5000, 0.05, choice_nats=1.5)
     yield from (one(box()) for one in (expected, markov, printed))
     yield expected(box(parameters=10**7, linf_norm=0.5, epsilon=1e-9))

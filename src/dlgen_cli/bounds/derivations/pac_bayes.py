@@ -133,7 +133,9 @@ def risk_of_posterior(terms: Fields) -> Sequence[Step]:
 def risk_of_drawn(terms: Fields) -> Sequence[Step]:
     """``kl^-1( L_S(h) | (ln (dQ/dP)(h) + choices + ln(K xi(m)/delta)) / m )``."""
     lines = _start(terms)
-    ratio, choices = (Decimal(terms.number(name)) for name in ("ratio_nats_upper", "choice_nats"))
+    ratio, choices = (
+        Decimal(terms.number(name)) for name in ("log_density_ratio_nats", "choice_nats")
+    )
     lines.recorded("ratio", "ln (dQ/dP)(h), of the network that was drawn", ratio)
     lines.recorded("choices", "the choice among priors, in nats", choices)
     errors, m, count = terms.count("errors"), terms.count("examples"), len(terms.items("networks"))

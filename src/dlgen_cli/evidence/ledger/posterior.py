@@ -68,6 +68,23 @@ def tried_line(settings: int, nats: float) -> Assumption:
     )
 
 
+def drawn_network_line(file: str, sha256: str) -> Assumption:
+    """What a certificate of one drawn network is about."""
+    return verified(
+        "The statement is about the one network that was drawn and written.",
+        f"{file}, sha256 {sha256[:12]}: its errors on the sample were counted.",
+    )
+
+
+def seed_line() -> Assumption:
+    """What the draw rests on."""
+    return declared(
+        "The draw depends on the sample through the posterior alone.",
+        "Its seed is the SHA-256 of a constant of dlgen and of the run's files, and stands for "
+        "independent standard normals; no run was repeated because of what was drawn from it.",
+    )
+
+
 def random_predictor_line() -> Assumption:
     """What a trained posterior is."""
     return verified(

@@ -22,6 +22,7 @@ from dlgen_cli.devices import keep_freed_memory, resolve_device, threads
 from dlgen_cli.errors import TrainingError, UsageError
 from dlgen_cli.networks import read_network
 from dlgen_cli.predictors import FoldedNetwork, count_errors, open_folded
+from dlgen_cli.predictors.unfolding import unfolded
 from dlgen_cli.training.examples import RunExamples, prepare_examples
 from dlgen_cli.training.facts import data_facts, example_labels
 from dlgen_cli.training.model_card import model_card
@@ -33,7 +34,6 @@ from dlgen_cli.training.posterior.settings import (
     posterior_settings,
 )
 from dlgen_cli.training.posterior.trained_part import TrainedPart, choose_trainable
-from dlgen_cli.training.posterior.unfolding import unfolded
 from dlgen_cli.training.run import require_vacant
 from dlgen_cli.training.seeds import generator
 from dlgen_cli.training.start import open_start

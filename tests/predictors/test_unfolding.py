@@ -5,7 +5,7 @@ import torch
 from dlgen_cli.architectures import build
 from dlgen_cli.networks.tracer import trace
 from dlgen_cli.predictors import coordinates
-from dlgen_cli.training.posterior.unfolding import unfolded
+from dlgen_cli.predictors.unfolding import unfolded
 
 
 def test_trained_coordinates_fold_back_and_the_others_stay_bit_for_bit():
