@@ -241,7 +241,10 @@ def without_entries(module: nn.Module) -> nn.Module:
 
 def to_meta(tensor: Tensor) -> Tensor:
     """A tensor of the same shape without entries."""
-    empty = torch.empty_like(tensor, device="meta")
+    if tensor.is_meta and tensor.is_contiguous():
+        empty = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")  # a plain call
+    else:
+        empty = torch.empty_like(tensor, device="meta")
     return nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty
 
 

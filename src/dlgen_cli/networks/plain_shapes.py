@@ -57,7 +57,9 @@ def plain_result(
         return None
     x, others = args[0], list(args[1:])
     if in_place:
-        return x if _is_own_call(module) and type(module) in _POINTWISE_MODULES else None
+        is_pointwise = _is_own_call(module) and type(module) in _POINTWISE_MODULES
+        is_sum = module is None and operation in _ARITHMETIC and len(others) == 1 and not kwargs
+        return x if is_pointwise or (is_sum and _shape_of_pair(x, others[0]) == x.shape) else None
     if operation in _ARITHMETIC and x.is_contiguous() and any(map(_is_permuted, others)):
         x, others = others[0], [x, *others[1:]]
     if _is_permuted(x):
@@ -75,6 +77,16 @@ def _is_plain(value: Any) -> bool:
 
 def _is_permuted(value: Any) -> bool:
     return _is_floating(value) and not value.is_contiguous()
+
+
+def _is_dense(x: Tensor) -> bool:
+    """Whether entries lie side by side, the axes in whatever order."""
+    reach = 1
+    for stride, size in sorted(zip(x.stride(), x.shape, strict=True)):
+        if size != 1 and stride != reach:
+            return False
+        reach *= size
+    return True
 
 
 def _result_of_ordered(
@@ -102,19 +114,28 @@ def _result_of_permuted(
     kwargs: Mapping[str, Any],
 ) -> Tensor | None:
     """Of a tensor with its axes in another order: what networks with channels last need."""
-    if torch.empty_like(x).stride() != x.stride():
+    if not _is_dense(x):
         return None
     if module is None and operation in _ARITHMETIC and len(others) == 1 and not kwargs:
-        other = others[0]
-        is_line = isinstance(other, Tensor) and sum(size > 1 for size in other.shape) <= 1
-        alike = isinstance(other, Tensor) and other.stride() == x.stride()
-        fits = is_line or alike or not isinstance(other, Tensor)
-        return torch.empty_like(x) if fits and _shape_of_pair(x, other) == x.shape else None
+        return _permuted_pair(x, others[0])
+    ordered = torch.empty(x.shape, dtype=x.dtype, device="meta")
+    known = _result_of_ordered(operation, module, ordered, others, kwargs)
     is_mean = type(module) is nn.AdaptiveAvgPool2d and module.output_size in {1, (1, 1)}
-    if operation != "layernorm" and not is_mean:
+    if known is None or operation == "layernorm" or is_mean:
+        return known  # in order
+    if type(module) is not nn.Conv2d or not x.is_contiguous(memory_format=torch.channels_last):
         return None
-    ordered = torch.empty(x.shape, dtype=x.dtype, device="meta")  # as its result is
-    return _result_of_ordered(operation, module, ordered, others, kwargs)
+    return torch.empty(known.shape, dtype=x.dtype, device="meta", memory_format=torch.channels_last)
+
+
+def _permuted_pair(x: Tensor, other: Any) -> Tensor | None:
+    """Of a sum or a product whose other part does not tell the axes apart, or has the same."""
+    is_line = isinstance(other, Tensor) and sum(size > 1 for size in other.shape) <= 1
+    alike = isinstance(other, Tensor) and other.stride() == x.stride()
+    fits = is_line or alike or not isinstance(other, Tensor)
+    if not fits or _shape_of_pair(x, other) != x.shape:
+        return None
+    return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="meta")
 
 
 def _shape_of_function(
@@ -191,12 +212,31 @@ def _convolution(module: Any, x: Tensor) -> tuple[int, ...] | None:
         return None
     if isinstance(module.padding, str):
         return None
-    geometry = (module.kernel_size, module.stride, module.padding, module.dilation)
-    windows = (
+    windows = _windows(x, module.kernel_size, module.stride, module.padding, module.dilation)
+    return (x.shape[0], module.out_channels, *windows)
+
+
+def _pooling(module: Any, x: Tensor) -> tuple[int, ...] | None:
+    if x.ndim != 4 or module.ceil_mode or getattr(module, "return_indices", False):
+        return None
+    taps, padding = _pair(module.kernel_size), _pair(module.padding)
+    if any(2 * p > k for k, p in zip(taps, padding, strict=True)):
+        return None  # torch refuses it
+    dilation = _pair(getattr(module, "dilation", 1))
+    return (*x.shape[:2], *_windows(x, taps, _pair(module.stride), padding, dilation))
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    first, second = value if isinstance(value, tuple | list) else (value, value)
+    return first, second
+
+
+def _windows(x: Tensor, *geometry: Sequence[int]) -> list[int]:
+    """Places on each axis of a map, by taps, stride, padding and dilation."""
+    return [
         (size + 2 * p - t * (k - 1) - 1) // s + 1
         for size, k, s, p, t in zip(x.shape[2:], *geometry, strict=True)
-    )
-    return (x.shape[0], module.out_channels, *windows)
+    ]
 
 
 def _group_norm(module: Any, x: Tensor) -> tuple[int, ...] | None:
@@ -224,6 +264,8 @@ def _adaptive_mean(module: Any, x: Tensor) -> tuple[int, ...] | None:
 _RULES: Mapping[type[nn.Module], Callable[[Any, Tensor], tuple[int, ...] | None]] = {
     nn.Linear: _linear,
     nn.Conv2d: _convolution,
+    nn.MaxPool2d: _pooling,
+    nn.AvgPool2d: _pooling,
     nn.GroupNorm: _group_norm,
     nn.LayerNorm: _layer_norm,
     nn.BatchNorm1d: _batch_norm,

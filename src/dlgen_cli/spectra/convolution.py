@@ -44,7 +44,13 @@ from dlgen_cli.spectra.geometry import (
 )
 from dlgen_cli.spectra.rounding import SLACK, gamma
 from dlgen_cli.spectra.scaling import with_exponent, without_exponent
-from dlgen_cli.spectra.supremum import flat_cells, largest_of_all, lattice_supremum
+from dlgen_cli.spectra.supremum import (
+    ABOVE_CELLS,
+    Floor,
+    flat_cells,
+    largest_of_all,
+    lattice_supremum,
+)
 from dlgen_cli.spectra.transfer import Frequencies, TransferFamily
 
 __all__ = [
@@ -58,6 +64,7 @@ __all__ = [
 
 #: Relative width of a bracket where no other is asked for.
 TOLERANCE = 0.02
+_AIMED = 0.008  # tolerances from here on are aimed at from the lower end of a known map
 _EXACT = 1e-12  # relative width where finitely many matrices decide
 _NARROW_ORDER = 16  # kernels with at most so many channels on a side are measured better
 _NARROW_TOLERANCE = 2e-4
@@ -112,14 +119,23 @@ def _scaled_norm(
         return _lattice_norm(kernel, geometry, tolerance)
     if _dense_is_small(kernel, geometry):
         return _dense_norm(kernel, geometry)
-    periodic = _periodic_norm(kernel, geometry, tolerance)
-    if periodic is None:
-        upper = _lattice_norm(kernel, geometry, tolerance).upper
-    elif _is_circulant(kernel, geometry):
-        return periodic
-    else:
-        upper = periodic.upper
-    lower = 0.0 if upper_only else finite_map_lower(kernel, geometry)
+    if _is_circulant(kernel, geometry):
+        periodic = _periodic_norm(kernel, geometry, tolerance)
+        if periodic is not None:
+            return periodic
+    lower = 0.0
+    factor = math.sqrt(_repeats(kernel, geometry)) * SLACK
+
+    def floor(enough: float) -> float:
+        nonlocal lower
+        lower = finite_map_lower(kernel, geometry, enough=enough * factor, tolerance=tolerance)
+        return lower / factor / SLACK
+
+    aim = floor if tolerance >= _AIMED and not upper_only else None
+    found = _periodic_norm(kernel, geometry, tolerance, aim)
+    upper = (found or _lattice_norm(kernel, geometry, tolerance, aim)).upper
+    if not (lower or upper_only):
+        floor(math.inf)
     return Interval(lower=min(upper, lower), upper=upper)
 
 
@@ -135,11 +151,16 @@ def _tolerance_of(order: int, tolerance: float) -> float:
     return min(tolerance, _NARROW_TOLERANCE) if order <= _NARROW_ORDER else tolerance
 
 
-def _supremum(kernel: torch.Tensor, geometry: ConvolutionGeometry, tolerance: float) -> Interval:
+def _supremum(
+    kernel: torch.Tensor,
+    geometry: ConvolutionGeometry,
+    tolerance: float,
+    floor: Floor | None = None,
+) -> Interval:
     taps = transfer_taps(kernel, geometry.stride, geometry.dilation, geometry.groups)
     family = _family(taps)
     asked = _tolerance_of(family.order, tolerance) if family.degrees else _EXACT
-    return lattice_supremum(family, asked)
+    return lattice_supremum(family, asked, floor if asked >= _AIMED else None)
 
 
 def _family(taps: torch.Tensor) -> TransferFamily:
@@ -148,7 +169,10 @@ def _family(taps: torch.Tensor) -> TransferFamily:
 
 
 def _lattice_norm(
-    kernel: torch.Tensor, geometry: ConvolutionGeometry, tolerance: float
+    kernel: torch.Tensor,
+    geometry: ConvolutionGeometry,
+    tolerance: float,
+    floor: Floor | None = None,
 ) -> Interval:
     """The supremum over all map sizes; its upper end bounds every size.
 
@@ -156,15 +180,22 @@ def _lattice_norm(
     matrix at stride 1, which then bounds it.
     """
     stride = geometry.stride
-    found = _supremum(kernel, geometry, tolerance)
-    factor = padding_factor_squared(kernel, geometry)
+    found = _supremum(kernel, geometry, tolerance, floor)
     upper = found.upper
+    if geometry.padding_mode == "circular" and max(stride) > 1:
+        whole = replace(geometry, stride=(1,) * len(stride))
+        upper = _supremum(kernel, whole, tolerance).upper
+    factor = math.sqrt(_repeats(kernel, geometry)) * SLACK
+    return Interval(lower=found.lower, upper=upper * factor)
+
+
+def _repeats(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> int:
+    """By how much padding may multiply the square of the norm."""
+    factor = padding_factor_squared(kernel, geometry)
     if geometry.padding_mode == "circular":
-        factor *= math.prod(circular_repeats(kernel, geometry, j) for j in range(len(stride)))
-        if max(stride) > 1:
-            whole = replace(geometry, stride=(1,) * len(stride))
-            upper = _supremum(kernel, whole, tolerance).upper
-    return Interval(lower=found.lower, upper=upper * math.sqrt(factor) * SLACK)
+        axes = range(len(geometry.stride))
+        factor *= math.prod(circular_repeats(kernel, geometry, axis) for axis in axes)
+    return factor
 
 
 def _is_circulant(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> bool:
@@ -177,7 +208,10 @@ def _is_circulant(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> bool:
 
 
 def _periodic_norm(
-    kernel: torch.Tensor, geometry: ConvolutionGeometry, tolerance: float
+    kernel: torch.Tensor,
+    geometry: ConvolutionGeometry,
+    tolerance: float,
+    floor: Floor | None = None,
 ) -> Interval | None:
     """The periodic convolution that the known map's is a part of; None where others are cheaper.
 
@@ -194,18 +228,19 @@ def _periodic_norm(
     grid = [size[j] // stride[j] for j in axes]
     degrees = tuple(taps.shape[3 + j] - 1 for j in axes)
     order, groups = taps.shape[2], taps.shape[0]
-    others = flat_cells(degrees, _tolerance_of(order, tolerance))
+    asked = _tolerance_of(order, tolerance)
+    floor = floor if asked >= _AIMED else None
+    others = 2 * flat_cells(degrees, asked if floor is None else ABOVE_CELLS * asked)
     if not circular and math.prod(grid) > others:
         return None
     if circular and math.prod(grid) * groups * (order**3 + 1e4) > _GRID_WORK:
         return None
     steps = [frequency_step(stride[j], geometry.dilation[j]) for j in axes]
     at = _grid_frequencies(grid, steps, groups)
-    found = largest_of_all(_family(taps), at, _EXACT if order <= _NARROW_ORDER else tolerance)
-    factor = padding_factor_squared(kernel, geometry)
-    if circular:
-        factor *= math.prod(circular_repeats(kernel, geometry, j) for j in range(len(size)))
-    return Interval(lower=found.lower, upper=found.upper * math.sqrt(factor) * SLACK)
+    exactly = _EXACT if order <= _NARROW_ORDER else tolerance
+    found = largest_of_all(_family(taps), at, exactly, floor)
+    factor = math.sqrt(_repeats(kernel, geometry)) * SLACK
+    return Interval(lower=found.lower, upper=found.upper * factor)
 
 
 def _grid_frequencies(grid: Sequence[int], steps: Sequence[int], groups: int) -> Frequencies:

@@ -27,7 +27,7 @@ from dlgen_cli.spectra.rounding import SLACK, UNIT_ROUNDOFF_SINGLE, gamma
 
 #: Part of the threshold that a test in float32 gives away.
 SINGLE_LOSS = 0.0035
-_WHOLE = 256  # orders up to this are factored by one call of the library
+_WHOLE = 64  # orders up to this are factored by one call of the library
 _FACTORED = 1 << 20  # entries of matrices that are factored together: fresh memory is slow
 
 
@@ -63,35 +63,37 @@ def proved_definite(negative: torch.Tensor, threshold: float, error: float) -> t
 
 
 def _factors(matrices: torch.Tensor, allowed: float) -> torch.Tensor:
-    """Whether Cholesky runs to its end, and with ``||D||`` as small as allowed."""
+    """Whether Cholesky runs to its end, and with ``||D||`` as small as allowed; overwritten."""
+    is_finite = torch.isfinite(matrices.diagonal(dim1=1, dim2=2).real).all(dim=1)
+    passed = is_finite & _factor(matrices)
+    if not math.isfinite(allowed):
+        return passed
     count, order = matrices.shape[:2]
-    passed = torch.isfinite(matrices.diagonal(dim1=1, dim2=2).real).all(dim=1)
-    is_read = math.isfinite(allowed)
     ramp = torch.arange(order, dtype=torch.float32) + (order / 8 + 1)  # x
-    twice = ramp.repeat_interleave(2)
-    image = torch.zeros(count, 2 * order)  # M M^T x, in two parts for each entry
-    rest, start = matrices, 0
-    while start < order:
-        cut = min(_WHOLE, order - start)
-        corner, info = torch.linalg.cholesky_ex(rest[:, :cut, :cut])
-        below = torch.linalg.solve_triangular(
-            corner.mH, rest[:, cut:, :cut], upper=True, left=False
-        )
-        rest = rest[:, cut:, cut:] - below @ below.mH
-        passed &= info == 0
-        if is_read:
-            moduli = torch.cat([_moduli(corner), _moduli(below)], dim=2)
-            sums = moduli @ twice[2 * start :]
-            image[:, 2 * start :] += (moduli.mT @ sums[..., None])[..., 0]
-        start += cut
-    if is_read:
-        relative = gamma(2 * order + 24, UNIT_ROUNDOFF_SINGLE)
-        reached = (image.reshape(count, order, 2).sum(dim=2) / ramp).amax(dim=1)
-        loss = relative * reached.to(torch.float64)
-        passed &= loss * (1 + relative) ** 4 <= allowed  # the sums are in float32 too
-    return passed
+    moduli = torch.view_as_real(matrices.tril_()).abs_().flatten(2)  # of both parts, in turn
+    sums = (moduli.mT @ ramp).reshape(count, order, 2).sum(dim=2)  # M^T x
+    image = (moduli @ sums.repeat_interleave(2, dim=1)[..., None])[..., 0]
+    relative = gamma(2 * order + 24, UNIT_ROUNDOFF_SINGLE)
+    loss = relative * (image / ramp).amax(dim=1).to(torch.float64)
+    is_small: torch.Tensor = loss * (1 + relative) ** 4 <= allowed  # the sums are in float32 too
+    return passed & is_small
 
 
-def _moduli(factor: torch.Tensor) -> torch.Tensor:
-    """``|Re|`` and ``|Im|`` of the rows in turn, transposed: shape ``(B, columns, 2 rows)``."""
-    return torch.view_as_real(factor.mT.contiguous()).abs().flatten(2)
+def _factor(matrices: torch.Tensor) -> torch.Tensor:
+    """Cholesky's method by halves, in place; whether it ran to its end, shape ``(B,)``.
+
+    What lies above the diagonal stays as it was.
+    """
+    order = matrices.shape[1]
+    if order <= _WHOLE:
+        factor, info = torch.linalg.cholesky_ex(matrices)
+        matrices.copy_(factor)
+        ended: torch.Tensor = info == 0
+        return ended
+    half = 16 * ((order + 31) // 32)
+    corner, below = matrices[:, :half, :half], matrices[:, half:, :half]
+    passed = _factor(corner)
+    below.copy_(torch.linalg.solve_triangular(corner.mH, below, upper=True, left=False))
+    rest = matrices[:, half:, half:]
+    rest -= below @ below.mH
+    return passed & _factor(rest)

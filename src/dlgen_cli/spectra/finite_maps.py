@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import torch
-from torch.nn import functional
+from torch.nn import functional, grad
 
 from dlgen_cli.spectra.geometry import ConvolutionGeometry, output_size, source_cells
 from dlgen_cli.spectra.rounding import SLACK, gamma
@@ -17,10 +17,12 @@ _TRANSPOSED = {
     2: functional.conv_transpose2d,
     3: functional.conv_transpose3d,
 }
-_WORK = 6e9  # multiplications in float32 spent on a lower bound
-_MOST_STEPS = 16  # of Lanczos
+_ADJOINTS = {1: grad.conv1d_input, 2: grad.conv2d_input, 3: grad.conv3d_input}
+_WORK = 2.4e10  # multiplications in float32 spent on a lower bound
+_STEPS, _MOST_STEPS = 20, 40  # of Lanczos: for these there is room, and no more are taken
+_PAUSE = 4  # steps that must gain something together
 _MOST_GROUPS = 4  # groups that a lower bound looks at
-_CORNER = 24  # outputs on an axis that a lower bound looks at
+_CORNER, _LEAST_CORNER = 24, 8  # outputs on an axis that a lower bound looks at
 
 
 def block_shape(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> tuple[int, int, int]:
@@ -119,7 +121,13 @@ def apply(kernel: torch.Tensor, geometry: ConvolutionGeometry, x: torch.Tensor) 
     )[0]
 
 
-def finite_map_lower(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> float:
+def finite_map_lower(
+    kernel: torch.Tensor,
+    geometry: ConvolutionGeometry,
+    *,
+    enough: float = math.inf,
+    tolerance: float = 1e-3,
+) -> float:
     """Lower bound on the operator norm on the known map: ``||A x|| / ||x||`` at a Ritz vector.
 
     The output of a float64 convolution on the CPU is a sum of products in some order, so its
@@ -128,10 +136,12 @@ def finite_map_lower(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> flo
     Args:
         kernel: float64, entries at most 1.
         geometry: with its ``input_size``.
+        enough: no more is looked for once the bound reaches this.
+        tolerance: nor once some more steps would gain much less than this part of it.
     """
     kernel, geometry = _largest_groups(kernel, geometry)
     geometry = _corner(kernel, geometry)
-    vector = _ritz_vector(kernel, geometry)
+    vector = _ritz_vector(kernel, geometry, enough, tolerance / 10)
     image = apply(kernel, geometry, vector)
     magnitude = apply(kernel.abs(), geometry, vector.abs())
     terms = kernel[0].numel() * (1 if not geometry.transposed else kernel.shape[0])
@@ -161,44 +171,68 @@ def _corner(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> ConvolutionG
     size = geometry.input_size
     if geometry.padding_mode != "zeros" or size is None:
         return geometry
+    outputs = (_WORK / (2 * _STEPS * kernel.numel())) ** (1 / len(size))
+    side = int(min(_CORNER, max(_LEAST_CORNER, outputs)))
     axes = zip(size, geometry.stride, geometry.dilation, kernel.shape[2:], strict=True)
-    cut = tuple(min(n, s * _CORNER + t * (k - 1)) for n, s, t, k in axes)
+    cut = tuple(min(n, s * side + t * (k - 1)) for n, s, t, k in axes)
     return replace(geometry, input_size=cut)
 
 
-def _ritz_vector(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> torch.Tensor:
-    """Approximate top right singular vector by Lanczos, as many steps as the work allows."""
+def _ritz_vector(
+    kernel: torch.Tensor, geometry: ConvolutionGeometry, enough: float, gain: float
+) -> torch.Tensor:
+    """Approximate top right singular vector by Lanczos, as many steps as the work allows.
+
+    It ends early where the singular value is enough, or has gained too little.
+    """
     channels = kernel.shape[0] if geometry.transposed else kernel.shape[1] * geometry.groups
     shape = (channels, *(geometry.input_size or ()))
     rows = shape[1:] if geometry.transposed else output_size(kernel, geometry)
-    work = 3 * kernel.numel() * math.prod(rows)
-    steps = int(max(2, min(40, _WORK // work, math.prod(shape))))
+    work = 2 * kernel.numel() * math.prod(rows)
+    steps = int(max(_PAUSE, min(_MOST_STEPS, _WORK // work)))
+    steps = min(steps, math.prod(shape))
     generator = torch.Generator().manual_seed(0)
-    vector = torch.randn(shape, generator=generator)
+    vector = torch.randn(math.prod(shape), generator=generator)
     kernel = kernel.to(torch.float32)  # a vector proves as much, however it was found
-    basis = torch.zeros(steps, vector.numel())
-    images = torch.zeros_like(basis)
+    basis = torch.empty(steps, vector.numel())
+    reduced = torch.zeros(steps, steps)
+    reached: list[float] = []
     for step in range(steps):
-        basis[step] = vector.flatten() / vector.norm().clamp_min(1e-30)
-        images[step] = _normal_image(kernel, geometry, basis[step].reshape(shape)).flatten()
-        rest = images[step]
-        for _ in range(2):
-            rest = rest - basis[: step + 1].T @ (basis[: step + 1] @ rest)
-        vector = rest
-        if float(rest.norm()) <= 1e-5 * float(images[step].norm()):
-            basis, images = basis[: step + 1], images[: step + 1]
+        basis[step] = vector / vector.norm().clamp_min(1e-30)
+        image = _normal_image(kernel, geometry, basis[step].reshape(shape)).flatten()
+        known = basis[: step + 1]
+        reduced[step, : step + 1] = known @ image
+        values, columns = torch.linalg.eigh(reduced[: step + 1, : step + 1])
+        reached.append(math.sqrt(max(0.0, float(values[-1]))))
+        vector = image - known.T @ reduced[step, : step + 1]
+        vector -= known.T @ (known @ vector)
+        is_done = float(vector.norm()) <= 1e-5 * float(image.norm())
+        is_slow = step >= 2 * _PAUSE and reached[-1] <= reached[-1 - _PAUSE] * (1 + gain)
+        if is_done or is_slow or reached[-1] > enough * (1 + 1e-5):
             break
-    reduced = basis @ images.T
-    columns: torch.Tensor = torch.linalg.eigh((reduced + reduced.T) / 2)[1]
-    return (basis.T @ columns[:, -1]).reshape(shape).to(torch.float64)
+    found: torch.Tensor = (known.T @ columns[:, -1]).reshape(shape).to(torch.float64)
+    return found
 
 
 def _normal_image(
     kernel: torch.Tensor, geometry: ConvolutionGeometry, x: torch.Tensor
 ) -> torch.Tensor:
-    """``A^T A x``, the adjoint taken by differentiation."""
-    with torch.enable_grad():
-        variable = x.clone().requires_grad_()
-        image = apply(kernel, geometry, variable)
-        gradient: torch.Tensor = torch.autograd.grad(image, variable, image.detach())[0]
-    return gradient
+    """``A^T A x``.
+
+    The first differentiation of a process takes half a second: zero padding does without it.
+    """
+    if geometry.padding_mode != "zeros":
+        with torch.enable_grad():
+            variable = x.clone().requires_grad_()
+            image = apply(kernel, geometry, variable)
+            gradient: torch.Tensor = torch.autograd.grad(image, variable, image.detach())[0]
+        return gradient
+    image, axes = apply(kernel, geometry, x)[None], kernel.ndim - 2
+    settings = (geometry.stride, geometry.padding, geometry.dilation, geometry.groups)
+    if not geometry.transposed:
+        adjoint: torch.Tensor = _ADJOINTS[axes](  # type: ignore[no-untyped-call]
+            x[None].shape, kernel, image, *settings
+        )
+        return adjoint[0]
+    whole = _CONVOLUTIONS[axes](image, kernel, None, *settings)[0]
+    return whole[tuple(slice(size) for size in x.shape)]

@@ -30,11 +30,16 @@ Three axes: a diamond times an interval. All halve in every direction.
 U is a lower bound of the largest M, proved at the best frequency met so far, times
 ``1 + tolerance``; it only grows, so earlier tests stay valid. If the work exceeds a budget the
 tolerance doubles until the search ends: the bracket gets wider and stays true.
+
+Where the suprema only bound what is to be enclosed, the norm on a known map, U is aimed at from
+that norm's own lower bound (`Floor`): as far above it as the tolerance says, if that leaves some of
+the tolerance between U and M for the cells and for the tests, which are never exact.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
@@ -56,7 +61,16 @@ _FINE = 1 << 16  # refinement of a cell's unit in the search for a lower bound
 _BUDGET = 15.0  # seconds of tests, roughly, before the tolerance grows
 _COARSE = 1.3  # radius of the largest cells
 _SPARED = 2.0  # times what a test in float32 gives away must be at hand
-_SHOWN = 8  # frequencies of a wide kernel whose norms are estimated at once
+_SHOWN = 2048  # entries of a row, of frequencies of a wide kernel that are estimated at once
+
+#: Parts of the tolerance that U stays above M: where cells pay for it, where single places do.
+ABOVE_CELLS, ABOVE_PLACES = 0.5, 0.25
+
+_ENOUGH = 0.75  # the part that a floor is asked to leave between U and the estimate of M
+
+#: A lower bound, proved, of something that the suprema bound from above. It is called once with a
+#: number, and does well to reach it.
+Floor = Callable[[float], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +149,24 @@ def flat_cells(degrees: tuple[int, ...], tolerance: float) -> float:
 
 
 class _LowerBound:
-    """The best proved lower bound so far, climbed from the frequencies shown to it."""
+    """The best proved lower bound so far, climbed from the frequencies shown to it.
+
+    Attributes:
+        norm: the bound; where there is a floor, only an estimate.
+        floor: what `Floor` reached; 0 where there is none.
+        above: the part of the tolerance that U then keeps above the estimate.
+    """
 
     def __init__(self, family: TransferFamily) -> None:
         self.family = family
         self.norm = 0.0
+        self.floor = 0.0
+        self.above = 1.0
+
+    def rest_on(self, floor: Floor, above: float, tolerance: float) -> None:
+        """Aim from a floor from now on, which is asked for as much as the tolerance needs."""
+        self.above = above
+        self.floor = floor(self.norm * (1 + _ENOUGH * tolerance) / (1 + tolerance))
 
     def show(self, at: Frequencies, squares: torch.Tensor, *, climb: bool = True) -> None:
         """Take the best of some frequencies by their approximate squared norms; climb from it."""
@@ -156,13 +183,15 @@ class _LowerBound:
 
     def square(self, tolerance: float) -> float:
         """``U^2``, rounded upward."""
-        return (self.norm * (1 + tolerance)) ** 2 * SLACK
+        aim = max(self.norm * (1 + self.above * tolerance), self.floor * (1 + tolerance))
+        return aim**2 * SLACK
 
     def bracket(self, tolerance: float) -> Interval:
         """Both ends, once every cell is done."""
+        lower = self.floor or self.norm
         upper = math.sqrt(self.square(tolerance)) * SLACK
         trivial = math.sqrt(float(self.family.ceiling.max())) * SLACK
-        return Interval(lower=self.norm, upper=max(self.norm, min(upper, trivial)))
+        return Interval(lower=lower, upper=max(lower, min(upper, trivial)))
 
     def _ascend(self, at: Frequencies, vector: torch.Tensor) -> Frequencies:
         """Maximise ``|K(w) v|^2`` over w near a frequency, v fixed."""
@@ -186,7 +215,9 @@ class _LowerBound:
         return Frequencies(at.group[:1], place, fine)
 
 
-def lattice_supremum(family: TransferFamily, tolerance: float) -> Interval:
+def lattice_supremum(
+    family: TransferFamily, tolerance: float, floor: Floor | None = None
+) -> Interval:
     """Enclose ``max over groups of sup_w ||K(w)||``.
 
     Cost: a Cholesky factorisation for every cell. Near an isolated maximum each halving leaves a
@@ -195,19 +226,23 @@ def lattice_supremum(family: TransferFamily, tolerance: float) -> Interval:
     Args:
         family: transfer matrices; entries at most 1 and one of them at least 1/2.
         tolerance: relative width aimed at.
+        floor: a lower bound of what is to be enclosed, which may be less than the supremum.
 
     Returns:
-        Ends whose ratio is about ``1 + tolerance``, more where the budget ran out.
+        Ends whose ratio is about ``1 + tolerance``, more where the budget ran out. With a floor
+        the lower one is its, and they may be farther apart.
     """
     if not family.degrees:
         groups = torch.arange(family.taps.shape[0])
-        return largest_of_all(family, _Shape(()).tile(groups), tolerance)
+        return largest_of_all(family, _Shape(()).tile(groups), tolerance, floor)
     exclusion = _Exclusion(family)
     bound = _LowerBound(family)
     shape = _Shape.of_radius(family.degrees, _COARSE)
     sample = _thinned(family, shape.tile(torch.arange(family.taps.shape[0])))
     squares = estimated_squares(family, sample)
     bound.show(sample, squares)
+    if floor is not None:
+        bound.rest_on(floor, ABOVE_CELLS, tolerance)
     while True:
         alive = (family.ceiling > bound.square(tolerance)).nonzero().flatten()
         shape = exclusion.first_shape(squares, bound.square(tolerance))
@@ -234,34 +269,49 @@ def lattice_supremum(family: TransferFamily, tolerance: float) -> Interval:
     return bound.bracket(tolerance)
 
 
-def largest_of_all(family: TransferFamily, at: Frequencies, tolerance: float) -> Interval:
+def largest_of_all(
+    family: TransferFamily, at: Frequencies, tolerance: float, floor: Floor | None = None
+) -> Interval:
     """Enclose the largest of finitely many ``||K(w)||``; all of them are factored.
 
     Args:
         family: transfer matrices; entries at most 1 and one of them at least 1/2.
         at: the frequencies; w and -w need not both be given.
         tolerance: relative width aimed at.
+        floor: as for `lattice_supremum`.
     """
     bound = _LowerBound(family)
-    single = _is_spared(1.0, (1 + tolerance) ** 2)
-    shown = _thinned(family, at)
+    if floor is not None:
+        bound.norm = _estimated_norm(family, at)
+        bound.rest_on(floor, ABOVE_PLACES, tolerance)
+    single = _is_spared(1.0, (1 + bound.above * tolerance) ** 2)
     while len(at):
         before = bound.norm
-        bound.show(shown, estimated_squares(family, shown), climb=False)
-        if bound.norm == before and single:
-            single = False
-        elif bound.norm == before:
-            tolerance *= 4
+        if floor is None:
+            shown = _thinned(family, at)
+            bound.show(shown, estimated_squares(family, shown), climb=False)
+            if bound.norm == before:
+                single, tolerance = False, tolerance if single else 4 * tolerance
         at = at.select(~proved_below(family, at, bound.square(tolerance), single=single))
-        shown = _thinned(family, at)
+        if floor is not None:
+            bound.norm = max(before, _estimated_norm(family, at))
+            if bound.norm == before:
+                bound.above *= 2
     return bound.bracket(tolerance)
+
+
+def _estimated_norm(family: TransferFamily, at: Frequencies) -> float:
+    """About the largest norm at some of the frequencies; nothing is proved."""
+    squares = estimated_squares(family, _thinned(family, at))
+    return math.sqrt(max(0.0, float(squares.max()))) if len(squares) else 0.0
 
 
 def _thinned(family: TransferFamily, at: Frequencies) -> Frequencies:
     """Some of the frequencies, evenly spread, where an estimate costs as much as a test."""
-    if not family.is_wide or len(at) <= _SHOWN:
+    few = max(4, _SHOWN // family.order)
+    if not family.is_wide or len(at) <= few:
         return at
-    return at.select(torch.linspace(0, len(at) - 1, _SHOWN).round().to(torch.int64))
+    return at.select(torch.linspace(0, len(at) - 1, few).round().to(torch.int64))
 
 
 def _is_spared(threshold: float, square: float) -> bool:
@@ -274,15 +324,14 @@ class _Exclusion:
 
     def __init__(self, family: TransferFamily) -> None:
         self.family = family
-        rows, _, entries = family.single.rows.shape
         cube = (2.5e-11 if family.is_wide else 4e-11) * family.order**3
-        self.cost = cube + 1e-10 * rows * entries + 5e-6  # seconds, roughly
+        self.cost = cube + 3e-10 * len(family.lags) * family.order**2 + 5e-6  # seconds, roughly
 
     def threshold(self, shape: _Shape, square: float) -> float:
         """What the squared norm at the centres must not exceed for ``M^2 <= square``."""
         radius = shape.radius(self.family.degrees)
         by_cosine = square * math.cos(radius / 2) ** 2 * (1 - 1e-14)
-        by_bending = square - shape.bending(self.family.lags, self.family.single.norms)
+        by_bending = square - shape.bending(self.family.lags, self.family.norms)
         return max(by_cosine, by_bending / SLACK)
 
     def first_shape(self, squares: torch.Tensor, square: float) -> _Shape:

@@ -40,7 +40,7 @@ TRIGONOMETRIC_ERROR = 2.0**-48
 _SMALL = 64  # orders up to this take all eigenvalues, larger ones a few steps of Lanczos
 _SMALL_REAL = 1024  # the same for real matrices, of which there are few
 _LARGEST_SINGLE = 1024  # orders up to this are tested in float32 where that proves enough
-_CHUNK = 1 << 23  # floats of the Gram matrices that are held at once
+_CHUNK = 1 << 21  # entries of the Gram matrices that are held at once
 _UNDERFLOW_SINGLE = 2.0**-100  # covers what underflows in one row of a sum in float32
 
 
@@ -72,16 +72,15 @@ class GramTerms:
     """The Gram polynomial in one precision.
 
     Attributes:
-        rows: what the cosines of all lags and then the sines of all but the zero lag are
-            multiplied with: ``C_0``, ``C_k + C_k^T`` and ``i (C_k - C_k^T)``. Shape
-            ``(2L - 1, groups, 2 m m)`` with real and imaginary parts in turn; where all is real
-            (one lag or one row) ``(L, groups, m m)``.
-        norms: upper bounds on ``||C_k||``, the largest over the groups, shape ``(L,)``.
+        even: what the cosines of all lags are multiplied with in the real part: ``C_0`` and
+            ``C_k + C_k^T``; shape ``(L, groups, m m)``.
+        odd: what the sines of all but the zero lag are multiplied with in the imaginary part:
+            ``C_k - C_k^T``; shape ``(L - 1, groups, m m)``, none where all is real.
         error: upper bound on the norm of the error of a Gram matrix that is summed from them.
     """
 
-    rows: torch.Tensor
-    norms: torch.Tensor
+    even: torch.Tensor
+    odd: torch.Tensor
     error: float
 
 
@@ -131,36 +130,47 @@ class TransferFamily:
         """In float32; of a family that is not wide the same as `double`."""
         return self._terms(torch.float32) if self.is_wide else self.double
 
+    @cached_property
+    def norms(self) -> torch.Tensor:
+        """Upper bounds on ``||C_k||``, the largest over the groups, shape ``(L,)``."""
+        terms, count, square = self.single, len(self.lags), (self.order, self.order)
+        norms = torch.zeros(count, dtype=torch.float64)
+        for row in range(count):
+            twice = terms.even[row].to(torch.float64)
+            if row and not self.is_real:
+                twice = twice + terms.odd[row - 1]
+            norms[row] = _norm_upper(twice.reshape(-1, *square)) / (2 if row else 1) + terms.error
+        return norms
+
     def _terms(self, dtype: torch.dtype) -> GramTerms:
         groups, order, count = self.taps.shape[0], self.order, len(self.lags)
-        shape = (groups, order, order, 1 if self.is_real else 2)
-        rows = torch.zeros(count if self.is_real else 2 * count - 1, *shape, dtype=dtype)
+        even = torch.empty(count, groups, order, order, dtype=dtype)
+        odd = torch.empty(0 if self.is_real else count - 1, groups, order, order, dtype=dtype)
         stacked = self.taps if self.degrees else self.taps[..., None]
         axes = range(3, stacked.ndim - 1)  # all but the last are looped over
         stacked = stacked.permute(*axes, 0, stacked.ndim - 1, 1, 2).contiguous()
-        norms, frobenius = torch.zeros(count, dtype=torch.float64), 0.0
+        frobenius = 0.0
         for row, lag in enumerate(self.lags.tolist()):
             coefficient = _correlation(stacked, lag or [0])
-            norms[row] = _norm_upper(coefficient) + self._error
-            even = coefficient + coefficient.mT if row else coefficient
-            rows[row, ..., 0] = even
-            parts = [even]
-            if row and not self.is_real:
-                parts.append(coefficient - coefficient.mT)
-                rows[count + row - 1, ..., 1] = parts[1]
-            frobenius += sum(float(part.flatten(1).norm(dim=1).max()) for part in parts)
+            if row:
+                even[row] = coefficient + coefficient.mT
+                if not self.is_real:
+                    odd[row - 1] = coefficient - coefficient.mT
+            else:
+                even[row] = coefficient
+            # ||E||_F^2 + ||O||_F^2 = 4 ||C||_F^2
+            largest = float(coefficient.flatten(1).norm(dim=1).max())
+            frobenius += math.sqrt(8) * largest if row else largest
         error = self._error
         if dtype == torch.float32:
             relative = gamma(count + 8, UNIT_ROUNDOFF_SINGLE) * (1 + gamma(order * order + 16))
             error = (error + relative * frobenius + order * _UNDERFLOW_SINGLE) * SLACK
-        return GramTerms(rows.flatten(2), norms, error)
+        return GramTerms(even.flatten(2), odd.flatten(2), error)
 
     def parts(self, terms: GramTerms, group: int) -> tuple[torch.Tensor, torch.Tensor]:
         """``C_k + C_k^T`` with ``C_0`` first, and ``C_k - C_k^T`` without, of one group."""
-        count = len(self.lags)
-        square = (self.order, self.order, 1 if self.is_real else 2)
-        rows = terms.rows[:, group].reshape(len(terms.rows), *square)
-        return rows[:count, ..., 0], rows[count:, ..., -1]
+        square = (-1, self.order, self.order)
+        return terms.even[:, group].reshape(square), terms.odd[:, group].reshape(square)
 
 
 def _norm_upper(matrices: torch.Tensor) -> float:
@@ -205,53 +215,64 @@ def _waves(lags: torch.Tensor, at: Frequencies) -> tuple[torch.Tensor, torch.Ten
     return angles.cos(), angles.sin()
 
 
-def gram_matrices(
-    family: TransferFamily,
-    at: Frequencies,
-    terms: GramTerms,
-    *,
-    sign: float = 1.0,
-    out: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Gram matrices, shape ``(B, m, m)``; `TransferFamily.is_real` says of which type.
+class _Room:
+    """Memory for some Gram matrices, taken once: fresh memory is slow.
 
-    Args:
-        family: the transfer matrices.
-        at: where.
-        terms: the family's, in one precision.
-        sign: 1, or -1 for the negative ones.
-        out: room for the result where there is one group, shape ``(B or more, entries)``.
+    Attributes:
+        count: how many fit.
     """
+
+    def __init__(self, family: TransferFamily, terms: GramTerms, most: int) -> None:
+        groups, entries = terms.even.shape[1:]
+        gathered = len(family.lags) if groups > 1 and family.order**2 <= _SMALL else 1
+        self.count = max(1, min(most, _CHUNK // (entries * gathered)))
+        self.planes = terms.even.new_empty(1 if family.is_real else 2, self.count, entries)
+        shape = (self.count, family.order, family.order)
+        self.whole = (
+            self.planes.reshape(shape)
+            if family.is_real
+            else torch.empty(shape, dtype=terms.even.dtype.to_complex())
+        )
+
+
+def _gram_matrices(
+    family: TransferFamily, at: Frequencies, terms: GramTerms, room: _Room, sign: float = 1.0
+) -> torch.Tensor:
+    """Gram matrices times a sign, shape ``(B, m, m)``, in a room; it says of which type."""
     cosines, sines = _waves(family.lags, at)
-    weights = sign * (cosines if family.is_real else torch.cat([cosines, sines[:, 1:]], dim=1))
-    rows = terms.rows
+    planes = room.planes[:, : len(at)]
+    whole = room.whole[: len(at)]
+    _weighted_sums(sign * cosines, terms.even, at.group, planes[0])
+    if not family.is_real:
+        _weighted_sums(sign * sines[:, 1:], terms.odd, at.group, planes[1])
+        real, imaginary = planes.reshape(2, *whole.shape)
+        torch.complex(real, imaginary, out=whole)
+    return whole
+
+
+def _weighted_sums(
+    weights: torch.Tensor, rows: torch.Tensor, group: torch.Tensor, out: torch.Tensor
+) -> None:
+    """``sum_l weights[b, l] rows[l, group[b]]`` for every b."""
     weights = weights.to(rows.dtype)
     if rows.shape[1] == 1:
-        target = rows.new_empty(len(at), rows.shape[2]) if out is None else out[: len(at)]
-        total = torch.mm(weights, rows[:, 0], out=target)
-    elif family.order**2 <= _SMALL:
-        total = (weights.unsqueeze(2) * rows[:, at.group].transpose(0, 1)).sum(dim=1)
+        torch.mm(weights, rows[:, 0], out=out)
+    elif rows.shape[2] <= _SMALL:
+        torch.sum(weights.T.unsqueeze(2) * rows[:, group], dim=0, out=out)
     else:
-        total = rows.new_empty(len(at), rows.shape[2])
-        for index in sorted(set(at.group.tolist())):
-            chosen = at.group == index
-            total[chosen] = weights[chosen] @ rows[:, index]
-    square = (len(at), family.order, family.order)
-    if family.is_real:
-        return total.reshape(square)
-    return torch.view_as_complex(total.reshape(*square, 2))
+        for index in sorted(set(group.tolist())):
+            chosen = group == index
+            out[chosen] = weights[chosen] @ rows[:, index]
 
 
-def _chunks(
-    family: TransferFamily, at: Frequencies, terms: GramTerms
-) -> Iterator[tuple[Frequencies, torch.Tensor]]:
-    """Frequencies a few at a time, with room for their Gram matrices."""
-    rows, groups, entries = terms.rows.shape
-    gathered = rows if groups > 1 and family.order**2 <= _SMALL else 1
-    count = min(max(1, _CHUNK // (entries * gathered)), len(at))
-    room = terms.rows.new_empty(count, entries)  # one allocation: fresh memory is slow
-    for start in range(0, len(at), count or 1):
-        yield at.select(torch.arange(start, min(start + count, len(at)))), room
+def _all_gram_matrices(
+    family: TransferFamily, at: Frequencies, terms: GramTerms, sign: float = 1.0
+) -> Iterator[torch.Tensor]:
+    """Those of all frequencies, a few at a time, each time in the same room."""
+    room = _Room(family, terms, len(at))
+    for start in range(0, len(at), room.count):
+        some = at.select(torch.arange(start, min(start + room.count, len(at))))
+        yield _gram_matrices(family, some, terms, room, sign)
 
 
 def proved_below(
@@ -266,35 +287,29 @@ def proved_below(
         single: test a wide family in float32.
     """
     terms = family.single if single else family.double
-    passed = [torch.zeros(0, dtype=torch.bool)]
-    for part, room in _chunks(family, at, terms):
-        negative = gram_matrices(family, part, terms, sign=-1.0, out=room)
-        passed.append(proved_definite(negative, threshold, terms.error))
-    return torch.cat(passed)
+    some = _all_gram_matrices(family, at, terms, sign=-1.0)
+    passed = [proved_definite(negative, threshold, terms.error) for negative in some]
+    return torch.cat(passed) if passed else torch.zeros(0, dtype=torch.bool)
 
 
 def estimated_squares(family: TransferFamily, at: Frequencies) -> torch.Tensor:
     """Approximate ``||K(w)||^2``, shape ``(B,)``; nothing is proved."""
     if len(at) == 0:
         return torch.zeros(0, dtype=torch.float64)
-    terms = family.single
-    found = [
-        _largest(gram_matrices(family, part, terms, out=room))[0]
-        for part, room in _chunks(family, at, terms)
-    ]
-    return torch.cat(found)
+    some = _all_gram_matrices(family, at, family.single)
+    return torch.cat([_largest(gram)[0] for gram in some])
 
 
 def leading_vector(family: TransferFamily, at: Frequencies) -> torch.Tensor:
     """Approximate top right singular vector at the first frequency, shape ``(m,)``."""
-    gram = gram_matrices(family, at.select(torch.arange(1)), family.single)
+    gram = next(_all_gram_matrices(family, at.select(torch.arange(1)), family.single))
     return _largest(gram, vectors=True)[1][0]
 
 
 def _largest(gram: torch.Tensor, *, vectors: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
     """Largest eigenvalues ``(B,)`` and, where asked for or free, their vectors ``(B, m)``."""
     if gram.shape[1] == 1:
-        return gram.flatten(), torch.ones_like(gram[:, 0])
+        return gram.flatten().clone(), torch.ones_like(gram[:, 0])
     if gram.shape[1] > (_SMALL if gram.is_complex() else _SMALL_REAL):
         return _lanczos(gram, steps=48 if vectors else 16)
     if not vectors:
