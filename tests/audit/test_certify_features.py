@@ -103,6 +103,14 @@ def test_two_files_are_joined_in_their_order(train, certified, invoke, features,
     run = train("run", *both, "--arch", "dense", "--width", 8, "--epochs", 5)
     report = certified(run, *both, "--draws", 100)
     assert [one["columns"] for one in report["settings"]["features"]] == [6, 4]
+    assert "What computed b.npz was fixed without a look at these examples." in lines_of(
+        report, HOLDOUT
+    )
+    for changed in ("name", "sha256", "columns"):
+        rows = report["settings"]["features"]
+        report["settings"]["features"] = [rows[0], rows[1] | {changed: rows[0][changed]}]
+        assert verify(Fields(report)).mismatches
+        report["settings"]["features"] = rows
     swapped = invoke("certify", run, "--features", other, "--features", features)
     assert swapped.exit_code == 2
     assert "are not among the training images of b.npz + a.npz" in swapped.stderr

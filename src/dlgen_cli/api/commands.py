@@ -106,7 +106,7 @@ def audit(
 
 def certify(
     network: Network,
-    data: str | Path | LabelledData,
+    data: str | Path | LabelledData = "",
     *,
     holdout: LabelledData | None = None,
     **settings: Unpack[CertifySettings],
@@ -118,7 +118,7 @@ def certify(
         data: ``digits``, ``cifar10``, a directory of images; or what the network was trained on,
             in memory: inputs and labels as a pair of arrays or tensors, or a `Dataset`. Inputs
             are uint8 images, of which the network is given a 255th, or floating-point numbers
-            as the network takes them.
+            as the network takes them. Left out where ``features`` are given.
         holdout: with data in memory, examples that neither training nor any choice has seen.
         **settings: see `CertifySettings`.
 

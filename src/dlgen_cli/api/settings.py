@@ -113,6 +113,7 @@ class CertifySettings(AuditSettings, total=False):
         shrink: a posterior's mean is scored at these multiples of its way from the prior's.
         tried: settings of a posterior's prior that were tried on the data.
         tried_nats: nats that a search of the prior has cost, in the place of ``tried``.
+        base: weights that the network was tuned from; the one anchor, and what codes start at.
         surrogate: a certified network, whose disagreements with this one are counted.
         unlabelled: where: a folder of images, or files of features in the order of ``features``.
         occam: evaluate Occam's bound of a posterior's mean too.
@@ -129,6 +130,7 @@ class CertifySettings(AuditSettings, total=False):
     shrink: Sequence[float]
     tried: int
     tried_nats: float
+    base: Path | None
     surrogate: Path | None
     unlabelled: Sequence[Path]
     occam: bool

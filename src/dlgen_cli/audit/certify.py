@@ -69,8 +69,8 @@ def certify(
     Raises:
         DlgenError: bad input; one subclass for each kind.
     """
-    if options.base is not None:
-        options = replace(options, anchors=[options.base])
+    if data.base is not None:
+        options = replace(options, anchors=[data.base])
     makers = _makers(options, data)
     if data.surrogate is not None:
         makers = [*makers, disagreement_certificate]
@@ -120,7 +120,7 @@ def certify(
             **({"r": options.r} if is_whole else {}),
             **{name: value for plan in plans for name, value in plan.settings.items()},
             **({"features": [asdict(one) for one in rows.files]} if rows else {}),
-            **({"base": options.base.resolve().name} if options.base else {}),
+            **({"base": data.base.resolve().name} if data.base else {}),
             **_surrogate(data),
             **_settings(data, bounds, has_posterior=posterior_certificate in makers),
         },
@@ -140,7 +140,7 @@ def _makers(options: AuditOptions, data: DataOptions) -> list[Maker]:
         UsageError: an option was given that the checkpoint leaves no choice in.
     """
     has_prior = is_coded(options.checkpoint) or holds_posterior(options)
-    if options.base is not None and has_prior:
+    if data.base is not None and has_prior:
         raise UsageError(
             f"--base was given, but {options.checkpoint} holds a prior of its own.",
             remedy="Leave it out.",
@@ -155,7 +155,7 @@ def _makers(options: AuditOptions, data: DataOptions) -> list[Maker]:
         drawn = [drawn_certificate] if data.draw_network else []
         return [*([occam_certificate] if data.occam else []), posterior_certificate, *drawn]
     refuse_options_of_a_posterior(options, data)
-    if options.base is not None:
+    if data.base is not None:
         return [change_certificate, kl_certificate]
     return [occam_certificate, *([kl_certificate] if options.has_anchor else [])]
 

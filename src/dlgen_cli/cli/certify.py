@@ -214,6 +214,7 @@ def certify(options: CertifyCommand) -> None:
     data = replace(
         data,
         features=options.features,
+        base=options.base,
         surrogate=options.surrogate,
         unlabelled=options.unlabelled,
         shrink=options.shrink,

@@ -54,9 +54,9 @@ def change_certificate(evidence: Evidence) -> Certificate:
         DataError: the data do not fit the network.
     """
     inputs, options = evidence.inputs, evidence.inputs.options
-    assert options.base is not None  # noqa: S101  the maker is taken only with one
+    assert evidence.data.base is not None  # noqa: S101  the maker is taken only with one
     (base,) = open_anchors(
-        [options.base], inputs.checkpoint, inputs.read.tied, prefix=options.prefix
+        [evidence.data.base], inputs.checkpoint, inputs.read.tied, prefix=options.prefix
     )
     samples = without_anchor_examples(base, evidence.samples)
     lines = [

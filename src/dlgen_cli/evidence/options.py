@@ -39,7 +39,6 @@ class AuditOptions:
         gamma: Lipschitz constant of the activations.
         radius: bound on the norm of inputs.
         anchors: files with anchors.
-        base: weights that the checkpoint was tuned from; the one anchor, and what codes start at.
         sigma: standard deviations.
         epsilon: width of a Rademacher shell.
         include: glob patterns of matrices.
@@ -67,7 +66,6 @@ class AuditOptions:
     gamma: float | None = None
     radius: float | None = None
     anchors: Sequence[Path] = ()
-    base: Path | None = None
     sigma: Sequence[float] = (0.01,)
     epsilon: float = 1e-9
     include: Sequence[str] = ()
@@ -134,6 +132,7 @@ class DataOptions:
         tried_nats: what the choice costs where a search looked at each result before the next
             setting: the length of the chosen settings in a prefix code over all that it could have
             reached, in nats, at least 0.
+        base: weights that the checkpoint was tuned from; the one anchor, and what codes start at.
         surrogate: a certified network g, whose disagreements with the checkpoint are counted.
         unlabelled: where: a folder of images, or files of features in the order of ``features``.
         occam: evaluate Occam's bound of a posterior's mean too.
@@ -151,6 +150,7 @@ class DataOptions:
     shrink: Sequence[float] = (1.0,)
     tried: int = 1
     tried_nats: float = 0.0
+    base: Path | None = None
     surrogate: Path | None = None
     unlabelled: Sequence[Path] = ()
     occam: bool = False

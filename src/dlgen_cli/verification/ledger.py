@@ -111,12 +111,27 @@ def check_ledger(bound: Fields, report: Fields, own: int) -> Iterator[Mismatch]:
         found.add(key)
     if "counted" in found and "excluded" not in found and not is_withheld:
         yield from _check_count(bound)
+    if "features" in found:
+        yield from _check_features(bound, report)
     for key in required_lines(bound, report):
         if key not in found and not (is_withheld and key in _EVALUATED):
             expected = next(line.statement for line in LINES if line.key == key)
             yield Mismatch(
                 where=bound.path("assumptions"), recorded="no such line", recomputed=expected
             )
+
+
+def _check_features(bound: Fields, report: Fields) -> Iterator[Mismatch]:
+    """Each file of features that the settings name has its line, with its columns and digest."""
+    lines = [(line.statement, line.evidence) for line in read_assumptions(bound)]
+    for row in report.fields("settings").rows("features"):
+        statement = f"What computed {row.text('name')} was fixed without a look at these examples."
+        told = (
+            f"{row.count('columns'):,} features of each example, sha256 {row.text('sha256')[:12]}"
+        )
+        if not any(one.endswith(statement) and f": {told}." in two for one, two in lines):
+            where = bound.path("assumptions")
+            yield Mismatch(where=where, recorded="no such line", recomputed=f"{statement} {told}")
 
 
 def _check_count(bound: Fields) -> Iterator[Mismatch]:
