@@ -5,7 +5,7 @@ import math
 import pytest
 
 from dlgen_cli.bounds import Anchor, occam, pinsker
-from dlgen_cli.bounds.budget import affordable_nats, cheapest
+from dlgen_cli.bounds.budget import affordable_nats, cheapest, examples_needed
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,15 @@ def test_a_thousand_coordinates_at_four_bits_are_paid_by_120_000_examples():
     adapter = 147_456 * 4 * math.log(2)
     assert adapter == pytest.approx(408_835, abs=1)
     assert affordable_nats(7200, 120_000, 0.05, 0.5) < adapter / 7
+
+
+def test_so_many_examples_pay_for_so_many_nats():
+    adapter = 147_456 * 4 * math.log(2)
+    needed = examples_needed(adapter, 0.06, 0.05, 0.375)
+    assert needed == pytest.approx(1.5e6, rel=0.01)
+    m = round(needed)
+    assert affordable_nats(round(0.06 * m), m, 0.05, 0.375) == pytest.approx(adapter, rel=1e-4)
+    assert examples_needed(1.0, 0.5, 0.05, 0.5) == math.inf
 
 
 def test_no_risk_below_the_training_error_is_reached():

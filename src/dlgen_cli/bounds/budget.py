@@ -22,12 +22,29 @@ def affordable_nats(errors: int, examples: int, delta: float, risk: float) -> fl
         delta: failure probability in (0, 1).
         risk: in (0, 1).
     """
-    share = errors / examples
-    if share >= risk:
+    nats = examples * _divergence(errors / examples, risk) - math.log(1 / delta)
+    return max(0.0, nats)
+
+
+def examples_needed(nats: float, error: float, delta: float, risk: float) -> float:
+    """How many examples pay for so many nats at a training error, about; infinity for none.
+
+    Args:
+        nats: of the code or the divergence, at least 0.
+        error: share of the examples, in [0, 1].
+        delta: failure probability in (0, 1).
+        risk: in (0, 1), where the bound shall be.
+    """
+    each = _divergence(error, risk)
+    return (nats + math.log(1 / delta)) / each if each else math.inf
+
+
+def _divergence(error: float, risk: float) -> float:
+    """``kl(error || risk)``; 0 where the error is not below the risk."""
+    if error >= risk:
         return 0.0
-    first = share * math.log(share / risk) if share else 0.0
-    divergence = first + (1 - share) * math.log((1 - share) / (1 - risk))
-    return max(0.0, examples * divergence - math.log(1 / delta))
+    first = error * math.log(error / risk) if error else 0.0
+    return first + (1 - error) * math.log((1 - error) / (1 - risk))
 
 
 def cheapest(bounds: Iterable[Bound]) -> tuple[str, float] | None:

@@ -26,3 +26,10 @@ def test_without_a_record_nothing_is_supposed_to_be_wrong(audit_report):
 def test_other_commands_and_reports_without_nats_say_nothing(audit_report):
     assert budget_section(replace(audit_report, command="spectra")) is None
     assert budget_section(replace(audit_report, bounds=())) is None
+
+
+def test_an_adapter_is_priced_by_its_factors(audit_report):
+    layer = replace(audit_report.layers[0], kind="lora", parameters=147_456)
+    text = text_of(replace(audit_report, bounds=(), layers=(layer,)))
+    assert "The 147,456 numbers in the factors of this adapter take 408,800 at 4 bits" in text
+    assert "examples would pay for that." in text

@@ -2,38 +2,55 @@
 
 from __future__ import annotations
 
-from dlgen_cli.bounds.budget import affordable_nats, cheapest
-from dlgen_cli.records import RecordedErrors, Report
+import math
+
+from dlgen_cli.bounds.budget import affordable_nats, cheapest, examples_needed
+from dlgen_cli.records import ADAPTER_KIND, RecordedErrors, Report
 from dlgen_cli.render import numbers
 from dlgen_cli.render.model import Paragraph, Section
 
+#: For each number of an adapter's factors, which networks mostly bear.
+_BITS = 4
 #: The commands whose pages tell it.
 _COMMANDS = frozenset({"audit", "pacbayes"})
 
 
 def budget_section(report: Report) -> Section | None:
-    """One sentence on nats; None where no bound has any.
+    """One sentence on nats; None where nothing is counted in any.
 
     Args:
-        report: its errors on record and m say what can be afforded, its bounds what is taken.
+        report: its errors on record and m say what can be afforded, its bounds what is taken; or,
+            of an adapter, the numbers in its factors.
     """
-    found = cheapest(report.bounds)
-    m, delta = report.settings.get("m"), report.settings.get("delta")
-    if report.command not in _COMMANDS or found is None or not isinstance(m, int):
+    taken = _taken(report)
+    m, delta = report.settings.get("m"), float(report.settings.get("delta") or 0.05)
+    if report.command not in _COMMANDS or taken is None or not isinstance(m, int):
         return None
     recorded = report.provenance.recorded_errors if report.provenance else None
     errors, known = _errors(recorded, m)
     guessing = 1 - 1 / (recorded.classes if recorded else 2)
-    allowed = affordable_nats(errors, m, float(delta or 0.05), guessing)
-    theorem, nats = found
-    times = f", {numbers.estimate(nats / allowed)} times as many" if nats > allowed > 0 else ""
+    allowed = affordable_nats(errors, m, delta, guessing)
+    what, nats = taken
+    needed = examples_needed(nats, errors / m, delta, guessing)
+    more = "" if nats <= allowed else f": {numbers.estimate(needed)} examples would pay for that"
     text = (
         f"{numbers.integer(m)} examples at a training error of {numbers.estimate(errors / m)}"
         f"{known} allow {numbers.estimate(allowed)} nats until a bound is that of guessing, "
-        f"{numbers.estimate(guessing)}. This network takes {numbers.estimate(nats)} at its "
-        f"cheapest ({theorem}){times}."
+        f"{numbers.estimate(guessing)}. {what.format(numbers.estimate(nats))}{more}."
     )
     return Section(title="What the sample can pay", blocks=(Paragraph(text=text),), role="main")
+
+
+def _taken(report: Report) -> tuple[str, float] | None:
+    """What the network takes at its cheapest, with a place for the nats; None where nothing is."""
+    found = cheapest(report.bounds)
+    if found is not None:
+        return f"This network takes {{}} at its cheapest ({found[0]})", found[1]
+    entries = sum(one.parameters for one in report.layers if one.kind == ADAPTER_KIND)
+    if not entries:
+        return None
+    told = f"{numbers.integer(entries)} numbers in the factors of this adapter"
+    return f"The {told} take {{}} at {_BITS} bits each", entries * _BITS * math.log(2)
 
 
 def _errors(recorded: RecordedErrors | None, m: int) -> tuple[int, str]:
