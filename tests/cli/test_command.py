@@ -128,6 +128,8 @@ def test_help_of_what_is_no_command_is_refused():
         (["help", "audit", "linear"], "dlgen audit has no commands"),
         (["certfy"], "Did you mean certify?"),
         (["implicit", "linaer"], "Did you mean linear?"),
+        (["implicit"], "A command is missing. See dlgen implicit --help."),
+        (["spectra", "a", "--sigma"], "There is no option --sigma. See dlgen spectra --help."),
     ):
         outcome = CliRunner().invoke(app, words)
         assert outcome.exit_code == 2

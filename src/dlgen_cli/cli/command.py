@@ -76,8 +76,11 @@ def typing_mistake(error: Exception) -> UsageError:
         return UsageError(
             f"There is no option {option}.", remedy=suggestion(str(option), long, otherwise=help_)
         )
-    message = " ".join(str(getattr(error, "format_message", error.__str__)()).split())
-    return UsageError(message.rstrip(".") + ".", remedy=help_)
+    is_bare = type(error).__name__ == "NoArgsIsHelpError"  # its message is the page, or nothing
+    told = "" if is_bare else str(getattr(error, "format_message", error.__str__)())
+    message = " ".join(told.split())
+    message = message.rstrip(".") or "A command is missing"
+    return UsageError(f"{message}.", remedy=help_)
 
 
 def as_command(function: Callable[[Options], None], options: type[Options]) -> Callable[..., None]:

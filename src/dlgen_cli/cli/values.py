@@ -68,8 +68,9 @@ def listed(words: Iterable[str]) -> str:
 
 def suggestion(word: str, known: Iterable[str], *, otherwise: str = "") -> str:
     """A question after the word that was probably meant, if there is one."""
-    close = get_close_matches(word.lower(), list(known), n=1)
-    return f"Did you mean {close[0]}?" if close else otherwise
+    bare = {one.lstrip("-").lower(): one for one in known}
+    close = get_close_matches(word.lstrip("-").lower(), bare, n=1)
+    return f"Did you mean {bare[close[0]]}?" if close else otherwise
 
 
 def whole_number(text: str, option: str) -> int:
