@@ -123,6 +123,8 @@ TESTED_IN = {
     "checkpoints/formats/numpy_file.py": "checkpoints/formats/test_signatures.py",
     "checkpoints/formats/registry.py": "checkpoints/formats/test_signatures.py",
     "checkpoints/formats/safetensors_file.py": "checkpoints/pickles/test_hostile.py",
+    "checkpoints/formats/onnx_names.py": "checkpoints/formats/test_onnx_file.py",
+    "checkpoints/formats/onnx_tensors.py": "checkpoints/formats/test_onnx_file.py",
     "checkpoints/program.py": "checkpoints/formats/test_export_archive.py",
     "checkpoints/pickles": "checkpoints/pickles/test_hostile.py",  # whole files, as they come
     "checkpoints/runs/ancestor.py": "evidence/test_anchors.py",

@@ -26,6 +26,7 @@ from dlgen_cli.architectures.torchvision_models import (
     describe,
     torchvision_names,
 )
+from dlgen_cli.architectures.transformers_models import build_transformers, is_transformers
 from dlgen_cli.architectures.user_code import CodeConstructor, code_constructor, is_code
 from dlgen_cli.errors import UsageError
 
@@ -36,9 +37,11 @@ __all__ = [
     "MLP",
     "CodeConstructor",
     "build",
+    "build_transformers",
     "code_constructor",
     "is_code",
     "is_known",
+    "is_transformers",
     "names",
     "require_known",
     "split_size",
@@ -136,5 +139,5 @@ def require_known(name: str) -> None:
         f"The architecture {name!r} is unknown.",
         remedy=(f"Did you mean {', '.join(near)}? " if near else "")
         + f"Choose one of {', '.join(names())}, a classification model of torchvision, timm:NAME, "
-        "or a network of your own: FILE.py:NAME.",
+        "transformers for a folder of its own, or a network of your own: FILE.py:NAME.",
     )

@@ -31,7 +31,7 @@ _MOST_NAMES = 6
 
 def is_code(name: str) -> bool:
     """Whether a name of an architecture is a place in code: ``FILE.py:NAME``, ``module:NAME``."""
-    return ":" in name and not name.startswith("timm:")
+    return ":" in name and not name.startswith(("timm:", "transformers:"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from dlgen_cli.checkpoints.stored import StoredTensor
+
 #: What a name of a tensor may consist of to be the path of a module: such paths become code.
 NAME_MARKS = r"[A-Za-z0-9_:/@+\-]+(\.[A-Za-z0-9_:/@+\-]+)*"
 #: Steps of one program.
@@ -104,10 +106,11 @@ class Program:
     Attributes:
         dialect: whose operations they are.
         inputs: what it takes, in order.
-        tensors: stored tensors, by the value that stands for each.
+        tensors: names of stored tensors, by the value that stands for each.
         steps: in order.
         output: the value that it gives; the first, where it gives several.
         outputs: how many it gives.
+        constants: tensors that are the program's and not its state, by the names among ``tensors``.
         numbers: numbers and lists of them that the file gives, by the value that stands for each.
     """
 
@@ -117,6 +120,7 @@ class Program:
     steps: Sequence[Step]
     output: str
     outputs: int = 1
+    constants: Mapping[str, StoredTensor] = field(default_factory=dict)
     numbers: Mapping[str, Any] = field(default_factory=dict)
 
 

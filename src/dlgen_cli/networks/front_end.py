@@ -15,6 +15,7 @@ from dlgen_cli.checkpoints.checkpoint import Checkpoint
 from dlgen_cli.checkpoints.program import Program
 from dlgen_cli.errors import CheckpointError, UsageError
 from dlgen_cli.networks.chain import left_out_by, read_chain
+from dlgen_cli.networks.exported import exported
 from dlgen_cli.networks.graph import Network
 from dlgen_cli.networks.layouts.ties import sharing_entries
 from dlgen_cli.networks.loaded_module import (
@@ -24,6 +25,7 @@ from dlgen_cli.networks.loaded_module import (
     loaded,
     usual_input_shape,
 )
+from dlgen_cli.networks.programs.module import ProgramModule
 from dlgen_cli.networks.programs.network import input_shape_of, module_of
 from dlgen_cli.networks.read_network import ReadNetwork
 from dlgen_cli.networks.tracer import trace
@@ -68,7 +70,7 @@ def read_network(
         read = _read_graph(
             checkpoint, built_from(module, checkpoint), input_shape, include, exclude
         )
-        read = replace(read, module=module)
+        read = replace(read, module=read.module or module)
     elif arch is None and checkpoint.program is not None:
         read = _read_program(checkpoint, checkpoint.program, input_shape, include, exclude)
     elif name is None or (arch is None and not architectures.is_known(name)):
@@ -77,7 +79,8 @@ def read_network(
         built = build_for(checkpoint, arch, arch_arguments, keeps_broken=True)
         read = _read_graph(checkpoint, built, input_shape, include, exclude)
         if architectures.is_code(name) or arch_arguments:
-            read = replace(read, module=built.module)  # what runs again might differ
+            # what runs again might differ
+            read = replace(read, module=read.module or built.module)
     unknown = [SkippedLayer(name=one.name, reason=one.reason) for one in checkpoint.not_understood]
     return replace(read, skipped=[*unknown, *read.skipped])
 
@@ -91,7 +94,7 @@ def _read_graph(
 ) -> ReadNetwork:
     name = built.architecture
     shape = input_shape or built.input_shape or _usual_shape(built)
-    network = trace(built.module, shape)
+    network, module = _traced(built.module, shape)
     skipped = [
         SkippedLayer(name=layer, reason=reason)
         for layer in network.layers
@@ -112,7 +115,27 @@ def _read_graph(
         counters=unused,
         obstacle=_obstacle(network),
         tied={**sharing_entries(checkpoint), **built.tied},
+        module=module,
     )
+
+
+def _traced(module: nn.Module, shape: tuple[int, ...]) -> tuple[Network, nn.Module | None]:
+    """The graph of a module, and the module of its exported program where that is what was traced.
+
+    ``torch.export`` takes seconds: it is asked where recording the calls leaves a part without a
+    rule.
+    """
+    network = trace(module, shape)
+    if network.unsupported is None or isinstance(module, ProgramModule):
+        return network, None
+    try:
+        program = exported(module, shape)
+        other = trace(program, shape)
+    except Exception:
+        return network, None
+    if other.unsupported is None or (other.layers and not network.layers):
+        return other, program
+    return network, None
 
 
 def _read_program(
@@ -142,13 +165,14 @@ def _usual_shape(built: BuiltNetwork) -> tuple[int, ...]:
         return (int(arguments["inputs"]),)
     if arguments.get("image_size"):
         return _SMALL_SHAPE  # it is resized
-    if ":" not in name:
+    if ":" not in name and not architectures.is_transformers(name):
         return _USUAL_SHAPES.get(name, _IMAGENET_SHAPE)
     shape = usual_input_shape(built.module)
     if shape is None:
         raise UsageError(
             f"The shape of one input of {name} is not known.",
-            remedy="Give --input-shape, for example --input-shape 3,32,32.",
+            remedy="Give --input-shape: --input-shape 3,32,32 for images, --input-shape 128 for so "
+            "many tokens.",
         )
     return shape
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,7 +17,14 @@ from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizat
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from dlgen_cli.architectures import build, code_constructor, is_code, split_size
+from dlgen_cli.architectures import (
+    build,
+    build_transformers,
+    code_constructor,
+    is_code,
+    is_transformers,
+    split_size,
+)
 from dlgen_cli.architectures.dense import HEADS, sizes_of
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, prefix_remedy
 from dlgen_cli.errors import CheckpointError, TensorError, UsageError
@@ -95,6 +103,9 @@ def build_for(
         constructor = code_constructor(name)
         given = _inferred(constructor, given, tensors, constructor.accepts)
         module = plain_copy(constructor(**given)).float()
+    elif is_transformers(name):
+        module = build_transformers(name, checkpoint.path, **given)
+        _drop_unread(module, tensors)
     else:
         make = partial(build, name)
         if name in HEADS:
@@ -255,6 +266,16 @@ def resolved_tensors(
     return found, broken
 
 
+def _drop_unread(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Leave out what older versions of transformers stored: positions and masks, no parameters."""
+    known = module.state_dict()
+    patterns = getattr(module, "_keys_to_ignore_on_load_unexpected", None) or ()
+    for name in [one for one in tensors if one not in known]:
+        is_index = not tensors[name].is_floating_point()
+        if is_index or any(re.search(one, name) for one in patterns):
+            del tensors[name]
+
+
 def _recorded(
     checkpoint: Checkpoint, name: str | None, arguments: Mapping[str, Any]
 ) -> tuple[str, dict[str, Any]]:
@@ -348,11 +369,15 @@ def head_of(module: nn.Module) -> str:
 
 
 def usual_input_shape(module: nn.Module) -> tuple[int, ...] | None:
-    """What a module says of its input: timm's record of it, or a linear layer at the beginning.
+    """What a module says of its input: a record of its size, or a linear layer at the beginning.
 
     Returns:
         The shape of one example; None where it says nothing.
     """
+    config = getattr(module, "config", None)  # of transformers
+    size, channels = (getattr(config, one, None) for one in ("image_size", "num_channels"))
+    if isinstance(size, int) and isinstance(channels, int):
+        return (channels, size, size)
     recorded = getattr(module, "default_cfg", None)
     if isinstance(recorded, Mapping) and recorded.get("input_size"):
         return tuple(recorded["input_size"])
@@ -361,6 +386,21 @@ def usual_input_shape(module: nn.Module) -> tuple[int, ...] | None:
     )
     first = next(leaves, None)
     return (first.in_features,) if isinstance(first, nn.Linear) else None
+
+
+def input_dtype_of(module: nn.Module) -> torch.dtype:
+    """What a module takes: whole numbers where it looks up tokens, else the type of its weights."""
+    own = getattr(module, "input_dtype", None)
+    if isinstance(own, torch.dtype) and not own.is_floating_point:
+        return own
+    leaves = (
+        one for one in module.modules() if next(one.parameters(recurse=False), None) is not None
+    )
+    is_text = getattr(module, "main_input_name", None) == "input_ids"
+    if is_text or isinstance(next(leaves, None), nn.Embedding):
+        return torch.int64
+    kinds = (one.dtype for one in module.parameters() if one.is_floating_point())
+    return next(kinds, torch.float32)
 
 
 def _require_fit(

@@ -27,6 +27,7 @@ from dlgen_cli.networks.folding import fold, tensor_names
 from dlgen_cli.networks.fx_recorder import attribute, record, to_meta, without_entries
 from dlgen_cli.networks.graph import GraphLayer, Network
 from dlgen_cli.networks.linear_maps import layer_node, read_layer
+from dlgen_cli.networks.loaded_module import input_dtype_of
 from dlgen_cli.networks.memory import SharedMemory
 from dlgen_cli.networks.plain_shapes import plain_result
 from dlgen_cli.networks.rules import apply_rule
@@ -173,9 +174,8 @@ class _Walk:
         if self.output:
             self.values[node] = node.args[0] if node.args else None
             return
-        kinds = (one.dtype for one in self.root.parameters() if one.is_floating_point())
         self.values[node] = torch.empty(
-            (1, *self.input_shape), device="meta", dtype=next(kinds, torch.float32)
+            (1, *self.input_shape), device="meta", dtype=input_dtype_of(self.root)
         )
         self.nodes[node.name] = GraphNode(
             name=node.name, kind="input", operation="input", shape=self.input_shape

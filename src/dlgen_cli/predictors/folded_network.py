@@ -24,6 +24,7 @@ from dlgen_cli.networks import GraphLayer, Network, ReadNetwork, effective_tenso
 from dlgen_cli.networks.fx_recorder import record
 from dlgen_cli.networks.layer_kinds import apply_map
 from dlgen_cli.networks.loaded_module import build_for
+from dlgen_cli.networks.programs.module import ProgramModule
 from dlgen_cli.predictors.deviations import Deviation
 from dlgen_cli.predictors.graph_split import split
 from dlgen_cli.predictors.sampling import LayerMap, WeightSampler, own_weight_entries
@@ -232,11 +233,34 @@ def fold_network(
             f"{unsupported.operation} ({unsupported.reason}).",
             remedy="Leave out --data.",
         )
+    _require_modules(module, network)
     slot = _SamplerSlot()
     folded = _folded_module(module, network, slot)
     return FoldedNetwork(
         network=network, module=folded, slot=slot, parameters=coordinates(network, tensors)
     )
+
+
+def _require_modules(module: nn.Module, network: Network) -> None:
+    """Refuse what cannot be given other weights, or no other number of examples.
+
+    Raises:
+        UsageError: a layer is applied by a function, or the program is for one example alone.
+    """
+    names = {node.name: node.layer for node in network.nodes if node.layer is not None}
+    calls = {node.name for node in record(module).nodes if node.op == "call_module"}
+    other = next((layer for name, layer in names.items() if name not in calls), None)
+    if other is not None:
+        raise UsageError(
+            f"The network cannot be folded and evaluated: {other} is applied by a function, or is "
+            "a value itself; modules of torch were expected.",
+            remedy="Leave out --data.",
+        )
+    if isinstance(module, ProgramModule) and not module.takes_batches(network.input_shape):
+        raise UsageError(
+            "The program in the checkpoint takes a fixed number of examples.",
+            remedy="Export it with a dynamic batch: dynamic_shapes=({0: Dim('batch')},).",
+        )
 
 
 def open_folded(checkpoint: Checkpoint, read: ReadNetwork) -> FoldedNetwork:

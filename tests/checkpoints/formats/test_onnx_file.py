@@ -61,8 +61,8 @@ def opened(tmp_path, model):
 def test_initializers_are_weights_and_small_integers_are_numbers(onnx, tmp_path):
     found = opened(tmp_path, model_of(onnx))
     assert found.format == "onnx"
-    assert list(found.tensors) == ["w", "long_name__a_b"]
-    assert torch.equal(found.read("w"), torch.from_numpy(WEIGHT))
+    assert list(found.tensors) == ["w.weight", "long_name__a_b"]
+    assert torch.equal(found.read("w.weight"), torch.from_numpy(WEIGHT))
     assert found.program.numbers == {"axes": [1]}
     assert sum(one.entries for one in found.left_aside) == 1
     assert found.program.inputs[0].shape == (None, 4)
@@ -77,7 +77,7 @@ def test_each_way_of_storing_is_read(onnx, tmp_path):
     packed = onnx.helper.make_tensor("packed", onnx.TensorProto.INT4, [2], [1, 2])
     model.graph.initializer.append(packed)
     found = opened(tmp_path, model)
-    assert torch.equal(found.read("w"), torch.from_numpy(WEIGHT))
+    assert torch.equal(found.read("w.weight"), torch.from_numpy(WEIGHT))
     assert torch.equal(found.read("half"), torch.from_numpy(half))
     assert "packed" in found.tensors["packed"].reason
 
@@ -85,7 +85,7 @@ def test_each_way_of_storing_is_read(onnx, tmp_path):
 def test_a_matrix_from_the_right_has_its_outputs_first(onnx, tmp_path):
     nodes = [onnx.helper.make_node("MatMul", ["x", "w"], ["y"])]
     found = opened(tmp_path, model_of(onnx, tensors={"w": WEIGHT.T.copy()}, nodes=nodes))
-    assert torch.equal(found.read("w"), torch.from_numpy(WEIGHT))
+    assert torch.equal(found.read("w.weight"), torch.from_numpy(WEIGHT))
 
 
 def test_equal_tensors_that_were_merged_have_both_names(onnx, tmp_path):
@@ -94,7 +94,7 @@ def test_equal_tensors_that_were_merged_have_both_names(onnx, tmp_path):
         onnx.helper.make_node("Gemm", ["x", "other"], ["y"], transB=1),
     ]
     found = opened(tmp_path, model_of(onnx, tensors={"w": WEIGHT}, nodes=nodes))
-    assert list(found.tensors) == ["w", "other"]
+    assert list(found.tensors) == ["w", "other.weight"]
     assert [info.entries for info in found.tensors.values()] == [12, 0]
 
 

@@ -6,6 +6,7 @@ constants, tell which entry holds the bytes of each tensor. Pickles in it are ne
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -65,6 +66,7 @@ _TYPES = {
     35: "uint64",
 }
 _STRIDED = 7
+_CONSTANT = "a constant of the program, which is no part of its state dict"
 _MAJOR_VERSION = 8
 _MODEL = re.compile(r"(?P<folder>.*/)?models/(?P<name>[^/]+)\.json")
 _FLOATS = {"Infinity": float("inf"), "-Infinity": float("-inf"), "NaN": float("nan")}
@@ -93,7 +95,7 @@ def open_export(path: Path, part: str | None = None) -> Checkpoint:
         stored = _Tensors(archive, file, folder, model)
         program = _program(
             parse_object(archive.read(f"{folder}models/{model}.json", MOST_BYTES)),
-            stored.tensors,
+            stored,
         )
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -104,10 +106,14 @@ def open_export(path: Path, part: str | None = None) -> Checkpoint:
             remedy="Check that it was copied in full, or save it again with torch.export.save.",
         ) from error
     tensors = stored.tensors
-    left = tuple(
+    left = [
         LeftAside(name=name, reason="an object of the program, which is never opened", entries=0)
         for name in stored.objects
-    )
+    ]
+    left += [
+        LeftAside(name=name, reason=_CONSTANT, entries=math.prod(one.shape))
+        for name, one in stored.constants.items()
+    ]
     several = f"the program gives {program.outputs} outputs: the first is the network's"
     return Checkpoint(
         path=path,
@@ -115,7 +121,7 @@ def open_export(path: Path, part: str | None = None) -> Checkpoint:
         tensors=index_tensors(tensors, path),
         reader=lambda name: tensors[name].load(),
         notes=(several,) if program.outputs > 1 else (),
-        left_aside=left,
+        left_aside=tuple(left),
         program=program,
     )
 
@@ -140,7 +146,8 @@ class _Tensors:
     """The stored tensors of one program, by the names of its state dict.
 
     Attributes:
-        tensors: weights, then constants.
+        tensors: parameters and buffers.
+        constants: tensors that are no part of the state dict.
         objects: names of what is no tensor.
     """
 
@@ -152,26 +159,29 @@ class _Tensors:
             raise ValueError(f"the byte order {brief(order)}")
         self._swapped = order != sys.byteorder
         self.tensors: dict[str, StoredTensor] = {}
+        self.constants: dict[str, StoredTensor] = {}
         self.objects: list[str] = []
-        for kind in ("weights", "constants"):
+        for kind, found in (("weights", self.tensors), ("constants", self.constants)):
             table = f"{folder}data/{kind}/{model}_{kind}_config.json"
             config = parse_object(archive.read(table, MOST_BYTES))["config"]
             for name, entry in config.items():
-                self._add(f"{folder}data/{kind}/", name, entry)
+                tensor = self._read(f"{folder}data/{kind}/", name, entry)
+                if tensor is None:
+                    self.objects.append(name)
+                else:
+                    found[name] = tensor
 
-    def _add(self, folder: str, name: str, entry: Mapping[str, Any]) -> None:
+    def _read(self, folder: str, name: str, entry: Mapping[str, Any]) -> StoredTensor | None:
         meta = entry.get("tensor_meta")
         if meta is None:
-            self.objects.append(name)
-            return
-        if name in self.tensors or not re.fullmatch(NAME_MARKS, name):
+            return None
+        if name in self.tensors or name in self.constants or not re.fullmatch(NAME_MARKS, name):
             raise ValueError(f"a tensor of the name {brief(name)}, which no module can have")
-        if len(self.tensors) == MOST_TENSORS:
+        if len(self.tensors) + len(self.constants) == MOST_TENSORS:
             raise ValueError(f"more than {MOST_TENSORS:,} tensors")
         shape, dtype = _known(meta["sizes"]), _TYPES[meta["dtype"]]
         if entry["use_pickle"] or meta["layout"] != _STRIDED:
-            self.tensors[name] = unread(shape, dtype, "it is stored as an object of its own class")
-            return
+            return unread(shape, dtype, "it is stored as an object of its own class")
         offset, size = self._archive.locate(f"{folder}{_plain(entry['path_name'])}")
         (start,) = _known([meta["storage_offset"]])
         strides = _known(meta["strides"])
@@ -182,7 +192,7 @@ class _Tensors:
             raise ValueError(f"{brief(name)} of shape {brief(shape)} has {size:,} bytes")
         begin = offset + start * itemsize(dtype)
         found = dense(self._file, begin, dtype, shape, strides=strides, swapped=self._swapped)
-        self.tensors[name] = replace(found, is_buffer=not entry["is_param"])
+        return replace(found, is_buffer=not entry["is_param"])
 
 
 def _plain(name: object) -> str:
@@ -200,7 +210,7 @@ def _known(sizes: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
     return as_counts([size["as_int"] for size in sizes])
 
 
-def _program(whole: Mapping[str, Any], stored: Mapping[str, StoredTensor]) -> Program:
+def _program(whole: Mapping[str, Any], stored: _Tensors) -> Program:
     version = whole["schema_version"]["major"]
     if version != _MAJOR_VERSION:
         raise ValueError(f"version {brief(version)} of the format; {_MAJOR_VERSION} was expected")
@@ -213,7 +223,7 @@ def _program(whole: Mapping[str, Any], stored: Mapping[str, StoredTensor]) -> Pr
         key = _NAMED_TENSORS.get(kind)
         if key is not None:
             name = fact[key]
-            if name not in stored:
+            if name not in stored.tensors and name not in stored.constants:
                 raise ValueError(f"the tensor {brief(name)} is not stored")
             tensors[_text(fact["arg"]["name"])] = name
         elif kind == "user_input" and "as_tensor" in fact["arg"]:
@@ -237,6 +247,7 @@ def _program(whole: Mapping[str, Any], stored: Mapping[str, StoredTensor]) -> Pr
         steps=[_step(node, metas) for node in graph["nodes"]],
         output=given[0],
         outputs=len(given),
+        constants=stored.constants,
     )
     require_straight(program)
     return program

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -280,7 +281,10 @@ def embedding(build: Builder, step: Step) -> bool:
 
 
 def look_up(build: Builder, result: str, indices: Any, weight: Any) -> bool:
-    """Rows of a table, as a module or as a function."""
+    """Rows of a table, as a module or as a function; by fixed indices as entries of a tensor."""
+    if not build.depends(indices):
+        build.call(result, operator.getitem, weight, (indices,))
+        return True
     table = build.stored(weight)
     if table is not None and len(table.shape) == 2 and build.of_one_module(weight=table):
         make = partial(nn.Embedding, *table.shape, device="meta")

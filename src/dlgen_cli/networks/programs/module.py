@@ -21,9 +21,12 @@ from torch.nn import functional
 
 from dlgen_cli.checkpoints.checkpoint import Checkpoint, TensorInfo
 from dlgen_cli.checkpoints.program import Program, Step, Value, values_in
+from dlgen_cli.checkpoints.stored import StoredTensor
 from dlgen_cli.errors import CheckpointError
 from dlgen_cli.networks.programs.patterns import Line, simplified
 
+#: Calls whose results depend on the shapes of their arguments alone.
+_OF_SHAPES: tuple[Any, ...] = ("size", torch.full_like)
 #: A value that no program can name.
 _BATCH = "number of examples"
 
@@ -54,16 +57,38 @@ class ProgramModule(nn.Module):
 
     Args:
         graph: calls of torch's functions and of the modules that are added under their paths.
+        input_dtype: of its input; real numbers are float32.
+        has_fixed_batch: whether the program was written for a certain number of examples.
+
+    Attributes:
+        input_dtype: the same.
     """
 
-    def __init__(self, graph: fx.Graph) -> None:
+    def __init__(self, graph: fx.Graph, input_dtype: torch.dtype, *, has_fixed_batch: bool) -> None:
         super().__init__()
         self._graph = graph
+        self._has_fixed_batch = has_fixed_batch
+        self.input_dtype = input_dtype
 
     def forward(self, x: Tensor) -> Tensor:
         """Take every step."""
         found: Tensor = fx.Interpreter(self, graph=self._graph).run(x)
         return found
+
+    @torch.no_grad()
+    def takes_batches(self, input_shape: tuple[int, ...]) -> bool:
+        """Whether several examples give what each gives alone; tried where it is not certain."""
+        if not self._has_fixed_batch:
+            return True
+        generator = torch.Generator().manual_seed(0)
+        x = torch.rand((3, *input_shape), generator=generator).to(self.input_dtype)
+        try:
+            alone = torch.cat([self(one[None].clone()) for one in x])
+            together = self(x)
+        except (RuntimeError, ValueError, IndexError, TypeError):
+            return False
+        same = together.shape == alone.shape
+        return same and bool(torch.allclose(together, alone, rtol=1e-3, atol=1e-5))
 
     def recorded(self) -> fx.Graph:
         """A copy of the calls."""
@@ -82,6 +107,7 @@ class Builder:
 
     def __init__(self, program: Program, checkpoint: Checkpoint) -> None:
         stored = {info.stored_name: info for info in checkpoint.tensors.values()}
+        stored |= {name: _info(name, one) for name, one in program.constants.items()}
         missing = [name for name in program.tensors.values() if name not in stored]
         if missing:
             raise CheckpointError(
@@ -99,6 +125,7 @@ class Builder:
         self._alias: dict[str, Any] = {}
         self._transposed: dict[str, Any] = {}
         self._given: dict[str, Line] = {}
+        self._dependent = {one.name for one in program.inputs}
         self._has_batch_size = False
         self._shapes: dict[str, tuple[int | None, ...] | None] = {
             one.name: one.shape for one in program.inputs
@@ -126,6 +153,11 @@ class Builder:
     def follows_input(self, value: Any) -> bool:
         """Whether an argument is no stored tensor."""
         return isinstance(value, Value) and value.name not in self._infos
+
+    def depends(self, value: Any) -> bool:
+        """Whether the entries of an argument depend on those of the input."""
+        value = self.resolved(value)
+        return isinstance(value, Value) and value.name in self._dependent
 
     def alias(self, result: str, value: Any) -> None:
         """Let a result be an argument itself."""
@@ -221,6 +253,8 @@ class Builder:
         named = type(name, (UnknownOperation,), {"__module__": __name__})
         self._modules[path] = named(shapes)
         values = [one for one in step.values() if self.follows_input(one)]
+        if not any(map(self.depends, values)):  # what is made without a rule is never a constant
+            values.append(Value(self.program.inputs[0].name))
         self._add(step.results, "", path, tuple(values), {})
 
     def module(self, output: str) -> ProgramModule:
@@ -232,12 +266,18 @@ class Builder:
         Raises:
             CheckpointError: a name of a tensor can be no path in a module.
         """
-        root = ProgramModule(self._recorded(output))
+        kind = getattr(torch, self.program.inputs[0].dtype, torch.float32)
+        kind = torch.float32 if kind.is_floating_point else kind
+        fixed = self.batch is not None
+        root = ProgramModule(self._recorded(output), kind, has_fixed_batch=fixed)
         try:
             for path in sorted(self._modules, key=lambda one: one.count(".")):
                 _set(root, path, self._modules[path])
             for name, info in self._all.items():
                 _register(root, name, info)
+            for name, constant in self.program.constants.items():
+                parent, _, short = name.rpartition(".")
+                _home(root, parent).register_buffer(short, constant.load(), persistent=False)
         except (KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"The names of the tensors can be those of no module: {error}.",
@@ -305,6 +345,19 @@ class Builder:
         )
         self.lines.append(line)
         self._given |= dict.fromkeys(names, line)
+        read = values_in([*line.args, *line.named.values()])
+        if target not in _OF_SHAPES and any(one.name in self._dependent for one in read):
+            self._dependent.update(names)
+
+
+def _info(name: str, constant: StoredTensor) -> TensorInfo:
+    return TensorInfo(
+        name=name,
+        stored_name=name,
+        shape=constant.shape,
+        is_floating=not constant.reason,
+        dtype=constant.dtype,
+    )
 
 
 def _read_lines(lines: Sequence[Line], output: str) -> list[Line]:
