@@ -121,9 +121,9 @@ class CheckpointOptions(ReportOptions):
         typer.Option(
             "--arch",
             metavar="NAME",
-            help="The architecture: a classifier of torchvision, mlp, mobilenet_v2, timm:NAME, or "
-            "your own class or function that returns a module, as FILE.py:NAME or MODULE:NAME: "
-            "that runs your code.",
+            help="The architecture: a classifier of torchvision, mlp, mobilenet_v2, timm:NAME, "
+            "transformers for a folder with config.json, or your own class or function that "
+            "returns a module, as FILE.py:NAME or MODULE:NAME: that runs your code.",
         ),
     ] = None
     arch_arg: Annotated[
