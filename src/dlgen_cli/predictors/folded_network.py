@@ -248,7 +248,9 @@ def _require_modules(module: nn.Module, network: Network) -> None:
         UsageError: a layer is applied by a function, or the program is for one example alone.
     """
     names = {node.name: node.layer for node in network.nodes if node.layer is not None}
-    calls = {node.name for node in record(module).nodes if node.op == "call_module"}
+    calls = {
+        node.name for node in record(module, network.input_shape).nodes if node.op == "call_module"
+    }
     other = next((layer for name, layer in names.items() if name not in calls), None)
     if other is not None:
         raise UsageError(
