@@ -139,9 +139,33 @@ def test_parameters_that_do_not_exist_are_refused(tools):
         replace_parameters(network, {"0.bias": torch.full((3,), 1e300, dtype=torch.float64)})
 
 
+class Bessel(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return torch.special.i0(self.layer(x))
+
+
 def test_a_network_without_rules_is_refused():
-    module = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)).eval()
-    with pytest.raises(UsageError, match="layernorm"):
+    module = Bessel().eval()
+    with pytest.raises(UsageError, match="i0"):
+        fold_network(module, trace(module, (4,)), module.state_dict())
+
+
+class ByFunction(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.matrix = nn.Parameter(torch.eye(4))
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.matrix)
+
+
+def test_layers_that_a_function_applies_are_refused():
+    module = ByFunction().eval()
+    with pytest.raises(UsageError, match="matrix is applied by a function"):
         fold_network(module, trace(module, (4,)), module.state_dict())
 
 
