@@ -96,7 +96,8 @@ def as_command(function: Callable[[Options], None], options: type[Options]) -> C
     Returns:
         A function of keyword arguments, one for each field.
     """
-    declared = {one.name: _Declared.of(one, options) for one in fields(options)}  # type: ignore[arg-type]
+    hints = get_type_hints(options, include_extras=True)
+    declared = {one.name: _Declared.of(one, options, hints[one.name]) for one in fields(options)}  # type: ignore[arg-type]
     ordered = sorted(declared.values(), key=lambda one: (one.place, one.depth))
 
     def command(**typed: Any) -> None:
@@ -131,8 +132,7 @@ class _Declared:
     depth: int
 
     @classmethod
-    def of(cls, one: Field[Any], options: type) -> _Declared:
-        annotation = get_type_hints(options, include_extras=True)[one.name]
+    def of(cls, one: Field[Any], options: type, annotation: Any) -> _Declared:
         hint, *metadata = get_args(annotation)
         info = next(item for item in metadata if hasattr(item, "param_decls"))
         owner = next(kind for kind in reversed(options.__mro__) if _declares(kind, one.name))
