@@ -3,8 +3,8 @@
     python benchmarks/imagenet_logits.py DIR mobilenet_v2 mobilenet_v2-b0353104.pth 224 out.npz
     python benchmarks/imagenet_logits.py DIR efficientnet-lite2 efficientnet_lite2.pth 128 out.npz
 
-`DIR` holds ``train/CLASS/*`` and ``test/CLASS/*``; classes and files are taken in the order of their
-names. The second network's code is the package efficientnet-lite-pytorch.
+`DIR` holds ``train/CLASS/*`` and ``test/CLASS/*``; classes and files are taken in the order of
+their names. The second network's code is the package efficientnet-lite-pytorch.
 """
 
 import sys
