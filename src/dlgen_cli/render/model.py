@@ -72,12 +72,14 @@ class Table:
         rows: the cells.
         marked: indices of rows that stand out.
         note: one line under the table.
+        brief: where columns have no room, say only how many.
     """
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
     marked: frozenset[int] = frozenset()
     note: str = ""
+    brief: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,11 @@ def unbroken(text: str) -> str:
     return text.replace(" ", NO_BREAK)
 
 
+def kept_sign(header: str) -> str:
+    """Keep the sign of a column's direction beside the word before it."""
+    return header.replace(" ≤", f"{NO_BREAK}≤").replace(" ≥", f"{NO_BREAK}≥")
+
+
 def spaced(text: str) -> str:
     """Turn the spaces of `unbroken` into plain ones."""
     return text.replace(NO_BREAK, " ")

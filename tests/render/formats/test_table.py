@@ -51,8 +51,10 @@ def test_powers_of_ten_are_never_broken(audit_report: Report, width: int):
 
 
 def test_columns_left_out_are_named(audit_report: Report):
-    assert "Left out at this width:" in printed(audit_report, width=80)
-    assert "Left out at this width:" not in printed(audit_report, width=160)
+    report = replace(audit_report, command="spectra")
+    assert "Left out at this width: kind, weights," in printed(report, width=80)
+    assert "Left out at this width:" not in printed(report, width=160)
+    assert "Left out at this width: 6 columns." in printed(audit_report, width=80)
 
 
 def test_verbose_keeps_lower_ends_and_every_skipped_tensor(audit_report: Report):
@@ -73,7 +75,7 @@ def test_a_violated_line_is_always_written_with_its_evidence(audit_report: Repor
     assert "Anchor seed-0 equals the checkpoint." in brief
 
 
-@pytest.mark.parametrize(("width", "lines"), [(80, 48), (140, 44)])
+@pytest.mark.parametrize(("width", "lines"), [(80, 45), (140, 42)])
 def test_an_audit_fits_one_screen_and_says_what_it_leaves_out(
     audit_report: Report, width: int, lines: int
 ):

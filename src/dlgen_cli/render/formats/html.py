@@ -26,13 +26,13 @@ from dlgen_cli.render.model import (
     Table,
     Working,
 )
-from dlgen_cli.render.text import NO_BREAK, spaced, visible
+from dlgen_cli.render.text import NO_BREAK, kept_sign, spaced, visible
 
 #: A power of ten, whose exponent is raised; it may hold another one.
 _POWER = re.compile(r"(?<=10)\^(?:\(([^()]*)\)|(-?\d+))")
 #: Where a long name may be broken.
 _JOINT = re.compile(r"(?<=[./_:-])(?=\w)")
-_LONGEST_UNBROKEN = 24
+_LONGEST_UNBROKEN = 40
 
 
 def html_text(document: Document) -> str:
@@ -167,7 +167,7 @@ def _ledger(ledger: Ledger) -> Iterator[str]:
 def _table(table: Table) -> Iterator[str]:
     yield '<div class="wide"><table>'
     header = "".join(
-        f'<th scope="col" class="{column.kind}">{_text(column.header)}</th>'
+        f'<th scope="col" class="{column.kind}">{_text(kept_sign(column.header))}</th>'
         for column in table.columns
     )
     yield f"<thead><tr>{header}</tr></thead>"
@@ -193,9 +193,9 @@ def _cell(column: Column, cell: str, bar: float | None) -> str:
 
 
 def _name(text: str) -> str:
-    """A name or a path; a long one may be broken after its dots, dashes and slashes."""
-    escaped = html.escape(visible(text))
-    return escaped if len(text) <= _LONGEST_UNBROKEN else _JOINT.sub("<wbr>", escaped)
+    """A name or a path; a long one may be broken after its dots and slashes, on paper any."""
+    jointed = _JOINT.sub("<wbr>", html.escape(visible(text)))
+    return f'<span class="whole">{jointed}</span>' if len(text) <= _LONGEST_UNBROKEN else jointed
 
 
 def _text(text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 from dlgen_cli.render.model import Column, Table
-from dlgen_cli.render.text import NO_BREAK, fold_name, fold_words, spaced, visible
+from dlgen_cli.render.text import fold_name, fold_words, kept_sign, spaced, visible
 
 GAP = 2
 #: A foldable column is not made narrower than this as long as another column can be left out.
@@ -56,7 +56,7 @@ def fit(table: Table, width: int) -> Layout:
         The layout.
     """
     cells = [[visible(cell) for cell in row] for row in table.rows]
-    headers = [column.header.replace(" ≤", f"{NO_BREAK}≤") for column in table.columns]
+    headers = [kept_sign(column.header) for column in table.columns]
     natural = [_natural_width(headers[i], [row[i] for row in cells]) for i in _range(table)]
     kept = list(_range(table))
     while _total([_comfortable(table.columns[i], natural[i]) for i in kept]) > width:

@@ -156,7 +156,9 @@ def _table(table: Table, width: int) -> Iterator[Text]:
         yield from _prose(table.note, width, _INDENT, "dim")
     if layout.left_out:
         names = ", ".join(spaced(header) for header in layout.left_out)
-        yield from _prose(f"Left out at this width: {names}.", width, _INDENT, "dim")
+        count = len(layout.left_out)
+        told = f"{count} {'column' if count == 1 else 'columns'}" if table.brief else names
+        yield from _prose(f"Left out at this width: {told}.", width, _INDENT, "dim")
 
 
 def _line(layout: Layout, cells: list[str], style: str) -> Text:

@@ -39,7 +39,8 @@ def layers_section(
     table = Table(
         columns=tuple(column for column, _ in described),
         rows=tuple(tuple(cell(layer) for _, cell in described) for layer in layers),
-        note=_geometry_note(layers),
+        note="" if brief and _geometries(layers) == {"known"} else _geometry_note(layers),
+        brief=brief,
     )
     return Section(title=title, blocks=(table, *_notes(layers)), role="main")
 

@@ -247,6 +247,7 @@ def _name_places(axes: Axes, names: Sequence[str]) -> None:
         from matplotlib.ticker import MaxNLocator
 
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlim(0.5, len(names) + 0.5)
         axes.set_xlabel("layer")
         return
     shown = [_short(name) for name in names]
