@@ -19,7 +19,6 @@ def test_sections_stand_in_order(audit_report: Report):
     assert titles == [
         "Verdict",
         "Bounds, the best first",
-        "What the sample can pay",
         "Layers: 53, with 731,648 weights",
         "Checkpoint and settings",
         "Skipped: 30",

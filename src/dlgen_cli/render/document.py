@@ -9,7 +9,6 @@ from typing import Any
 from dlgen_cli.records import Report, ReportError
 from dlgen_cli.render.model import Block, Document, Paragraph, Section
 from dlgen_cli.render.sections.bounds import bounds_section
-from dlgen_cli.render.sections.budget import budget_section
 from dlgen_cli.render.sections.checkpoint import checkpoint_section
 from dlgen_cli.render.sections.comparison import comparison_section
 from dlgen_cli.render.sections.compression import compression_sections
@@ -50,7 +49,6 @@ def build_document(report: Report, verbosity: int = 0, *, one_screen: bool = Fal
         _errors_section(report.errors),
         verdict_section(report, brief=brief),
         bounds_section(report.bounds, report.headline, brief=brief),
-        budget_section(report),
         *_results(report, verbosity, brief=brief),
         layers_section(report.layers, verbosity, brief=brief),
         pictures_section(report.layers, report.bounds),

@@ -75,7 +75,7 @@ def test_a_violated_line_is_always_written_with_its_evidence(audit_report: Repor
     assert "Anchor seed-0 equals the checkpoint." in brief
 
 
-@pytest.mark.parametrize(("width", "lines"), [(80, 45), (140, 42)])
+@pytest.mark.parametrize(("width", "lines"), [(80, 46), (140, 43)])
 def test_an_audit_fits_one_screen_and_says_what_it_leaves_out(
     audit_report: Report, width: int, lines: int
 ):

@@ -68,7 +68,8 @@ def test_a_vacuous_code_says_how_long_it_may_be(audit_report: Report):
     assert facts["to say more"] == (
         "at most 77 bits in the place of 123,456 and an approximation below 1, not 1.300 × 10^3699"
     )
-    assert facts["next"].startswith("dlgen certify runs/standard --data DIR")
+    assert facts["next"] == "dlgen certify runs/standard --data DIR (the risk itself)"
+    assert facts["it can pay"].startswith("50,000 examples at a training error of ")
 
 
 def test_a_vacuous_divergence_says_how_small_it_would_have_to_be(audit_report: Report):

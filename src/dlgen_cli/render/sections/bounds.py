@@ -102,7 +102,9 @@ def _reasons(withheld: Sequence[Bound]) -> list[str]:
     named: dict[str, list[str]] = {}
     for bound in withheld:
         line = next((line for line in bound.assumptions if line.status == "violated"), None)
-        reason = "" if line is None else f": {line.statement.rstrip('.')}: no. {line.evidence}"
+        reason = "" if line is None else f": {line.statement.rstrip('.')}: no."
+        if line is not None and not has_value(bound):  # one with a value is there to compare
+            reason += f" {line.evidence}"
         named.setdefault(reason, []).append(bound.theorem)
     return [f"n/a: {', '.join(names)}{reason}" for reason, names in named.items()]
 

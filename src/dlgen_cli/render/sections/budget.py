@@ -7,7 +7,6 @@ import math
 from dlgen_cli.bounds.budget import affordable_nats, cheapest, examples_needed
 from dlgen_cli.records import ADAPTER_KIND, RecordedErrors, Report
 from dlgen_cli.render import numbers
-from dlgen_cli.render.model import Paragraph, Section
 
 #: For each number of an adapter's factors, which networks mostly bear.
 _BITS = 4
@@ -15,8 +14,8 @@ _BITS = 4
 _COMMANDS = frozenset({"audit", "pacbayes"})
 
 
-def budget_section(report: Report) -> Section | None:
-    """One sentence on nats; None where nothing is counted in any.
+def budget_text(report: Report) -> str:
+    """What the sample can pay, in two sentences on nats; empty where nothing is counted in any.
 
     Args:
         report: its errors on record and m say what can be afforded, its bounds what is taken; or,
@@ -25,7 +24,7 @@ def budget_section(report: Report) -> Section | None:
     taken = _taken(report)
     m, delta = report.settings.get("m"), float(report.settings.get("delta") or 0.05)
     if report.command not in _COMMANDS or taken is None or not isinstance(m, int):
-        return None
+        return ""
     recorded = report.provenance.recorded_errors if report.provenance else None
     errors, known = _errors(recorded, m)
     guessing = 1 - 1 / (recorded.classes if recorded else 2)
@@ -33,12 +32,11 @@ def budget_section(report: Report) -> Section | None:
     what, nats = taken
     needed = examples_needed(nats, errors / m, delta, guessing)
     more = "" if nats <= allowed else f": {numbers.estimate(needed)} examples would pay for that"
-    text = (
+    return (
         f"{numbers.integer(m)} examples at a training error of {numbers.estimate(errors / m)}"
         f"{known} allow {numbers.estimate(allowed)} nats until a bound is that of guessing, "
         f"{numbers.estimate(guessing)}. {what.format(numbers.estimate(nats))}{more}."
     )
-    return Section(title="What the sample can pay", blocks=(Paragraph(text=text),), role="main")
 
 
 def _taken(report: Report) -> tuple[str, float] | None:

@@ -10,6 +10,7 @@ from dlgen_cli.bounds.registry import THEOREMS
 from dlgen_cli.records import AssumptionStatus, Bound, BoundStatus, Headline, Report
 from dlgen_cli.render import numbers, terms
 from dlgen_cli.render.model import Block, Claim, Fact, Facts, Paragraph, Section, Tone
+from dlgen_cli.render.sections.budget import budget_text
 from dlgen_cli.render.text import unbroken
 
 NOTHING = "1 or more says nothing about a gap or a risk in [0,\u00a01]"
@@ -24,7 +25,7 @@ def verdict_section(report: Report, *, brief: bool = False) -> Section | None:
 
     Args:
         report: with its headline, or the reason why it has none.
-        brief: do not name what the headline was chosen among.
+        brief: do not name what the headline was chosen among, nor how a vacuous one may fail.
 
     Returns:
         The answer; None for a report without bounds.
@@ -55,8 +56,10 @@ def _no_headline(report: Report) -> Section:
         Claim(value="", status="no bound stands for this report", tone="caution"),
         Paragraph(text=report.headline_reason),
     ]
-    if steps := tuple(Fact(label=label, value=value) for label, value in _next(report)):
-        blocks.append(Facts(facts=steps))
+    budget = budget_text(report)
+    told = [*([("it can pay", budget)] if budget else []), *_next(report)]
+    if told:
+        blocks.append(Facts(facts=tuple(Fact(label=label, value=value) for label, value in told)))
     return Section(title="Verdict", blocks=tuple(blocks), role="answer")
 
 
@@ -95,12 +98,16 @@ def _facts(
     report: Report, headline: Headline, bound: Bound | None, *, brief: bool
 ) -> Iterator[tuple[str, str]]:
     yield "bound", headline.theorem if bound is None else f"{headline.theorem}: {bound.title}"
-    yield "delta", _failure_probability(headline)
+    is_vacuous = _status(headline, bound) == "vacuous"
+    if not (brief and is_vacuous):
+        yield "delta", _failure_probability(headline)
     if len(headline.candidates) > 1 and not brief:
         yield "candidates", ", ".join(headline.candidates)
-    if _status(headline, bound) == "vacuous":
-        if bound is not None and (needed := _needed(bound)):
-            yield "to say more", needed
+    if is_vacuous and bound is not None and (needed := _needed(bound)):
+        yield "to say more", needed
+    if budget := budget_text(report):
+        yield "it can pay", budget
+    if is_vacuous:
         yield from _next(report)
     if vouched := _statements(bound, "declared"):
         yield "you vouch for", vouched
@@ -142,7 +149,7 @@ def _next(report: Report) -> Iterator[tuple[str, str]]:
     if not any(_is_given(report.settings, name) for name in _OF_DATA):
         arch = "" if report.provenance.architecture else " --arch NAME"
         command = f"dlgen certify {shlex.quote(report.provenance.checkpoint)} --data DIR{arch}"
-        yield "next", f"{command} bounds the risk itself"
+        yield "next", f"{command} (the risk itself)"
     yield "train for it", "dlgen train --objective coded, or pac-bayes from --anchors"
 
 
