@@ -73,3 +73,15 @@ def test_a_terminal_of_few_characters_gets_them_in_ascii(digits_mlp, encoding):
     assert runner.invoke(app, ["audit", "--help"]).exit_code == 0
     failed = runner.invoke(app, ["spectra", "‖.pt"])
     assert (failed.exit_code, failed.stderr.startswith("error: ||.pt")) == (2, True)
+
+
+def test_a_format_against_the_suffix_of_the_output_is_refused(tmp_path, digits_mlp):
+    for name, words in (("r.json", ["--format", "csv"]), ("r.html", ["--json"])):
+        path = tmp_path / name
+        refused = run("rademacher", digits_mlp, "--output", path, *words)
+        assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)
+        assert f"{name} names the format" in refused.stderr
+        assert not path.exists()
+    for name, words in (("r.json", ["--json"]), ("r.data", ["--format", "csv"])):
+        assert run("rademacher", digits_mlp, "-o", tmp_path / name, *words).exit_code == 0
+        assert (tmp_path / name).exists()
