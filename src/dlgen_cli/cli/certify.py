@@ -231,7 +231,7 @@ def certify(options: CertifyCommand) -> None:
             chosen,
             data,
             layer_progress=show,
-            draw_progress=lambda done, total: show("drawing weights", done, total),
+            draw_progress=lambda done, total: show("risk of the random predictor", done, total),
         )
     console.emit(report, options)
     console.gate(report, options)
