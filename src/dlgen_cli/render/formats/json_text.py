@@ -7,8 +7,9 @@ import math
 import numbers
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
+
+import msgspec
 
 from dlgen_cli.records import Report
 
@@ -22,7 +23,8 @@ def json_text(report: Report) -> str:
     Returns:
         One object, ended by a line feed. No NaN or infinity appears: such a number is null.
     """
-    return json.dumps(plain(envelope(report)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(plain(envelope(report)), ensure_ascii=False, allow_nan=False)
+    return msgspec.json.format(text, indent=2) + "\n"  # the same as of json.dumps, but fast
 
 
 def envelope(report: Report) -> dict[str, Any]:
@@ -34,7 +36,8 @@ def envelope(report: Report) -> dict[str, Any]:
     Returns:
         The envelope; its values may still hold paths and numbers out of range.
     """
-    entry = _present(asdict(report), "headline_reason", "results")
+    fields = msgspec.to_builtins(report, enc_hook=plain)  # dataclasses.asdict takes long
+    entry = _present(fields, "headline_reason", "results")
     if report.headline is None and not report.headline_reason:
         del entry["headline"]
     if entry["provenance"] is not None:
