@@ -73,6 +73,21 @@ class _Recorder(fx.Tracer):
         is_leaf = super().is_leaf_module(m, module_qualified_name)
         return is_leaf or isinstance(m, FixedNormalization | RowNormalization)
 
+    def create_proxy(  # type: ignore[override]  # the names that fx gives
+        self, kind: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], **more: Any
+    ) -> fx.Proxy:
+        """A bias that is computed is a sum of its own, and ``addcmul`` a product and a sum."""
+        given = dict(zip(("input", "weight", "bias"), args, strict=False)) | kwargs
+        bias = given.get("bias") if target is functional.linear else None
+        if isinstance(bias, fx.Proxy) and bias.node.op != "get_attr":
+            plain = (given["input"], given["weight"])
+            args, kwargs = (self.create_proxy(kind, target, plain, {}), bias), {}
+            target = operator.add
+        elif target is torch.addcmul and len(args) == 3 and not kwargs:
+            product = self.create_proxy(kind, operator.mul, args[1:], {})
+            args, target = (args[0], product), operator.add
+        return super().create_proxy(kind, target, args, kwargs, **more)
+
     def call_module(
         self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
@@ -172,16 +187,8 @@ class _ShapedRecorder(_Recorder):
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _Shaped(node, self)
 
-    def create_proxy(  # type: ignore[override]  # the names that fx gives
-        self, kind: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], **more: Any
-    ) -> fx.Proxy:
-        given = dict(zip(("input", "weight", "bias"), args, strict=False)) | kwargs
-        bias = given.get("bias") if target is functional.linear else None
-        if isinstance(bias, fx.Proxy) and bias.node.op != "get_attr":  # computed: a sum of its own
-            plain = (given["input"], given["weight"])
-            args, target = (self.create_proxy(kind, target, plain, {}), bias), operator.add
-            kwargs = {}
-        made = super().create_proxy(kind, target, args, kwargs, **more)
+    def create_proxy(self, kind: str, *args: Any, **kwargs: Any) -> fx.Proxy:
+        made = super().create_proxy(kind, *args, **kwargs)
         self._is_evaluating = True
         try:
             made.node.meta["value"] = self._evaluate(made.node)

@@ -6,6 +6,7 @@ An operation without a rule is never skipped: `apply_rule` raises and names it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 
 from dlgen_cli.networks import (
@@ -113,6 +114,15 @@ def _repeat(call: Call) -> GraphNode:
     )
 
 
+def _like(call: Call) -> GraphNode:
+    """``expand_as``, ``reshape_as`` and the like: nothing but the shape of the other counts."""
+    alone = replace(call, args=call.args[:1], kwargs={})
+    if call.operation == "expandas":
+        return _repeat(alone)
+    operation = "to" if call.operation == "typeas" else call.operation.removesuffix("as")
+    return _rearrange(replace(alone, operation=operation))
+
+
 def _drop_out(call: Call) -> GraphNode:
     """Dropout is the identity in evaluation mode."""
     training = call.setting("training", call.kwargs.get("train", True))
@@ -192,14 +202,15 @@ _RULES: Mapping[str, Callable[[Call], GraphNode]] = {
     **dict.fromkeys(("interpolate", "upsample", "upsamplingnearest2d"), input_maps.resize),
     **dict.fromkeys(normalizations.FORMS, normalizations.normalize),
     **dict.fromkeys(selection.PADDINGS, selection.pad),
-    **dict.fromkeys(("to", "typeas", "float", "double"), _convert),
+    **dict.fromkeys(("to", "float", "double"), _convert),
     **dict.fromkeys(("maximum", "minimum", "where"), arithmetic.pick_between),
     **dict.fromkeys(("cat", "stack", "hstack", "vstack"), arithmetic.concatenate),
     **dict.fromkeys(("add", "sub"), arithmetic.add),
     **dict.fromkeys(("pow", "square"), arithmetic.power),
     **dict.fromkeys(("softmax", "softmin", "softmax2d"), contractions.softmax),
     **dict.fromkeys(("amax", "amin"), _largest),
-    **dict.fromkeys(("expand", "expandas", "repeat", "repeatinterleave", "tile"), _repeat),
+    **dict.fromkeys(("expand", "repeat", "repeatinterleave", "tile"), _repeat),
+    **dict.fromkeys(("expandas", "reshapeas", "viewas", "typeas"), _like),
     "normalize": normalizations.scale_to_unit,
     "localresponsenorm": normalizations.local_response,
     "fixednormalization": input_maps.normalize_by_constants,

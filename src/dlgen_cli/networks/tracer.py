@@ -199,18 +199,27 @@ class _Walk:
     def _follows_input(self, node: fx.Node) -> bool:
         if self._operation(node)[0] in _OF_SHAPES:
             return False
-        return any(self.memory.knows(before) for before in node.all_input_nodes)
+        is_known = any(self.memory.knows(before) for before in node.all_input_nodes)
+        return is_known or self._reads_stored(node)
+
+    def _reads_stored(self, node: fx.Node) -> bool:
+        """Whether a call is that of a module with stored tensors."""
+        if node.op != "call_module":
+            return False
+        return bool(self.root.get_submodule(str(node.target)).state_dict())
 
     def _keep(self, node: fx.Node, value: Any) -> None:
         operation, module, in_place = self._operation(node)
         shape = tuple(value.shape) if isinstance(value, Tensor) else None
         stale: list[str] = []
+        takes_values = operation in _OF_VALUES or self._reads_stored(node)
+        stand_in = self._argument(stale, takes_values=takes_values)
         call = Call(
             node=node.name,
             operation=operation,
             path=_path_of(node),
-            args=fx.map_arg(node.args, self._argument(stale, operation)),
-            kwargs=fx.map_arg(node.kwargs, self._argument(stale, operation)),
+            args=fx.map_arg(node.args, stand_in),
+            kwargs=fx.map_arg(node.kwargs, stand_in),
             module=module,
             result_shape=shape,
         )
@@ -249,7 +258,7 @@ class _Walk:
             bool(getattr(module, "inplace", False)),
         )
 
-    def _argument(self, stale: list[str], operation: str) -> Callable[[fx.Node], Any]:
+    def _argument(self, stale: list[str], *, takes_values: bool) -> Callable[[fx.Node], Any]:
         """What stands for a recorded value among the arguments of a call."""
 
         def stand_in(node: fx.Node) -> Any:
@@ -261,7 +270,7 @@ class _Walk:
                 return self._activation(node, name, value)
             if not _holds_tensor(value):
                 return value
-            if operation in _OF_VALUES and isinstance(value, Tensor):
+            if takes_values and isinstance(value, Tensor):
                 return self._fixed(node, value) or Constant(_origin(node))
             return Constant(_origin(node), lambda: self._real(node))
 

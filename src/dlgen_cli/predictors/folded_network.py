@@ -25,7 +25,7 @@ from dlgen_cli.networks.fx_recorder import record
 from dlgen_cli.networks.layer_kinds import apply_map
 from dlgen_cli.networks.loaded_module import build_for
 from dlgen_cli.networks.programs.module import ProgramModule
-from dlgen_cli.predictors.deviations import Deviation
+from dlgen_cli.predictors.deviations import Deviation, is_zero, perturb
 from dlgen_cli.predictors.graph_split import split
 from dlgen_cli.predictors.sampling import LayerMap, WeightSampler, own_weight_entries
 
@@ -88,6 +88,8 @@ class FoldedNetwork:
         Returns:
             Logits, independent from example to example.
         """
+        if _has_functions(self.network):
+            return _each_alone(self._module, self.parameters, sampler, inputs)
         with self._slot.sampling(sampler):
             return self.logits(self.parameters, inputs)
 
@@ -102,10 +104,15 @@ class FoldedNetwork:
             for layer in self.network.layers.values()
             if {layer.weight_name, layer.bias_name} & set(moving)
         }
-        parts = split(self._module, paths) if moving else None
+        is_whole = not moving or _has_functions(self.network)
+        parts = None if is_whole else split(self._module, paths)
         backbone, head = parts or (None, self._module)
         return SplitNetwork(
-            backbone=backbone, head=head, parameters=self.parameters, slot=self._slot
+            backbone=backbone,
+            head=head,
+            parameters=self.parameters,
+            slot=self._slot,
+            has_functions=_has_functions(self.network),
         )
 
     def with_parameters(self, parameters: Mapping[str, Tensor]) -> FoldedNetwork:
@@ -152,12 +159,14 @@ class SplitNetwork:
         head: the rest.
         parameters: of the backbone.
         slot: of the network.
+        has_functions: whether functions apply weights, or tensors are values; it is whole then.
     """
 
     backbone: nn.Module | None
     head: nn.Module
     parameters: Mapping[str, Tensor]
     slot: _SamplerSlot
+    has_functions: bool = False
 
     @torch.no_grad()
     def features(self, inputs: Tensor) -> tuple[Any, ...]:
@@ -184,9 +193,43 @@ class SplitNetwork:
                 something else in the place of the layers.
         """
         own = copy.deepcopy(features)  # the network may write on its inputs
+        if sampler is not None and self.has_functions:
+            return _each_alone(self.head, parameters, sampler, own[0])
         with self.slot.sampling(sampler):
             result: Tensor = _evaluate(self.head, parameters, own)
         return result
+
+
+def _has_functions(network: Network) -> bool:
+    """Whether a tensor is read where no module stands that could draw its noise."""
+    return any(layer.stored_weight is not None for layer in network.layers.values())
+
+
+def _each_alone(
+    module: nn.Module, parameters: Mapping[str, Tensor], sampler: Any, inputs: Tensor
+) -> Tensor:
+    """Every example by itself, with all its tensors drawn: slow, and right for any network.
+
+    Raises:
+        UsageError: something else than drawn weights is asked for.
+    """
+    if not isinstance(sampler, WeightSampler):
+        raise UsageError(
+            "The layers of this network are functions: nothing stands in their place.",
+            remedy="Audit a network of modules.",
+        )
+    rows = []
+    for place in range(len(inputs)):
+        drawn = {}
+        for name, mean in parameters.items():
+            deviation = sampler.deviations[name]
+            if is_zero(deviation):
+                drawn[name] = mean
+                continue
+            normals = sampler.noise.normal(f"{place}.{name}", tuple(mean.shape), keep=False)
+            drawn[name] = perturb(mean, deviation, normals)
+        rows.append(_evaluate(module, drawn, (_in_layout(inputs[place : place + 1]),)))
+    return torch.cat(rows)
 
 
 def _evaluate(module: nn.Module, parameters: Mapping[str, Tensor], inputs: tuple[Any, ...]) -> Any:
@@ -330,10 +373,10 @@ class _FoldedLayer(nn.Module):
         self._layer = layer
         self._slot = slot
         self._is_shared = is_shared
-        self.weight = nn.Parameter(torch.empty(0, device="meta"), requires_grad=False)
+        self.weight = _placeholder()
         self.bias: nn.Parameter | None = None
         if layer.bias_name is not None:
-            self.bias = nn.Parameter(torch.empty(0, device="meta"), requires_grad=False)
+            self.bias = _placeholder()
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the map, or the one of each example's own weights."""
@@ -353,13 +396,17 @@ def _folded_module(module: nn.Module, network: Network, slot: _SamplerSlot) -> f
         for layer in network.layers.values()
         if layer.batch_norm is not None and layer.is_folded
     }
+    layers = network.layers.values()
+    names = {name for one in layers for name in (one.weight_name, one.bias_name)}
     targets: dict[str, Any] = {}
     for node in list(graph.nodes):
         if node.op not in {"call_module", "get_attr"}:
             continue
         path = str(node.target)
         known = records.get(node.name)
-        if known is not None and known.layer is not None:
+        if node.op == "get_attr":
+            targets[path] = _placeholder() if path in names else _fixed(module, path)
+        elif known is not None and known.layer is not None:
             layer = network.layers[known.layer]
             replacement = _FoldedLayer(layer, slot, is_shared=layer.module in shared)
             targets.setdefault(path, replacement)
@@ -376,6 +423,17 @@ def _shared_modules(network: Network) -> set[str]:
     layers = [network.layers[node.layer] for node in network.nodes if node.layer is not None]
     calls = Counter(layer.module for layer in layers)
     return {module for module, count in calls.items() if count > 1}
+
+
+def _placeholder() -> nn.Parameter:
+    """What stands for a tensor that is given with each call."""
+    return nn.Parameter(torch.empty(0, device="meta"), requires_grad=False)
+
+
+def _fixed(module: nn.Module, path: str) -> Any:
+    """A tensor that is no parameter of the network, or none that it reads in evaluation."""
+    found = _attribute(module, path)
+    return found.detach() if isinstance(found, Tensor) else found
 
 
 def _attribute(module: nn.Module, path: str) -> Any:
