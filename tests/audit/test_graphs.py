@@ -179,10 +179,13 @@ def test_anchors_are_folded_like_the_checkpoint(tmp_path, small_network):
 
 
 def test_what_has_no_rule_is_named_and_withholds_the_bound(tmp_path):
-    module = torchvision.models.mobilenet_v3_small(num_classes=3)
-    torch.save(module.state_dict(), tmp_path / "e.pt")
+    code = "from torch import nn\n\n\ndef make():\n    parts = nn.Flatten(), nn.Linear(3072, 3)\n"
+    (tmp_path / "net.py").write_text(code + "    return nn.Sequential(*parts, nn.Hardshrink())\n")
+    weights = {"1.weight": torch.randn(3, 3072), "1.bias": torch.zeros(3)}
+    torch.save(weights, tmp_path / "e.pt")
+    arch = f"{tmp_path / 'net.py'}:make"
     report = audit(
-        AuditOptions(checkpoint=tmp_path / "e.pt", arch="mobilenet_v3_small", input_shape=SHAPE),
+        AuditOptions(checkpoint=tmp_path / "e.pt", arch=arch, input_shape=SHAPE),
         command="x",
         families=("compression",),
     )

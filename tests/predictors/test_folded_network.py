@@ -163,10 +163,12 @@ class ByFunction(nn.Module):
         return nn.functional.linear(x, self.matrix)
 
 
-def test_layers_that_a_function_applies_are_refused():
+def test_layers_that_a_function_applies_are_evaluated():
     module = ByFunction().eval()
-    with pytest.raises(UsageError, match="matrix is applied by a function"):
-        fold_network(module, trace(module, (4,)), module.state_dict())
+    network = fold_network(module, trace(module, (4,)), module.state_dict())
+    x = torch.randn(3, 4)
+    torch.testing.assert_close(network(x), x)
+    torch.testing.assert_close(network.logits({"matrix": 2 * torch.eye(4)}, x), 2 * x)
 
 
 def test_a_bare_state_dict_is_refused(tmp_path):

@@ -276,7 +276,7 @@ def fold_network(
             f"{unsupported.operation} ({unsupported.reason}).",
             remedy="Leave out --data.",
         )
-    _require_modules(module, network)
+    _require_open_batch(module, network)
     slot = _SamplerSlot()
     folded = _folded_module(module, network, slot)
     return FoldedNetwork(
@@ -284,23 +284,12 @@ def fold_network(
     )
 
 
-def _require_modules(module: nn.Module, network: Network) -> None:
-    """Refuse what cannot be given other weights, or no other number of examples.
+def _require_open_batch(module: nn.Module, network: Network) -> None:
+    """Refuse a program for one number of examples.
 
     Raises:
-        UsageError: a layer is applied by a function, or the program is for one example alone.
+        UsageError: it takes no other.
     """
-    names = {node.name: node.layer for node in network.nodes if node.layer is not None}
-    calls = {
-        node.name for node in record(module, network.input_shape).nodes if node.op == "call_module"
-    }
-    other = next((layer for name, layer in names.items() if name not in calls), None)
-    if other is not None:
-        raise UsageError(
-            f"The network cannot be folded and evaluated: {other} is applied by a function, or is "
-            "a value itself; modules of torch were expected.",
-            remedy="Leave out --data.",
-        )
     if isinstance(module, ProgramModule) and not module.takes_batches(network.input_shape):
         raise UsageError(
             "The program in the checkpoint takes a fixed number of examples.",
