@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from dlgen_cli.records import Provenance, Report
 from dlgen_cli.render.document import build_document
+from dlgen_cli.render.model import Table
 
 
 def test_a_report_with_nothing_is_a_title():
@@ -64,3 +67,14 @@ def test_one_screen_keeps_the_answer_and_names_the_rest(audit_report: Report):
     ]
     assert short.left_out == tuple(details)
     assert build_document(audit_report, 1, one_screen=True).left_out == ()
+
+
+@pytest.mark.parametrize("labels", [{}, {"labels": "real"}])
+def test_certificates_are_listed_again_only_where_they_speak_of_several_labels(
+    audit_report: Report, labels: dict[str, str]
+):
+    rows = [{"theorem": "compression.occam", "risk_upper": 0.4, "status": "holds", **labels}]
+    report = replace(audit_report, results={"data": "digits", "certificates": rows})
+    (section,) = [one for one in build_document(report).sections if one.title == "Results"]
+    tables = [block for block in section.blocks if isinstance(block, Table)]
+    assert bool(tables) == bool(labels)

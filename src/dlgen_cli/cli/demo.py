@@ -86,8 +86,8 @@ def demo(options: DemoCommand) -> None:
     )
     run = _train_for_the_bound(options, usual, certified)
     say.result(
-        f"Over {run.config['examples']} digits it has moved by {run.last.kl_nats:.1f} nats, which "
-        "is what the bound pays for."
+        f"Over {run.config['examples']} digits it has moved by {run.last.kl_nats:.1f} nats: so "
+        "little that a bound which pays for it stays small."
     )
     say.step("4. Certify. Every choice is paid for, and every number is rounded up.")
     report = _certify(options, certified)

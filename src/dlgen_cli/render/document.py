@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from dlgen_cli.records import Report, ReportError
+from dlgen_cli.render import terms
 from dlgen_cli.render.model import Block, Document, Paragraph, Section
 from dlgen_cli.render.sections.bounds import bounds_section
 from dlgen_cli.render.sections.checkpoint import checkpoint_section
@@ -83,10 +84,12 @@ def _results(report: Report, verbosity: int, *, brief: bool) -> Sequence[Section
     results: Mapping[str, Any] = report.results or {}
     if "verdicts" in results and "curves" in results:
         return postulates_sections(results)
+    # The bounds tell what certificates do, but which labels each speaks of where some were altered.
+    is_told = brief or not any("labels" in row for row in terms.rows(results, "certificates"))
     aside = (
         _OWN_SECTIONS
         | (_TOLD if report.headline else set())
-        | ({"certificates"} if brief else set())
+        | ({"certificates"} if is_told and report.bounds else set())
     )
     plain = {name: value for name, value in results.items() if name not in aside}
     return [
