@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from dlgen_cli import __version__
+from dlgen_cli.bounds.compression_stored import STORED
+from dlgen_cli.bounds.pac_bayes_kl import KL
 from dlgen_cli.cli import (
     anchors,
     audits,
@@ -266,10 +268,10 @@ for _name, _function, _options, _panel, _examples in (
         explain.explain,
         explain.ExplainCommand,
         LEARN,
-        """
+        f"""
         dlgen explain                            theorems, statuses and words
-        dlgen explain compression.stored
-        dlgen explain pac_bayes.kl --report report.json
+        dlgen explain {STORED.name}
+        dlgen explain {KL.name} --report report.json
         """,
     ),
     (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
+from dlgen_cli.bounds.pac_bayes_posterior import POSTERIOR
 from dlgen_cli.cli import console
 from dlgen_cli.cli.help import METHOD, OUTPUT
 from dlgen_cli.cli.options import ReportOptions
@@ -122,7 +123,7 @@ class _Voice:
 
     def end(self, report: Report, folder: Path) -> None:
         """The story in a sentence, where the files are, and what to do next."""
-        bound = next(one for one in report.bounds if one.theorem == "pac_bayes.posterior")
+        bound = next(one for one in report.bounds if one.theorem == POSTERIOR.name)
         said = "says nothing: another seed may do better"
         if bound.value is not None and bound.value < 1:
             said = (
