@@ -323,3 +323,22 @@ def test_a_file_of_an_older_version_is_read_but_not_bound(directory: Path, tmp_p
 def _header(path: Path) -> dict[str, str]:
     data = path.read_bytes()
     return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+
+
+def test_arguments_of_your_own_network_are_taken(tmp_path):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n\n\n"
+        "def make(width, num_classes=3):\n"
+        "    return nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, num_classes))\n"
+    )
+    from torch import nn
+
+    state = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)).state_dict()
+    torch.save(state, tmp_path / "net.pt")
+    words = [tmp_path / "net.pt", "--arch", f"{tmp_path}/net.py:make", "--save", tmp_path / "a.st"]
+    assert "cannot be built" in refusal(*words)
+    anchors(*words, "--arch-arg", "width=6", "--head", "zero", "--classes", 2)
+    found = load_file(tmp_path / "a.st")
+    assert found["0.weight"].shape == (6, 4)
+    assert found["2.weight"].shape == (2, 6)
+    assert "without --arch" in refusal(words[0], "--save", tmp_path / "b", "--arch-arg", "width=6")

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from dlgen_cli import api
 from dlgen_cli.checkpoints.in_memory import checkpoint_of
 from dlgen_cli.networks.exported import exported
 from dlgen_cli.networks.front_end import read_network
@@ -90,3 +91,44 @@ def test_what_neither_can_follow_says_why():
     assert found.obstacle is not None
     with pytest.raises(Exception, match=r"."):
         exported(Values().eval(), (4,))
+
+
+class InputsFirst(nn.Module):
+    """Weights with their inputs first, as GPT-2 has them."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Module()
+        self.first.weight = nn.Parameter(torch.randn(6, 5))
+        self.first.bias = nn.Parameter(torch.randn(5))
+        self.last = nn.Linear(5, 2)
+
+    def forward(self, x):
+        size = (*x.size()[:-1], 5)
+        x = torch.addmm(self.first.bias, x.view(-1, x.size(-1)), self.first.weight).view(size)
+        return self.last(functional.relu(x))
+
+
+@pytest.mark.parametrize("bits", [6, 16])
+@pytest.mark.parametrize("rank", [None, 2])
+def test_a_weight_with_its_inputs_first_is_a_linear_layer_and_stored_as_it_was(
+    bits, rank, tmp_path
+):
+    torch.manual_seed(0)
+    net = InputsFirst().eval()
+    _, found = read(net, (6,))
+    assert found.obstacle is None
+    layer = found.network.layers["first.weight"]
+    assert (layer.kind, layer.weight_shape, layer.has_own_bias) == ("linear", (5, 6), True)
+    (measured, _) = api.measure(net, input_shape=(6,)).layers
+    norm = float(torch.linalg.matrix_norm(net.first.weight.detach(), 2))
+    assert norm * (1 - 1e-6) <= measured.spectral_norm.upper <= norm * (1 + 1e-4)
+    ranks = {"first.weight": rank}
+    api.compress(net, tmp_path / "small.safetensors", b=bits, ranks=ranks, input_shape=(6,))
+    stored = api.read_state_dict(tmp_path / "small.safetensors")["first.weight"]
+    assert stored.shape == (6, 5)
+    left, values, right = torch.linalg.svd(net.first.weight.detach().double())
+    best = (
+        (left[:, :5] * values) @ right if rank is None else (left[:, :2] * values[:2]) @ right[:2]
+    )
+    assert float((stored - best).abs().max()) < (0.3 if bits == 6 else 0.01)

@@ -37,6 +37,7 @@ def test_a_negative_train_error_switches_the_rule_off():
     [
         ({"source": "photographs"}, "neither a known source nor a directory"),
         ({"architecture": "mobilenet_v9"}, "mobilenet_v9.*unknown.*mobilenet_v2"),
+        ({"architecture": "net.py:Net"}, "takes its own architectures.*dlgen audit CKPT --arch"),
         ({"width": 64}, "--width was given with --arch mobilenet_v2; it belongs to mlp"),
         ({"source": "digits", "stem": "small"}, "--stem was given with --arch mlp"),
         ({"stem": "tiny"}, "--stem.*imagenet, medium, small"),

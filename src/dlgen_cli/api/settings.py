@@ -77,6 +77,7 @@ class AnchorSettings(TypedDict, total=False):
     Attributes:
         initial: take a run's initialization in place of its trained weights.
         arch: name of the architecture.
+        arch_arguments: of its constructor.
         image_size: for ``mobilenet_v2``.
         mirrored: for ``mobilenet_v2`` with an image size.
         taps: blocks of it with maps of their own to the logits, separated by commas.
@@ -89,6 +90,7 @@ class AnchorSettings(TypedDict, total=False):
 
     initial: bool
     arch: str | None
+    arch_arguments: Mapping[str, Any]
     image_size: int | None
     mirrored: bool
     taps: str | None

@@ -28,6 +28,7 @@ from dlgen_cli.evidence.compression_stored import state_dict_of
 from dlgen_cli.evidence.inputs import Inputs, read_inputs
 from dlgen_cli.evidence.layers import Progress
 from dlgen_cli.evidence.options import AuditOptions
+from dlgen_cli.networks import GraphLayer, Recipe
 from dlgen_cli.records import Bound, Headline, Report
 
 #: Formats of a plain state dict, by the suffix of the file.
@@ -154,7 +155,7 @@ def _dense_content(
 
 
 def _require_usual_weights(options: AuditOptions, inputs: Inputs) -> None:
-    """A weight that is made of other tensors, or stored transposed, cannot be written in place.
+    """A weight that is made of other tensors cannot be written in place.
 
     Nor can a batch normalization without tensors for its factors.
     """
@@ -165,12 +166,17 @@ def _require_usual_weights(options: AuditOptions, inputs: Inputs) -> None:
                 "weight and bias, which its own factors are written as.",
                 remedy="Train it with affine=True.",
             )
-        if layer.recipe is not None:
+        if layer.recipe is not None and layer.recipe != _turned_recipe(layer):
             sources = ", ".join(layer.recipe.sources)
             raise UsageError(
                 f"{options.checkpoint} cannot be compressed: {layer.name} is made of {sources}.",
                 remedy="Give --arch, or save a state dict of plain weights.",
             )
+
+
+def _turned_recipe(layer: GraphLayer) -> Recipe:
+    """The recipe of a layer of a traced network that is stored with its inputs first."""
+    return Recipe(sources=(layer.weight_name,), is_transposed=True, bias=layer.bias_name)
 
 
 def _best(

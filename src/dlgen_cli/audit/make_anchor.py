@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from dlgen_cli import __version__
-from dlgen_cli.architectures import build
+from dlgen_cli.architectures import build, code_constructor, is_code
 from dlgen_cli.checkpoints.checkpoint import Checkpoint
 from dlgen_cli.checkpoints.json_text import parse_object
 from dlgen_cli.checkpoints.reader import open_checkpoint
@@ -45,6 +46,7 @@ class AnchorOptions:
         source: a checkpoint, a run's directory or another anchors file.
         initial: take a run's initialization in place of its trained weights.
         arch: the architecture that the user declares.
+        arch_arguments: of its constructor.
         image_size: for ``mobilenet_v2``.
         mirrored: for ``mobilenet_v2`` with an image size.
         taps: blocks of it with maps of their own to the logits, separated by commas.
@@ -58,6 +60,7 @@ class AnchorOptions:
     source: Path
     initial: bool = False
     arch: str | None = None
+    arch_arguments: Mapping[str, Any] = field(default_factory=dict)
     image_size: int | None = None
     mirrored: bool = False
     taps: str | None = None
@@ -101,7 +104,7 @@ def make_anchor(options: AnchorOptions, *, file: str) -> AnchorFile:
     _require_options(options)
     checkpoint = _open_source(options)
     size = {} if options.image_size is None else {"image_size": options.image_size}
-    built = build_for(checkpoint, options.arch, size)
+    built = build_for(checkpoint, options.arch, {**options.arch_arguments, **size})
     rows = _read_rows(options)
     count = len(rows) if rows else _count_classes(options)
     scale = 1.0 if options.head_scale is None else options.head_scale
@@ -148,6 +151,8 @@ def _rows_table(rows: Mapping[str, Sequence[int]]) -> list[dict[str, Any]]:
 
 
 def _require_options(options: AnchorOptions) -> None:
+    if options.arch_arguments and options.arch is None:
+        raise UsageError("--arch-arg was given without --arch.", remedy="Give both.")
     if options.head not in _HEADS:
         raise UsageError(
             f"--head {options.head!r} is unknown.", remedy=f"Choose one of: {', '.join(_HEADS)}."
@@ -259,7 +264,9 @@ def _with_head(
     for one in (f"{name}.weight", f"{name}.bias"):
         if one in tensors:
             tensors[one] = _new_rows(tensors[one], count, rows, scale)
-    _require_fit(build(built.architecture, **arguments), tensors, built.architecture)
+    name = built.architecture
+    make = code_constructor(name) if is_code(name) else partial(build, name)
+    _require_fit(make(**arguments), tensors, name)
     return arguments, tensors
 
 

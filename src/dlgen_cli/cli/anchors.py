@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -10,9 +10,10 @@ import typer
 
 from dlgen_cli.checkpoints.location import locate
 from dlgen_cli.cli import console
+from dlgen_cli.cli.audits import parse_arguments
 from dlgen_cli.cli.help import INPUT, NETWORK, OUTPUT
 from dlgen_cli.cli.options import DATA_CHOICES, ReportOptions
-from dlgen_cli.cli.values import Choices
+from dlgen_cli.cli.values import Choices, Whole
 from dlgen_cli.errors import OutputError, UsageError
 
 
@@ -42,6 +43,15 @@ class AnchorsCommand(ReportOptions):
         str | None,
         typer.Option("--arch", metavar="NAME", help="Architecture.", show_default="as recorded"),
     ] = None
+    arch_arg: Annotated[
+        list[str],
+        Whole(),
+        typer.Option(
+            "--arch-arg",
+            metavar="KEY=VALUE",
+            help="An argument of the architecture, as JSON or else as text; repeatable.",
+        ),
+    ] = field(default_factory=list)
     image_size: Annotated[
         int | None,
         typer.Option("--image-size", help="mobilenet_v2 resizes images to this many pixels."),
@@ -115,10 +125,12 @@ def anchors(options: AnchorsCommand) -> None:
             remedy="Name a file in a folder that exists.",
         )
     locate(options.source)
+    arguments = parse_arguments(options.arch_arg)
     from dlgen_cli.audit.make_anchor import AnchorOptions, make_anchor
 
-    chosen = {one.name: getattr(options, one.name) for one in fields(AnchorOptions)}
-    made = make_anchor(AnchorOptions(**chosen), file=str(options.out))
+    names = {one.name for one in fields(AnchorOptions)} - {"arch_arguments"}
+    chosen = {name: getattr(options, name) for name in names}
+    made = make_anchor(AnchorOptions(**chosen, arch_arguments=arguments), file=str(options.out))
     console.write_whole(options.out, made.content)
     console.emit(made.report, options)
 

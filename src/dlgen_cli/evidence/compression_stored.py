@@ -167,7 +167,8 @@ def state_dict_of(
     for one in stored:
         layer, norm = one.layer, one.layer.batch_norm
         if norm is None:
-            packed[layer.name] = one.weight
+            is_turned = layer.recipe is not None and layer.recipe.is_transposed
+            packed[layer.name] = one.weight.turned() if is_turned else one.weight
             if one.bias is not None and layer.bias_name is not None:
                 packed[layer.bias_name] = one.bias
             continue

@@ -12,8 +12,10 @@ from dlgen_cli.networks import arithmetic
 from dlgen_cli.networks.calls import Call, NoRuleError, without_batch
 from dlgen_cli.networks.graph import BatchNorm, GraphLayer
 from dlgen_cli.networks.layer_kinds import kind_of
+from dlgen_cli.networks.layouts import Recipe
 from dlgen_cli.networks.normalizations import facts as facts_of_normalization
 from dlgen_cli.networks.normalizations import read_normalization
+from dlgen_cli.networks.programs.module import TransposedLinear
 from dlgen_cli.networks.reparametrization import weight_norm_names
 from dlgen_cli.networks.stored_maps import read_function
 from dlgen_cli.records import GraphNode
@@ -43,6 +45,8 @@ def read_layer(call: Call) -> GraphLayer | None:
     module = call.module
     if module is None:
         return read_function(call)
+    if isinstance(module, TransposedLinear):
+        return _transposed(call)
     read = _READERS.get(_class_name(module))
     return None if read is None else read(call, module)
 
@@ -170,6 +174,24 @@ def _dense(call: Call, module: nn.Module) -> GraphLayer:
         has_own_bias=getattr(module, "bias", None) is not None,
         input_shape=before,
         output_shape=after,
+    )
+
+
+def _transposed(call: Call) -> GraphLayer:
+    """A linear layer whose weight is stored with its inputs first."""
+    before, after = _shapes(call)
+    weight, bias = f"{call.path}.weight", f"{call.path}.bias"
+    has_bias = getattr(call.module, "bias", None) is not None
+    sources = (weight,)
+    return GraphLayer(
+        name=weight,
+        module=call.path,
+        kind="linear",
+        weight_shape=(after[-1], before[-1]),
+        has_own_bias=has_bias,
+        input_shape=before,
+        output_shape=after,
+        recipe=Recipe(sources=sources, is_transposed=True, bias=bias if has_bias else None),
     )
 
 

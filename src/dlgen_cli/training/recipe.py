@@ -155,7 +155,7 @@ class Recipe:
         _check_choice("--schedule", self.schedule, get_args(Schedule))
         object.__setattr__(self, "features", tuple(self.features))  # JSON holds a list
         self._check_features()
-        architectures.require_known(self.architecture)
+        self._require_own_architecture()
         self._check_architecture_options()
         _check_least("--batch-size", self.batch_size, 1)
         _check_least("--epochs", self.epochs, 0)
@@ -194,6 +194,16 @@ class Recipe:
                 f"--arch {self.architecture} takes rows of features; none were given.",
                 remedy="Give --features FILE.",
             )
+
+    def _require_own_architecture(self) -> None:
+        name = self.architecture
+        if ":" in name or name.endswith(".py") or architectures.is_transformers(name):
+            raise UsageError(
+                f"--arch {name} was given; dlgen train takes its own architectures and those of "
+                "torchvision.",
+                remedy=f"Train it as you do, and audit it: dlgen audit CKPT --arch {name}.",
+            )
+        architectures.require_known(name)
 
     def _check_architecture_options(self) -> None:
         is_mlp, is_dense = self.architecture == "mlp", self.architecture == "dense"

@@ -32,6 +32,10 @@ class Factors:
         """The product in the weight's shape, float64; see `rounding_upper`."""
         return (self.left.values() @ self.right.values().mT).reshape(self.shape)
 
+    def turned(self) -> Factors:
+        """The transposed matrix."""
+        return Factors(left=self.right, right=self.left, shape=self.shape[::-1])
+
     def copy(self) -> Factors:
         """The same with bytes of its own."""
         return replace(self, left=self.left.copy(), right=self.right.copy())
@@ -65,6 +69,10 @@ class Whole:
     def weight(self) -> torch.Tensor:
         """The entries, float64."""
         return self.entries.values()
+
+    def turned(self) -> Whole:
+        """The transposed matrix."""
+        return Whole(entries=self.entries.turned())
 
     def copy(self) -> Whole:
         """The same with bytes of its own."""

@@ -49,6 +49,17 @@ class Quantized:
         """The same with bytes of its own."""
         return replace(self, payload=self.payload.clone())
 
+    def turned(self) -> Quantized:
+        """The same matrix with its axes in the other order."""
+        raw = self.payload.numpy()
+        if self.bits in {16, 32}:
+            entries = raw.view(f"<u{self.bits // 8}").reshape(self.shape).T
+            packed = np.ascontiguousarray(entries).reshape(-1).view(np.uint8)
+        else:
+            codes = _unpack(raw, self.bits, math.prod(self.shape)).reshape(self.shape).T
+            packed = _pack(codes.reshape(-1).astype(np.uint64), self.bits)
+        return replace(self, shape=self.shape[::-1], payload=torch.from_numpy(packed.copy()))
+
     def values(self) -> torch.Tensor:
         """The stored numbers, float64.
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from dlgen_cli.checkpoints.checkpoint import TensorInfo
 from dlgen_cli.checkpoints.program import Step, Value
-from dlgen_cli.networks.programs.module import Builder
+from dlgen_cli.networks.programs.module import Builder, TransposedLinear
 
 _CONVOLUTIONS: tuple[Callable[..., nn.Module], ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED: tuple[Callable[..., nn.Module], ...] = (
@@ -119,7 +119,7 @@ def addmm(build: Builder, step: Step) -> bool:
     weight = build.transposed(matrix)
     if weight is not None:
         multiply(build, step.results[0], x, weight, bias)
-    else:
+    elif not _multiply_back(build, step.results[0], x, matrix, bias):
         build.call(step.results, torch.addmm, bias, x, matrix)
     return True
 
@@ -130,9 +130,19 @@ def product(build: Builder, step: Step) -> bool:
     weight = build.transposed(matrix)
     if weight is not None:
         multiply(build, step.results[0], x, weight, None)
-    else:
+    elif not _multiply_back(build, step.results[0], x, matrix, None):
         build.call(step.results, torch.matmul, x, matrix)
     return True
+
+
+def _multiply_back(build: Builder, result: str, x: Any, matrix: Any, bias: Any) -> bool:
+    """``x W + c`` with a stored weight that has its inputs first."""
+    weight = build.stored(matrix)
+    if weight is None or len(weight.shape) != 2 or not build.depends(x):
+        return False
+    make = partial(TransposedLinear, *weight.shape, bias=bias is not None)
+    is_module = _is_module(build, weight, build.stored(bias), bias)
+    return is_module and build.apply(result, weight, make, x)
 
 
 def multiply(build: Builder, result: str, x: Any, weight: Any, bias: Any) -> None:

@@ -52,6 +52,30 @@ class UnknownOperation(nn.Module):
         return found[0] if len(found) == 1 else found
 
 
+class TransposedLinear(nn.Module):
+    """``x W + c`` along the last axis: a linear layer whose weight has its inputs first.
+
+    Args:
+        inputs: along the last axis.
+        outputs: the same of the result.
+        bias: whether there is c.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(inputs, outputs, device="meta"))
+        self.bias = nn.Parameter(torch.empty(outputs, device="meta")) if bias else None
+
+    def extra_repr(self) -> str:
+        """Its sizes."""
+        return f"{tuple(self.weight.shape)}, bias={self.bias is not None}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The product, and the bias."""
+        product = x @ self.weight
+        return product if self.bias is None else product + self.bias
+
+
 class ProgramModule(nn.Module):
     """The steps of a program, one after another.
 
