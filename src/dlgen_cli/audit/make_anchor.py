@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -264,10 +263,15 @@ def _with_head(
     for one in (f"{name}.weight", f"{name}.bias"):
         if one in tensors:
             tensors[one] = _new_rows(tensors[one], count, rows, scale)
-    name = built.architecture
-    make = code_constructor(name) if is_code(name) else partial(build, name)
-    _require_fit(make(**arguments), tensors, name)
+    _require_fit(_made(built.architecture, arguments), tensors, built.architecture)
     return arguments, tensors
+
+
+def _made(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """The network of other arguments; by the code that the user named, where it was code."""
+    if is_code(architecture):
+        return code_constructor(architecture)(**arguments)
+    return build(architecture, **arguments)
 
 
 def _with_views(
@@ -287,7 +291,7 @@ def _with_views(
                 f"--taps is {options.taps!r}; numbers of blocks separated by commas were expected.",
                 remedy="Give for example --taps 13,16.",
             ) from None
-    fresh = build(architecture, **arguments).state_dict()
+    fresh = _made(architecture, arguments).state_dict()
     return arguments, tensors | {name: fresh[name] for name in fresh.keys() - tensors.keys()}
 
 
