@@ -22,7 +22,7 @@ _WORK = 2.4e10  # multiplications in float32 spent on a lower bound
 _STEPS, _MOST_STEPS = 20, 40  # of Lanczos: for these there is room, and no more are taken
 _PAUSE = 4  # steps that must gain something together
 _MOST_GROUPS = 4  # groups that a lower bound looks at
-_CORNER, _LEAST_CORNER = 24, 8  # outputs on an axis that a lower bound looks at
+_LEAST_CORNER, _CORNER, _MOST_CORNER = 8, 24, 40  # outputs on an axis that it looks at
 
 
 def block_shape(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> tuple[int, int, int]:
@@ -154,11 +154,14 @@ def finite_map_lower(
 def _largest_groups(
     kernel: torch.Tensor, geometry: ConvolutionGeometry
 ) -> tuple[torch.Tensor, ConvolutionGeometry]:
-    """The few groups whose kernels have the largest entries: a block of the operator."""
+    """The few groups that look largest at some frequency: a block of the operator."""
     if geometry.groups <= _MOST_GROUPS:
         return kernel, geometry
     blocks = kernel.reshape(geometry.groups, -1, *kernel.shape[1:])
-    order = blocks.abs().flatten(start_dim=1).sum(dim=1).argsort(descending=True)
+    sizes = [2 * taps + 2 for taps in kernel.shape[2:]]
+    waves = torch.fft.rfftn(blocks.to(torch.float32), s=sizes, dim=tuple(range(3, blocks.ndim)))
+    heights = waves.abs().square().sum(dim=(1, 2)).flatten(1).amax(dim=1)
+    order = heights.argsort(descending=True)
     chosen = blocks[order[:_MOST_GROUPS]].reshape(-1, *kernel.shape[1:])
     return chosen, replace(geometry, groups=_MOST_GROUPS)
 
@@ -172,7 +175,7 @@ def _corner(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> ConvolutionG
     if geometry.padding_mode != "zeros" or size is None:
         return geometry
     outputs = (_WORK / (2 * _STEPS * kernel.numel())) ** (1 / len(size))
-    side = int(min(_CORNER, max(_LEAST_CORNER, outputs)))
+    side = int(min(_MOST_CORNER, max(_LEAST_CORNER, min(_CORNER, outputs), outputs / 2)))
     axes = zip(size, geometry.stride, geometry.dilation, kernel.shape[2:], strict=True)
     cut = tuple(min(n, s * side + t * (k - 1)) for n, s, t, k in axes)
     return replace(geometry, input_size=cut)
