@@ -49,6 +49,9 @@ _WITH_SETTINGS: Mapping[str, tuple[float, bool]] = MappingProxyType(
         "logsoftmax": (2.0, False),
         "add": (1.0, False),
         "sub": (1.0, False),
+        "maximum": (1.0, False),
+        "minimum": (1.0, False),
+        "where": (1.0, False),
         "assumed activation": (0.0, False),
     }
 )
