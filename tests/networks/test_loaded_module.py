@@ -148,3 +148,14 @@ def test_a_tensor_with_nan_is_named_and_leaves_the_others(tmp_path):
     assert torch.equal(read.tensors["conv1.weight"], state["conv1.weight"])
     with pytest.raises(TensorError, match="holds 1 NaN"):
         read.tensors["layer1.0.conv1.weight"]
+
+
+def test_the_head_may_be_a_subclass_of_a_linear_layer():
+    class OwnLinear(nn.Linear):
+        pass
+
+    class Block(nn.Sequential):
+        out_features = 7
+
+    module = nn.Sequential(nn.Linear(4, 5), OwnLinear(5, 3), Block(nn.ReLU()))
+    assert loaded_module.head_of(module) == "1"

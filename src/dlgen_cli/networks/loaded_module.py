@@ -363,8 +363,9 @@ def head_of(module: nn.Module) -> str:
     """Path of the last layer with outputs of its own: a linear map or a convolution."""
     found = ""
     for path, part in module.named_modules():
-        if hasattr(part, "out_features") or hasattr(part, "out_channels"):
-            found = path if type(part).__module__.startswith("torch.nn.") else found
+        # a library's own linear layers are subclasses; blocks of several may tell sizes too
+        if isinstance(part, nn.Linear | nn.Bilinear | nn.modules.conv._ConvNd):  # noqa: SLF001
+            found = path
     return found
 
 
