@@ -43,8 +43,9 @@ def kl_bound(risk: Tensor, nats: Tensor, examples: int) -> Tensor:
         nats: as in `quadratic_bound`.
         examples: m.
     """
-    q = min(max(float(risk.detach()), 1e-9), 1 - 1e-6)
-    c = float(nats.detach()) / examples
+    found, paid = torch.stack([risk.detach(), nats.detach()]).tolist()  # one wait for a device
+    q = min(max(found, 1e-9), 1 - 1e-6)
+    c = paid / examples
     low, high = q, 1 - 1e-9
     for _ in range(60):
         p = (low + high) / 2
