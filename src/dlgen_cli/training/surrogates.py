@@ -43,6 +43,8 @@ def kl_bound(risk: Tensor, nats: Tensor, examples: int) -> Tensor:
         nats: as in `quadratic_bound`.
         examples: m.
     """
+    found: float
+    paid: float
     found, paid = torch.stack([risk.detach(), nats.detach()]).tolist()  # one wait for a device
     q = min(max(found, 1e-9), 1 - 1e-6)
     c = paid / examples
