@@ -49,6 +49,14 @@ def test_graph_and_norms_are_read_back_from_json(chain):
     assert found.distance(found_norms, 3.0) == network.distance(norms, 3.0)
 
 
+@pytest.mark.parametrize("chain", CHAINS)
+def test_distances_at_all_ranks_are_those_at_each_rank(chain):
+    network = chain_of(CHAINS[chain], 1.5)
+    largest = max(map_.largest_rank for map_ in network.maps)
+    alone = [network.distance(network.at_rank(rank), 3.0) for rank in range(1, largest + 1)]
+    assert network.rank_distances(3.0) == alone
+
+
 def test_the_setting_is_read_back():
     for sides in (1, 2):
         setting = a_setting(radius=2.5, sides=sides)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dlgen_cli.bounds.arithmetic import UPWARD
 from dlgen_cli.bounds.norms import LayerNorms
-from dlgen_cli.bounds.propagation import propagate, propagate_all, sensitivities
+from dlgen_cli.bounds.propagation import Propagation, propagate, propagate_all, sensitivities
 from dlgen_cli.errors import UsageError
 from dlgen_cli.records import GraphNode
 
@@ -141,6 +141,34 @@ def random_graph(source):
                 facts |= {"offset_upper": source.uniform(0, 1), "cap_upper": 5.0}
         nodes.append(GraphNode(name=f"n{position}", kind=kind, operation=kind, **facts))
     return nodes, layers
+
+
+@given(st.integers(0, 10_000))
+def test_one_choice_of_norms_after_another_is_each_choice_alone(seed):
+    source = random.Random(seed)
+    nodes, layers = random_graph(source)
+    propagation = Propagation(nodes, 1.5)
+    for _ in range(6):
+        name = source.choice([*layers, ""])
+        if name:
+            size, error = source.uniform(0, 2), source.choice([0.0, source.uniform(0, 1)])
+            layers[name] = LayerNorms(
+                norm_upper=source.choice([size, layers[name].norm_upper]),
+                moved_norm_upper=source.choice([size, size + error]),
+                error_upper=error,
+                moved_bias_norm_upper=layers[name].moved_bias_norm_upper,
+                bias_error_upper=source.choice([0.0, error]),
+            )
+        assert propagation.bounds(layers) == propagate_all(nodes, layers, 1.5)
+
+
+def test_a_later_choice_is_checked_too():
+    propagation = Propagation(chain(1), 1.0)
+    propagation.bounds({"w0": LayerNorms.unmoved(1.0)})
+    with pytest.raises(UsageError, match="norm of w0"):
+        propagation.bounds({"w0": LayerNorms.unmoved(-1.0)})
+    with pytest.raises(UsageError, match="w0 has no norms"):
+        propagation.bounds({})
 
 
 RULES = [

@@ -120,13 +120,6 @@ def evaluate(setting: CompressionSetting, bits: int, distance: Decimal, choices:
     )
 
 
-def _at_rank(
-    network: LayeredNetwork, setting: CompressionSetting, rank: int, choices: int
-) -> Evaluation:
-    distance = network.distance(network.at_rank(rank), setting.radius)
-    return evaluate(setting, _factor_bits(network, setting, rank), distance, choices)
-
-
 def _factor_bits(network: LayeredNetwork, setting: CompressionSetting, rank: int) -> int:
     parameters = sum(map_.factor_parameters(rank) + map_.bias_parameters for map_ in network.maps)
     return setting.bits_per_parameter * parameters
@@ -181,7 +174,8 @@ def fixed_rank(
     """
     require_count("r", rank)
     setting = replace(setting, sides=2)
-    evaluation = _at_rank(network, setting, rank, choices=1)
+    distance = network.distance(network.at_rank(rank), setting.radius)
+    evaluation = evaluate(setting, _factor_bits(network, setting, rank), distance, choices=1)
     return FIXED_RANK.conclude(
         title=f"Compression to rank {rank}, fixed in advance",
         value=evaluation.value,
@@ -200,6 +194,8 @@ def all_ranks(
     network: LayeredNetwork,
     setting: CompressionSetting,
     assumptions: Sequence[Assumption] = (),
+    *,
+    distances: Sequence[Decimal] | None = None,
 ) -> Bound:
     """Bound the generalization gap by the best rank, with probability 1 - delta over all ranks.
 
@@ -211,15 +207,27 @@ def all_ranks(
 
     Assumes: the module's setting.
 
+    Args:
+        network: graph and layers.
+        setting: the shared numbers.
+        assumptions: the caller's ledger.
+        distances: `LayeredNetwork.rank_distances` at the setting's radius, where they are known:
+            they do not depend on delta.
+
     Returns:
         An upper bound, not clipped at 1.
 
     Raises:
         UsageError: a number outside its range, named.
     """
-    largest = max(map_.largest_rank for map_ in network.maps)
     setting = replace(setting, sides=2)
-    sweep = [_at_rank(network, setting, rank, choices=largest) for rank in range(1, largest + 1)]
+    if distances is None:
+        distances = network.rank_distances(setting.radius)
+    largest = len(distances)
+    sweep = [
+        evaluate(setting, _factor_bits(network, setting, rank), distance, largest)
+        for rank, distance in enumerate(distances, start=1)
+    ]
     best = min(range(largest), key=lambda index: sweep[index].value)
     return _conclude_sweep(network, setting, sweep, best + 1, assumptions)
 

@@ -123,12 +123,14 @@ def _walk(
         parameters = biases + sum(choice.parameters for choice in choices)
         return setting.bits_per_parameter * parameters
 
-    def propagated(choices: Sequence[_Choice]) -> Evaluation:
-        distance = network.distance(_norms(network, choices), setting.radius)
-        return evaluate(setting, bits_of(choices), distance, union)
-
-    finalists = heapq.nsmallest(_FINALISTS, visited, key=linear_estimate)
-    scored = [(propagated(choices), choices) for choices in [*finalists, visited[-1]]]
+    finalists = [*heapq.nsmallest(_FINALISTS, visited, key=linear_estimate), visited[-1]]
+    norms = (_norms(network, choices) for choices in finalists)
+    scored = [
+        (evaluate(setting, bits_of(choices), distance, union), choices)
+        for choices, distance in zip(
+            finalists, network.distances(norms, setting.radius), strict=True
+        )
+    ]
     return min(scored, key=lambda one: one[0].value)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any, get_args
 
 from dlgen_cli.bounds.arithmetic import with_logarithm
 from dlgen_cli.bounds.norms import LayerNorms
-from dlgen_cli.bounds.propagation import propagate
+from dlgen_cli.bounds.propagation import Propagation, propagate
 from dlgen_cli.bounds.ranges import require_count, require_delta, require_examples, require_positive
 from dlgen_cli.bounds.recorded_fields import Fields, UnusableField
 from dlgen_cli.bounds.theorem import read_sides, sides_terms
@@ -137,7 +137,19 @@ class LayeredNetwork:
 
     def distance(self, norms: Mapping[str, LayerNorms], radius: float) -> Decimal:
         """Bound ``sup ||h(x) - h'(x)||`` over inputs of norm at most ``radius``."""
-        return propagate(self.nodes, norms, radius).deviation
+        return self.distances([norms], radius)[0]
+
+    def distances(
+        self, choices: Iterable[Mapping[str, LayerNorms]], radius: float
+    ) -> list[Decimal]:
+        """`distance` for each choice of norms; faster where neighbours agree in many layers."""
+        propagation, output = Propagation(self.nodes, radius), self.nodes[-1].name
+        return [propagation.bounds(norms)[output].deviation for norms in choices]
+
+    def rank_distances(self, radius: float) -> list[Decimal]:
+        """`distance` where every layer is cut to rank 1, 2, ... up to the largest there is."""
+        ranks = range(1, max(map_.largest_rank for map_ in self.maps) + 1)
+        return self.distances(map(self.at_rank, ranks), radius)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
-from dlgen_cli.bounds.arithmetic import ONE, ZERO
+from dlgen_cli.bounds.arithmetic import ONE, UPWARD, ZERO
 from dlgen_cli.bounds.ranges import require_nonnegative
 from dlgen_cli.records import GraphNode
 
@@ -89,10 +90,7 @@ def entries_of(node: GraphNode) -> int | None:
     """Entries of a node's value; None where its shape is not on record."""
     if not node.shape:
         return None
-    count = 1
-    for size in node.shape:
-        count *= size
-    return count
+    return math.prod(node.shape)
 
 
 def size_along(node: GraphNode, axis: int) -> int | None:
@@ -108,15 +106,21 @@ def tokens_of(node: GraphNode) -> int:
     return entries // node.shape[node.token_axis]
 
 
+@lru_cache(maxsize=4096)
 def root(number: int) -> Decimal:
     """Square root, rounded upward."""
     exact = math.isqrt(number)
-    return Decimal(exact) if exact * exact == number else Decimal(number).sqrt().next_plus()
+    if exact * exact == number:
+        return Decimal(exact)
+    return UPWARD.next_plus(UPWARD.sqrt(Decimal(number)))
 
 
+@lru_cache(maxsize=4096)
 def inverse_root(number: int) -> Decimal:
     """``1 / sqrt(number)``, rounded upward."""
-    return ONE if number == 1 else (ONE / number).sqrt().next_plus()
+    if number == 1:
+        return ONE
+    return UPWARD.next_plus(UPWARD.sqrt(UPWARD.divide(ONE, Decimal(number))))
 
 
 def closed(norms: Norms, node: GraphNode) -> Norms:

@@ -94,28 +94,92 @@ def propagate(
     return propagate_all(nodes, layers, radius)[nodes[-1].name]
 
 
-@upward
 def propagate_all(
     nodes: Sequence[GraphNode], layers: Mapping[str, LayerNorms], radius: Number
 ) -> dict[str, Propagated]:
     """The bounds of `propagate` at every node, by name."""
-    _check(nodes, layers, radius)
-    by_name = {node.name: node for node in nodes}
-    found: dict[str, Propagated] = {}
-    for node in nodes:
-        if node.kind == "input":
-            size = Norms.of_whole(Decimal(radius))
-            found[node.name] = Propagated(size, size, NOTHING)
-            continue
-        place = _place(node, by_name, layers)
-        known = _moves(place, [found[name] for name in node.inputs])
-        rule = RULES[node.kind]
-        found[node.name] = Propagated(
-            closed(rule.value(place, known.unmoved), node),
-            closed(rule.value(place, known.moved), node),
-            closed(rule.move(place, known), node),
-        )
-    return found
+    return Propagation(nodes, radius).bounds(layers)
+
+
+class Propagation:
+    """The bounds of `propagate` for one choice of norms after another, on one graph.
+
+    Norms of neighbouring choices, such as those of rank r and of rank r + 1, agree in many layers:
+    a node is bounded anew only where its layer or what stands before it has changed.
+    """
+
+    def __init__(self, nodes: Sequence[GraphNode], radius: Number) -> None:
+        """Take the graph and the bound on its input.
+
+        Raises:
+            UsageError: a node has no rule, or the radius is out of its range.
+        """
+        require_nonnegative("the radius", float(radius))
+        _require_rules(nodes)
+        by_name = {node.name: node for node in nodes}
+        self._nodes = [(node, [by_name[name] for name in node.inputs]) for node in nodes]
+        self._input = Norms.of_whole(Decimal(radius))
+        self._layers: dict[str, LayerNorms] = {}
+        self._last: dict[str, _Bounded] = {}
+
+    @upward
+    def bounds(self, layers: Mapping[str, LayerNorms]) -> dict[str, Propagated]:
+        """Bounds at every node, by name.
+
+        Args:
+            layers: norms of every layer that a node names.
+
+        Raises:
+            UsageError: a layer has no norms, or a number is out of its range.
+        """
+        self._check(layers)
+        found: dict[str, Propagated] = {}
+        for node, inputs in self._nodes:
+            if node.kind == "input":
+                found[node.name] = Propagated(self._input, self._input, NOTHING)
+                continue
+            place = Place(node, inputs, layers[node.layer] if node.layer is not None else None)
+            before = [found[name] for name in node.inputs]
+            last = self._last.get(node.name)
+            if last is None or last.layer != place.layer or last.before != before:
+                last = self._last[node.name] = _bounded(place, before, last)
+            found[node.name] = last.bounds
+        return found
+
+    def _check(self, layers: Mapping[str, LayerNorms]) -> None:
+        for node, _ in self._nodes:
+            if node.layer is not None and node.layer not in layers:
+                raise UsageError(f"The layer {node.layer} has no norms.")
+        for name, norms in layers.items():
+            if norms != self._layers.get(name):
+                norms.check(name)
+                self._layers[name] = norms
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounded:
+    """What a node was bounded from, and its bounds."""
+
+    layer: LayerNorms | None
+    before: Sequence[Propagated]
+    moves: Moves
+    bounds: Propagated
+
+
+def _bounded(place: Place, before: Sequence[Propagated], last: _Bounded | None) -> _Bounded:
+    """Bounds at one node; values of the same norms as last time are those of last time."""
+    node, rule, moves = place.node, RULES[place.node.kind], _moves(place, before)
+
+    def value(values: Values) -> Norms:
+        return closed(rule.value(place, values), node)
+
+    if last is not None and last.moves.unmoved == moves.unmoved:
+        unmoved = last.bounds.unmoved
+    else:
+        unmoved = value(moves.unmoved)
+    moved = unmoved if moves.moved == moves.unmoved else value(moves.moved)
+    bounds = Propagated(unmoved, moved, closed(rule.move(place, moves), node))
+    return _Bounded(place.layer, before, moves, bounds)
 
 
 def _place(
@@ -210,15 +274,10 @@ def _gain_of_error(
     return RULES[node.kind].move(place, still).whole
 
 
-def _check(nodes: Sequence[GraphNode], layers: Mapping[str, LayerNorms], radius: Number) -> None:
-    require_nonnegative("the radius", float(radius))
+def _require_rules(nodes: Sequence[GraphNode]) -> None:
     for node in nodes:
         if node.kind == "unsupported":
             raise UsageError(
                 f"The bound does not apply: there is no rule for {node.name} ({node.reason}).",
                 remedy="Audit a network without this operation.",
             )
-        if node.layer is not None and node.layer not in layers:
-            raise UsageError(f"The layer {node.layer} has no norms.")
-    for name, norms in layers.items():
-        norms.check(name)

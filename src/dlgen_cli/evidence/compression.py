@@ -213,6 +213,7 @@ def _evaluator(prepared: CompressionAudit) -> _Evaluate:
         for bits in prepared.widths
         if bits <= MOST_STORED_BITS
     ]
+    distances = network.rank_distances(prepared.radius.value)
 
     def evaluate(delta: float) -> list[Bound]:
         found = [prepared.bound_stored(network, one, delta) for one in stored]
@@ -225,7 +226,7 @@ def _evaluator(prepared: CompressionAudit) -> _Evaluate:
         fixed = [bounds.fixed_rank(network, idealized, rank, lines)] if rank is not None else []
         return [
             *fixed,
-            bounds.all_ranks(network, idealized, lines),
+            bounds.all_ranks(network, idealized, lines, distances=distances),
             bounds.layer_ranks(network, idealized, lines),
             best,
         ]
