@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dlgen_cli.datasets.cifar10 import default_directory, load_cifar10
+from dlgen_cli.datasets import load_source
+from dlgen_cli.datasets.cifar10 import default_directory, open_cifar10
 from dlgen_cli.errors import DataError
 
 CLASSES = ["airplane", "automobile", "bird"]
@@ -32,7 +33,7 @@ def batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_torchvisions_files(batches: Path):
-    source = load_cifar10(batches)
+    source = open_cifar10(batches)
     assert source.classes == tuple(CLASSES)
     assert source.train.images.shape == (10, 3, 32, 32)
     assert source.train.images.dtype == torch.uint8
@@ -47,7 +48,7 @@ def test_image_folders(tmp_path: Path):
         for name in CLASSES:
             (tmp_path / split / name).mkdir(parents=True)
             Image.new("RGB", (32, 32)).save(tmp_path / split / name / "0.jpg")
-    source = load_cifar10(tmp_path)
+    source = load_source("cifar10", tmp_path)
     assert source.name == "cifar10 (image folder)"
     assert len(source.train) == len(source.test) == 3
 
@@ -60,14 +61,14 @@ def test_a_failed_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(CIFAR10, "download", fail)
     with pytest.raises(DataError, match="download failed: no route to host") as caught:
-        load_cifar10(tmp_path)
+        open_cifar10(tmp_path)
     assert "--data" in caught.value.remedy
 
 
 def test_damaged_files_are_said_to_be_damaged(tmp_path: Path):
     (tmp_path / "cifar-10-batches-py").mkdir()
     with pytest.raises(DataError, match="is damaged"):
-        load_cifar10(tmp_path)
+        open_cifar10(tmp_path)
 
 
 def test_the_download_goes_to_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -1,11 +1,10 @@
-"""Hashes of images and digests of examples, against hashlib on plain bytes."""
+"""Hashes of images, against hashlib on plain bytes."""
 
 import hashlib
-from dataclasses import replace
 
 import torch
 
-from dlgen_cli.datasets import Split, digest_examples, hash_images, hash_source, looks_of
+from dlgen_cli.datasets import hash_images, looks_of
 from dlgen_cli.datasets.digits import load_digits
 from dlgen_cli.datasets.identity import HASH_BYTES
 
@@ -38,19 +37,6 @@ def test_type_and_shape_tell_images_apart():
     assert not any(torch.equal(hash_images(images), hash_images(other)) for other in others)
 
 
-def test_a_digest_sees_every_pixel_label_and_their_order():
-    images, labels = levels(2, 1, 2, 2), torch.tensor([0, 1])
-    found = digest_examples(Split(images=images, labels=labels))
-    packed = bytes(images.flatten().tolist()) + b"".join(n.to_bytes(8, "little") for n in (0, 1))
-    assert found == hashlib.sha256(packed).hexdigest()
-    others = [
-        Split(images=images, labels=labels.flip(0)),
-        Split(images=images.flip(0), labels=labels),
-        Split(images=images ^ 1, labels=labels),
-    ]
-    assert found not in {digest_examples(other) for other in others}
-
-
 def test_looks_survive_another_format_and_tell_images_apart():
     digits = load_digits().train.images
     looks = looks_of(digits)
@@ -69,14 +55,6 @@ def test_looks_survive_another_format_and_tell_images_apart():
 def test_a_blank_image_has_no_look():
     assert not looks_of(torch.full((2, 3, 32, 32), 0.5)).any()
     assert looks_of(torch.zeros((0, 1, 8, 8))).shape == (0, 14)
-
-
-def test_a_source_is_its_images_decoded_alike():
-    digits = load_digits()
-    own = hash_source(digits)
-    train = Split(images=(digits.train.images * 255).to(torch.uint8), labels=digits.train.labels)
-    assert own.sha256 == hash_source(replace(digits, name="other")).sha256
-    assert own.sha256 != hash_source(replace(digits, train=train)).sha256
 
 
 def test_what_is_no_image_looks_like_nothing():

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from dlgen_cli import training
-from dlgen_cli.datasets import load_source
+from dlgen_cli.datasets import SourceHashes, load_source
 
 GIBBS, HOLDOUT = "pac_bayes.kl", "holdout.clopper_pearson"
 TRAINED, SEEN = "trained the anchor", "No example of the holdout"
@@ -122,6 +122,34 @@ def test_the_same_images_in_another_format_are_no_other_images(
     suspicion = line_of(bound, "is a copy of one that trained")
     assert suspicion["status"] == "assumed"
     assert "500 of its 1,442 images look like one" in suspicion["evidence"]
+
+
+@pytest.mark.parametrize("is_old", [True, False])
+def test_images_drawn_at_random_are_known_by_the_digest_of_the_source(
+    pictures, tmp_path, monkeypatch, is_old, bound_of, line_of, invoke
+):
+    given = {"source": str(pictures), "architecture": "mlp", "m": 60}
+    with monkeypatch.context() as patch:
+        if is_old:  # which decoded all images, whatever m was
+            patch.setattr(SourceHashes, "sha256_if_read", SourceHashes.sha256)
+        anchor = train(tmp_path / "anchor", dataset="mixed-random", **given)
+    run = train(tmp_path / "run", **{**given, "seed": 3})
+    words = ("--data", pictures, "-q", "--json", "--draws", 100, "--b", 8, "--sigma", 0.3)
+    report = json.loads(invoke("certify", run, "--anchors", anchor, *words).stdout)
+    line = line_of(bound_of(report, GIBBS), TRAINED)
+    assert line["status"] == ("verified" if is_old else "declared")
+    assert ("not all are among those of png" in line["evidence"]) is not is_old
+
+
+def test_images_of_another_run_are_looked_for_among_all(
+    pictures, tmp_path, bound_of, line_of, invoke
+):
+    given = {"source": str(pictures), "architecture": "mlp", "m": 60}
+    anchor = train(tmp_path / "anchor", **given)
+    run = train(tmp_path / "run", **{**given, "seed": 3})
+    words = ("--data", pictures, "-q", "--json", "--draws", 100, "--b", 8, "--sigma", 0.3)
+    report = json.loads(invoke("certify", run, "--anchors", anchor, *words).stdout)
+    assert line_of(bound_of(report, GIBBS), TRAINED)["status"] == "verified"
 
 
 def test_repeated_images_are_counted(tmp_path, bound_of, line_of, invoke):

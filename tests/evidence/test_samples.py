@@ -141,3 +141,66 @@ def test_equal_images_in_the_holdout_keep_their_own_labels(tmp_path):
     held = load_file(tmp_path / "run" / "labels.safetensors")["holdout_indices"]
     samples = find_samples(open_checkpoint(tmp_path / "run"), source, None)
     assert samples.holdout.labels.tolist() == (held // 10).tolist()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Some digits as an image folder."""
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("pictures") / "png"
+    source = load_source("digits")
+    for name, part in (("train", source.train), ("test", source.test)):
+        for at in range(150):
+            path = root / name / str(int(part.labels[at])) / f"{at:04}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((part.images[at, 0] * 255).round().byte().numpy()).save(path)
+    return root
+
+
+def run_on(folder: Path, directory: Path, **given) -> Path:
+    settings = {"source": str(folder), "architecture": "mlp", "epochs": 1, "m": 30, "holdout": 20}
+    training.run(training.make_recipe({**settings, **given}), directory)
+    return directory
+
+
+def test_images_that_a_run_does_not_use_are_not_decoded(folder, tmp_path):
+    run = run_on(folder, tmp_path / "run")
+    before = find_samples(open_checkpoint(run), str(folder), None)
+    assert "source_sha256" not in json.loads((run / "config.json").read_text())
+    recorded = load_file(run / "labels.safetensors")
+    used = {*recorded["indices"].tolist(), *recorded["holdout_indices"].tolist()}
+    data = Path(shutil.copytree(folder, tmp_path / "data"))
+    for index, path in enumerate(sorted((data / "train").rglob("*.png"))):
+        if index not in used:
+            path.write_text("no image")
+    again = run_on(data, tmp_path / "again")
+    assert (again / "model.safetensors").exists()
+    after = find_samples(open_checkpoint(run), str(data), None)
+    for part in ("sample", "holdout", "test"):
+        assert after.parts[part].images.equal(before.parts[part].images)
+        assert after.parts[part].labels.equal(before.parts[part].labels)
+    assert (after.sample_lines[1:], after.holdout_lines) == (
+        before.sample_lines[1:],
+        before.holdout_lines,
+    )
+    seen = after.holdout_lines[0]
+    assert (seen.status, "No example of the holdout" in seen.statement) == ("verified", True)
+
+
+def test_images_that_moved_are_found_by_their_hashes(folder, tmp_path):
+    run = run_on(folder, tmp_path / "run")
+    before = find_samples(open_checkpoint(run), str(folder), None)
+    data = Path(shutil.copytree(folder, tmp_path / "data"))
+    for path in (data / "train").rglob("*.png"):
+        path.rename(path.with_name(f"{9999 - int(path.stem)}.png"))
+    after = find_samples(open_checkpoint(run), str(data), None)
+    for part in ("sample", "holdout"):
+        assert after.parts[part].images.equal(before.parts[part].images)
+        assert after.parts[part].labels.equal(before.parts[part].labels)
+
+
+def test_a_run_on_all_images_records_the_digest_of_all(folder, tmp_path):
+    whole = run_on(folder, tmp_path / "run", m=None, holdout=20)
+    recorded = json.loads((whole / "config.json").read_text())["source_sha256"]
+    assert recorded == find_samples(open_checkpoint(whole), str(folder), None).data.sha256

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from dlgen_cli.datasets.image_folder import Progress, is_image_folder, load_image_folder
-from dlgen_cli.datasets.splits import SourceData, Split
+from dlgen_cli.datasets.image_files import Progress
+from dlgen_cli.datasets.image_folder import is_image_folder, open_image_folder
+from dlgen_cli.datasets.splits import Source, SourceData, Split
 from dlgen_cli.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def has_batches(directory: Path) -> bool:
     return (directory / _BATCHES).is_dir()
 
 
-def load_cifar10(directory: Path | None = None, progress: Progress | None = None) -> SourceData:
-    """Load the 50,000 training and 10,000 test images of CIFAR-10.
+def open_cifar10(directory: Path | None = None, progress: Progress | None = None) -> Source:
+    """Open the 50,000 training and 10,000 test images of CIFAR-10.
 
     Args:
         directory: holds torchvision's ``cifar-10-batches-py``, or ``train`` and ``test`` as an
@@ -47,7 +48,7 @@ def load_cifar10(directory: Path | None = None, progress: Progress | None = None
     """
     folder = directory or default_directory()
     if is_image_folder(folder):
-        return load_image_folder(folder, "cifar10 (image folder)", progress)
+        return open_image_folder(folder, "cifar10 (image folder)", progress)
     train, test = _open(folder, train=True), _open(folder, train=False)
     return SourceData(
         name="cifar10",

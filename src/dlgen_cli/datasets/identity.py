@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-from dlgen_cli.datasets.splits import SourceData, Split
 
 #: Bytes kept of each SHA-256: two different images agree with probability 2^-128.
 HASH_BYTES = 16
@@ -39,28 +36,9 @@ def hash_images(images: Tensor) -> Tensor:
     return torch.from_numpy(flat).reshape(-1, HASH_BYTES)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceHashes:
-    """Which images a source has.
-
-    Attributes:
-        train: hashes of its training pool, uint8, shape ``(n, 16)``.
-        test: of its test set.
-    """
-
-    train: Tensor
-    test: Tensor
-
-    @property
-    def sha256(self) -> str:
-        """Digest as hexadecimal digits: one for the same images, decoded alike, in one order."""
-        return hashlib.sha256(torch.cat([self.train, self.test]).numpy().tobytes()).hexdigest()
-
-
-def hash_source(source: SourceData) -> SourceHashes:
-    """Hash all images of a source."""
-    train, test = (hash_images(part.images) for part in (source.train, source.test))
-    return SourceHashes(train=train, test=test)
+def keys_of(hashes: Tensor) -> list[bytes]:
+    """The rows of a list of hashes, in order."""
+    return [row.tobytes() for row in hashes.contiguous().numpy()]
 
 
 def looks_of(images: Tensor) -> Tensor:
@@ -90,11 +68,3 @@ def _looks(images: Tensor) -> Tensor:
     means = functional.adaptive_avg_pool2d(grey, (_CELLS, _CELLS))
     brighter = [(means.diff(dim=axis) > _STEP).flatten(1) for axis in (2, 3)]
     return torch.from_numpy(np.packbits(torch.cat(brighter, dim=1).numpy(), axis=1))
-
-
-def digest_examples(examples: Split) -> str:
-    """SHA-256 of the stored images' bytes followed by the labels' bytes, as hexadecimal digits."""
-    result = hashlib.sha256()
-    for tensor in (examples.images, examples.labels):
-        result.update(tensor.contiguous().numpy().data)
-    return result.hexdigest()

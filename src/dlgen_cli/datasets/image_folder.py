@@ -2,50 +2,90 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
+from torch import Tensor
 
-from dlgen_cli.datasets.splits import SourceData, Split
+from dlgen_cli.datasets.image_files import ImageFiles, Progress, images_in, open_images
+from dlgen_cli.datasets.splits import FeatureFile, Split
 from dlgen_cli.errors import DataError
 
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 TEST_NAMES = ("test", "val", "valid", "validation")
-#: Called as work gets done: what it is, pieces done, pieces in all.
-Progress = Callable[[str, int, int], None]
-_IMAGES_BETWEEN_REPORTS = 100
 _LAYOUT = "Lay them out as DIR/train/<class>/*.png and DIR/test/<class>/*.png."
 
 
 def is_image_folder(directory: Path) -> bool:
-    """Whether the directory has the layout that `load_image_folder` reads."""
+    """Whether the directory has the layout that `open_image_folder` reads."""
     return (directory / "train").is_dir()
 
 
-def load_image_folder(
-    directory: Path, name: str | None = None, progress: Progress | None = None
-) -> SourceData:
-    """Read and decode every image once.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFolder:
+    """A source whose images are decoded as they are asked for; see `dlgen_cli.datasets.Source`.
 
-    The classes are the folders of ``train`` in the order of their names. Images come in the
-    order of their class, then of their file's name. Grey images stay of one channel where the
-    first image is grey; otherwise all are read as RGB.
+    Attributes:
+        name: what it is, for people.
+        classes: the folders of ``train`` in the order of their names.
+        train: the training pool, in the order of class, then of the file's name.
+        train_labels: int64, shape ``(n,)``.
+        test: the test set, in the same order.
+        test_labels: as ``train_labels``.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: ImageFiles
+    train_labels: Tensor
+    test: ImageFiles
+    test_labels: Tensor
+
+    @property
+    def indices(self) -> Tensor:
+        """The training images, counted in their order."""
+        return torch.arange(len(self.train_labels))
+
+    @property
+    def files(self) -> tuple[FeatureFile, ...]:
+        """None: these are images."""
+        return ()
+
+    @property
+    def is_read(self) -> bool:
+        """False."""
+        return False
+
+    def take(self, chosen: Tensor | None = None) -> Split:
+        """Decode images of the pool, see `ImageFiles.decode`."""
+        labels = self.train_labels if chosen is None else self.train_labels[chosen]
+        return Split(images=self.train.only(chosen).decode(), labels=labels)
+
+    def test_set(self) -> Split:
+        """Decode the test set, see `ImageFiles.decode`."""
+        return Split(images=self.test.decode(), labels=self.test_labels)
+
+    def hashes(self, chosen: Tensor) -> Tensor:
+        """Decode images of the pool for their hashes, see `ImageFiles.hashes`."""
+        return self.train.only(chosen).hashes()
+
+
+def open_image_folder(
+    directory: Path, name: str | None = None, progress: Progress | None = None
+) -> ImageFolder:
+    """List the images of a folder; none is decoded but the first.
+
+    Grey images stay of one channel where the first image is grey; otherwise all are read as RGB.
 
     Args:
         directory: holds ``train`` and ``test`` (or ``val``).
         name: what to call the source; None takes the directory's name.
-        progress: called as images are decoded, with their number and that of all.
-
-    Returns:
-        uint8 images; ``indices`` counts the training images in that order.
+        progress: called as images are decoded, with their number and that of all asked for.
 
     Raises:
         DataError: a folder is missing or empty, the classes of test are not those of train, or
-            an image is damaged or of another size; the file or folder is named.
+            the first image is damaged; the file or folder is named.
     """
     train = directory / "train"
     if not train.is_dir():
@@ -55,16 +95,16 @@ def load_image_folder(
         raise DataError(f"{directory} has no folder `test`.", remedy=_LAYOUT)
     classes, test_classes = class_names(train), class_names(test)
     _require_same_classes(train, test, classes, test_classes)
-    train_files, train_labels = _list_files(train, classes)
-    test_files, test_labels = _list_files(test, classes)
-    images = _decode_all([*train_files, *test_files], progress)
-    count = len(train_files)
-    return SourceData(
+    train_paths, train_labels = _list_files(train, classes)
+    test_paths, test_labels = _list_files(test, classes)
+    images = open_images(train_paths, progress)
+    return ImageFolder(
         name=name or directory.resolve().name,
-        train=Split(images=images[:count], labels=torch.tensor(train_labels)),
-        test=Split(images=images[count:], labels=torch.tensor(test_labels)),
-        indices=torch.arange(count),
         classes=classes,
+        train=images,
+        train_labels=torch.tensor(train_labels),
+        test=replace(images, paths=test_paths),
+        test_labels=torch.tensor(test_labels),
     )
 
 
@@ -73,7 +113,7 @@ def load_unlabelled_images(directory: Path, progress: Progress | None = None) ->
 
     Args:
         directory: holds images, in folders or not; they come in the order of their paths.
-        progress: as in `load_image_folder`.
+        progress: as in `open_image_folder`.
 
     Returns:
         uint8, shape ``(n, channels, height, width)``.
@@ -83,7 +123,7 @@ def load_unlabelled_images(directory: Path, progress: Progress | None = None) ->
     """
     if not directory.is_dir():
         raise DataError(f"{directory} is no folder of images.", remedy="Name a folder.")
-    return _decode_all(_images_in(directory), progress)
+    return open_images(images_in(directory), progress).decode()
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
@@ -123,81 +163,7 @@ def _list_files(folder: Path, classes: Sequence[str]) -> tuple[list[Path], list[
     files: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        found = _images_in(folder / name)
+        found = images_in(folder / name)
         files += found
         labels += [label] * len(found)
     return files, labels
-
-
-def _images_in(folder: Path) -> list[Path]:
-    """All images below a folder, in the order of their paths."""
-    found = sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
-    )
-    if not found:
-        raise DataError(
-            f"{folder} holds no image.",
-            remedy=f"Images end in one of {', '.join(sorted(SUFFIXES))}.",
-        )
-    return found
-
-
-def _decode_all(files: Sequence[Path], progress: Progress | None) -> torch.Tensor:
-    first = _decode(files[0], grey=_is_grey(files[0]))
-    grey = first.shape[0] == 1
-    stacked = np.empty((len(files), *first.shape), dtype=np.uint8)
-
-    def fill(position: int) -> None:
-        pixels = _decode(files[position], grey=grey)
-        if pixels.shape != first.shape:
-            raise DataError(
-                f"{files[position]} has {_size(pixels)} pixels; {_size(first)} were expected, as "
-                f"in {files[0].name}.",
-                remedy="Bring all images to one size.",
-            )
-        stacked[position] = pixels
-
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for done, _ in enumerate(pool.map(fill, range(len(files))), 1):
-            if progress is not None and done % _IMAGES_BETWEEN_REPORTS == 0:
-                progress("decoding images", done, len(files))
-    return torch.from_numpy(stacked)
-
-
-def _size(pixels: np.ndarray) -> str:
-    return f"{pixels.shape[2]} x {pixels.shape[1]}"
-
-
-def _is_grey(path: Path) -> bool:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.mode in {"1", "L"}
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _damaged(path, error) from error
-
-
-def _decode(path: Path, *, grey: bool) -> np.ndarray:
-    """Channels first, uint8."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            if image.mode[0] in "IF":  # converting these would clip them at 255
-                raise DataError(
-                    f"{path} has more than 8 bits for each value; 8 were expected.",
-                    remedy="Convert it to 8 bits.",
-                )
-            pixels = np.asarray(image.convert("L" if grey else "RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _damaged(path, error) from error
-    return pixels[None] if grey else np.moveaxis(pixels, 2, 0)
-
-
-def _damaged(path: Path, error: Exception) -> DataError:
-    reason = " ".join(str(error).split())
-    return DataError(
-        f"{path} cannot be read as an image: {reason}.".replace("..", "."),
-        remedy="Replace or remove the file.",
-    )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dlgen_cli.datasets.cifar10 import has_batches, load_cifar10
+from dlgen_cli.datasets.cifar10 import has_batches, open_cifar10
 from dlgen_cli.datasets.digits import load_digits
-from dlgen_cli.datasets.image_folder import Progress, is_image_folder, load_image_folder
-from dlgen_cli.datasets.splits import SourceData
+from dlgen_cli.datasets.image_files import Progress
+from dlgen_cli.datasets.image_folder import is_image_folder, open_image_folder
+from dlgen_cli.datasets.splits import Source, SourceData, read_all
 from dlgen_cli.errors import UsageError
 from dlgen_cli.records import SOURCES
 
@@ -30,10 +31,10 @@ def require_source(name: str) -> None:
         )
 
 
-def load_source(
+def open_source(
     name: str, data_dir: Path | None = None, progress: Progress | None = None
-) -> SourceData:
-    """Load a source.
+) -> Source:
+    """Open a source; images in files are not decoded before they are asked for.
 
     Args:
         name: one of `source_names`, or the path of an image folder or of torchvision's files
@@ -52,8 +53,13 @@ def load_source(
     if name == "digits":
         return load_digits()
     if name == "cifar10":
-        return load_cifar10(data_dir, progress)
+        return open_cifar10(data_dir, progress)
     path = Path(name)
     if has_batches(path) and not is_image_folder(path):
-        return load_cifar10(path, progress)
-    return load_image_folder(path, progress=progress)
+        return open_cifar10(path, progress)
+    return open_image_folder(path, progress=progress)
+
+
+def load_source(name: str, data_dir: Path | None = None) -> SourceData:
+    """Open a source and read all of it, see `open_source`."""
+    return read_all(open_source(name, data_dir))

@@ -104,13 +104,14 @@ def _load_unlabelled(evidence: Evidence) -> tuple[Tensor, tuple[FeatureFile, ...
         images, files = load_unlabelled_features(paths)
     else:
         images, files = load_unlabelled_images(paths[0], evidence.inputs.progress), ()
-    if images.shape[1:] != pool.train.images.shape[1:]:
+    labelled = evidence.samples.test.images
+    if images.shape[1:] != labelled.shape[1:]:
         raise DataError(
             f"The unlabelled examples have shape {tuple(images.shape[1:])}; "
-            f"{tuple(pool.train.images.shape[1:])} was expected, as in {pool.name}.",
+            f"{tuple(labelled.shape[1:])} was expected, as in {pool.name}.",
             remedy="Bring them to the size of the others.",
         )
-    if pool.train.images.dtype != images.dtype:  # digits are stored as floats
+    if labelled.dtype != images.dtype:  # digits are stored as floats
         images = images.float() / 255
     return images, files
 

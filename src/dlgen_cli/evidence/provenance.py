@@ -5,12 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from dlgen_cli.checkpoints.runs.trained_on import TrainedOn
-from dlgen_cli.datasets import SourceHashes, looks_of
-
-
-def keys_of(hashes: Tensor) -> list[bytes]:
-    """The rows of a list of hashes, in order."""
-    return [row.tobytes() for row in hashes.contiguous().numpy()]
+from dlgen_cli.datasets import SourceHashes, keys_of, looks_of
 
 
 def doubt_about(found: TrainedOn, data: SourceHashes, name: str) -> str:
@@ -18,7 +13,7 @@ def doubt_about(found: TrainedOn, data: SourceHashes, name: str) -> str:
 
     Args:
         found: what trained them.
-        data: hashes of all images of the data at hand.
+        data: hashes of the images of the data at hand.
         name: what the data are called.
 
     Returns:
@@ -28,7 +23,7 @@ def doubt_about(found: TrainedOn, data: SourceHashes, name: str) -> str:
     weak = found.weakest
     if weak is not None:
         return f"{weak.described}."
-    if set(keys_of(found.hashes)) <= _pool(data):
+    if not data.lacking(found.hashes):
         return ""
     for one in found.ancestors:
         if one.origin == "run" and one.source_sha256 != data.sha256:
@@ -46,16 +41,12 @@ def count_alike(images: Tensor, found: TrainedOn, data: SourceHashes) -> int:
     Args:
         images: of the data, see `looks_of`; blank ones do not count.
         found: what trained the weights, with the looks that are on record.
-        data: hashes of all images of the data.
+        data: hashes of the images of the data.
     """
     looks = keys_of(found.looks)
     if len(looks) == len(found.hashes):
-        pool = _pool(data)
+        lacking = data.lacking(found.hashes)
         pairs = zip(keys_of(found.hashes), looks, strict=True)
-        looks = [look for key, look in pairs if key not in pool]
+        looks = [look for key, look in pairs if key in lacking]
     others = set(looks)
     return sum(any(key) and key in others for key in keys_of(looks_of(images))) if others else 0
-
-
-def _pool(data: SourceHashes) -> set[bytes]:
-    return {*keys_of(data.train), *keys_of(data.test)}

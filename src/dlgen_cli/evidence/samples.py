@@ -14,16 +14,17 @@ from dlgen_cli.checkpoints.checkpoint import Checkpoint
 from dlgen_cli.checkpoints.runs.run_record import RunRecord, find_run
 from dlgen_cli.checkpoints.runs.trained_on import TrainedOn, trained_on
 from dlgen_cli.datasets import (
-    SourceData,
+    Source,
     SourceHashes,
     Split,
     digest_examples,
     hash_images,
-    hash_source,
-    load_source,
+    keys_of,
+    open_source,
     source_names,
 )
-from dlgen_cli.datasets.image_folder import Progress, is_image_folder
+from dlgen_cli.datasets.image_files import Progress
+from dlgen_cli.datasets.image_folder import is_image_folder
 from dlgen_cli.errors import DataError, UsageError
 from dlgen_cli.evidence.ledger import shared as ledger
 from dlgen_cli.evidence.ledger.provenance import (
@@ -32,7 +33,7 @@ from dlgen_cli.evidence.ledger.provenance import (
     holdout_lines,
     looks_line,
 )
-from dlgen_cli.evidence.provenance import count_alike, doubt_about, keys_of
+from dlgen_cli.evidence.provenance import count_alike, doubt_about
 from dlgen_cli.records import REAL_IMAGE_REGIMES, Assumption
 
 #: Fewer examples than this carry no PAC-Bayes-kl bound.
@@ -46,8 +47,8 @@ class Samples:
     """The examples behind a certificate.
 
     Attributes:
-        pool: all examples at hand.
-        data: hashes of all its images.
+        pool: the data at hand.
+        data: hashes of its images.
         bound: the examples that trained the checkpoint and that its bounds are evaluated on.
         hashes: of their images, shape ``(m, 16)``.
         holdout: examples that the checkpoint never saw.
@@ -59,7 +60,7 @@ class Samples:
         holdout_lines: the ledger on ``holdout``.
     """
 
-    pool: SourceData
+    pool: Source
     data: SourceHashes
     bound: Split
     hashes: Tensor
@@ -129,11 +130,14 @@ class Samples:
 
 def find_samples(
     checkpoint: Checkpoint,
-    data: str | SourceData,
+    data: str | Source,
     m: int | None,
     progress: Progress | None = None,
 ) -> Samples:
     """Find the examples that a checkpoint was trained on, and those that it never saw.
+
+    Images in files are decoded only where they are among these, or where whether one of the data
+    trained something cannot be told without.
 
     A run of ``dlgen train`` recorded the hashes of its images and the labels that it used. For
     another checkpoint the whole training part of the data is its sample, as the user declares.
@@ -170,10 +174,10 @@ def find_samples(
     )
 
 
-def open_data(data: str, progress: Progress | None = None) -> SourceData:
-    """Load what ``--data`` names."""
+def open_data(data: str, progress: Progress | None = None) -> Source:
+    """Open what ``--data`` names."""
     if data in source_names():
-        return load_source(data, None, progress)
+        return open_source(data, None, progress)
     path = Path(data)
     if not path.is_dir():
         raise UsageError(
@@ -181,8 +185,8 @@ def open_data(data: str, progress: Progress | None = None) -> SourceData:
             remedy=f"Give {', '.join(source_names())}, or a directory with train/ and test/.",
         )
     if is_image_folder(path):
-        return load_source(data, None, progress)
-    return load_source("cifar10", path, progress)
+        return open_source(data, None, progress)
+    return open_source("cifar10", path, progress)
 
 
 def training_hashes(checkpoint: Checkpoint) -> Tensor | None:
@@ -221,23 +225,25 @@ def _recorded(checkpoint: Checkpoint) -> RunRecord | None:
     return run
 
 
-def _declared(checkpoint: Checkpoint, source: SourceData, data: str) -> Samples:
-    hashes = hash_source(source)
-    count = len(source.train)
+def _declared(checkpoint: Checkpoint, source: Source, data: str) -> Samples:
+    sample, test = source.take(), source.test_set()
+    hashes = SourceHashes(source, None, sample, test)
     return Samples(
         pool=source,
         data=hashes,
-        bound=source.train,
+        bound=sample,
         hashes=hashes.train,
-        holdout=source.test,
+        holdout=test,
         holdout_origin="test",
-        test=source.test,
+        test=test,
         scale=checkpoint.config["input"]["scale"] if checkpoint.config else 1.0,
         altered=0,
-        sample_lines=(ledger.declared_sample_line(data, count, count_repeated(hashes.train)),),
+        sample_lines=(
+            ledger.declared_sample_line(data, len(sample), count_repeated(hashes.train)),
+        ),
         holdout_lines=holdout_lines(
             "test",
-            len(source.test),
+            len(test),
             count_shared(hashes.test, hashes.train),
             count_repeated(hashes.test),
             "What the checkpoint was trained on is not on record.",
@@ -245,23 +251,26 @@ def _declared(checkpoint: Checkpoint, source: SourceData, data: str) -> Samples:
     )
 
 
-def _of_run(checkpoint: Checkpoint, source: SourceData, run: RunRecord, data: str) -> Samples:
+def _of_run(checkpoint: Checkpoint, source: Source, run: RunRecord, data: str) -> Samples:
     config, recorded = run.config, run.labels
     if config.get("classes", list(source.classes)) != list(source.classes):
         raise DataError(
             f"The classes of {data} are not those of the run.",
             remedy="Give --data the source that the run was trained on.",
         )
-    hashes = hash_source(source)
-    pool = keys_of(hashes.train)
-    bound = _labelled(source, pool, recorded, data)
+    _require_real(recorded["indices"], data)
+    test = source.test_set()
+    used, hashes = _find(source, recorded, test, data)
+    count = len(recorded["indices"])
+    bound = Split(images=used.images[:count], labels=recorded["labels"])
     if digest_examples(bound) != config["examples_sha256"]:
         raise DataError(
             f"The examples that {checkpoint.path} lists are not those that its weights record.",
             remedy="Take the run's directory as it was written, or train the run again.",
         )
-    held = _positions(source, pool, recorded["holdout_hashes"], recorded["holdout_indices"], data)
-    holdout, origin = _never_seen(source, held)
+    holdout, origin = used.take(slice(count, None)), "recorded"
+    if not len(holdout):
+        holdout, origin = test, "test"
     sample_lines = ledger.run_sample_lines(
         config, count_repeated(recorded["image_hashes"]), is_bound=run.is_bound
     )
@@ -272,7 +281,7 @@ def _of_run(checkpoint: Checkpoint, source: SourceData, run: RunRecord, data: st
         hashes=recorded["image_hashes"],
         holdout=holdout,
         holdout_origin=origin,
-        test=source.test,
+        test=test,
         scale=config["input"]["scale"],
         altered=config["counts"]["altered"],
         sample_lines=tuple(sample_lines),
@@ -303,50 +312,51 @@ def _lines_of_holdout(
     return (*lines, looks_line("the holdout", "the checkpoint", alike, len(part)))
 
 
-def _never_seen(source: SourceData, held: Sequence[int]) -> tuple[Split, str]:
-    if held:
-        return source.train.take(torch.tensor(held)), "recorded"
-    return source.test, "test"
-
-
-def _labelled(
-    source: SourceData, pool: Sequence[bytes], recorded: Mapping[str, Tensor], data: str
-) -> Split:
-    """The images of the run, found by their hashes, with the labels that it used."""
-    synthetic = int((recorded["indices"] < 0).sum())
+def _require_real(indices: Tensor, data: str) -> None:
+    synthetic = int((indices < 0).sum())
     if synthetic:
         raise DataError(
-            f"{synthetic} of the {len(recorded['indices'])} examples that trained this run were "
-            f"drawn at random; they are not in {data}, so its risk on its sample cannot be "
-            "evaluated.",
+            f"{synthetic} of the {len(indices)} examples that trained this run were drawn at "
+            f"random; they are not in {data}, so its risk on its sample cannot be evaluated.",
             remedy=f"Leave out --data, or take a run on {' or '.join(REAL_IMAGE_REGIMES)}.",
         )
-    positions = _positions(source, pool, recorded["image_hashes"], recorded["indices"], data)
-    images = source.train.images[torch.tensor(positions, dtype=torch.int64)]
-    return Split(images=images, labels=recorded["labels"])
+
+
+def _find(
+    source: Source, recorded: Mapping[str, Tensor], test: Split, data: str
+) -> tuple[Split, SourceHashes]:
+    """The examples that a run lists, those that it trained on and its holdout, by their hashes.
+
+    Each is looked for where the run recorded it; all images are read only where one is not there.
+    """
+    hashes = torch.cat([recorded["image_hashes"], recorded["holdout_hashes"]])
+    indices = torch.cat([recorded["indices"], recorded["holdout_indices"]]).tolist()
+    places = {index: place for place, index in enumerate(source.indices.tolist())}
+    chosen = torch.tensor([places[one] for one in indices if one in places], dtype=torch.int64)
+    used = source.take(chosen)
+    known = SourceHashes(source, chosen, used, test)
+    if len(chosen) == len(indices) and torch.equal(hash_images(used.images), hashes):
+        return used, known
+    positions = [places.get(index) for index in indices]
+    return source.take(_positions(keys_of(hashes), positions, known, data)), known
 
 
 def _positions(
-    source: SourceData, pool: Sequence[bytes], hashes: Tensor, indices: Tensor, data: str
-) -> list[int]:
-    """Where images stand in the data: at their recorded index, or else wherever their hash is.
+    wanted: Sequence[bytes], positions: Sequence[int | None], known: SourceHashes, data: str
+) -> Tensor:
+    """Where images stand in the data: where they were recorded, or else wherever their hash is.
 
-    The index tells equal images with different labels apart.
+    The record tells equal images with different labels apart.
     """
-    by_index = dict(zip(source.indices.tolist(), range(len(pool)), strict=True))
+    pool = keys_of(known.train)
     by_hash = {key: position for position, key in enumerate(pool)}
-    found, missing = [], 0
-    for key, index in zip(keys_of(hashes), indices.tolist(), strict=True):
-        position = by_index.get(index)
-        if position is None or pool[position] != key:
-            position = by_hash.get(key)
-        if position is None:
-            missing += 1
-        else:
-            found.append(position)
-    if missing:
+    found = [
+        position if position is not None and pool[position] == key else by_hash.get(key)
+        for key, position in zip(wanted, positions, strict=True)
+    ]
+    if missing := found.count(None):
         raise DataError(
             f"{missing} images of the run are not among the training images of {data}.",
             remedy="Give --data the source that the run was trained on.",
         )
-    return found
+    return torch.tensor(found, dtype=torch.int64)

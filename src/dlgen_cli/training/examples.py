@@ -11,16 +11,17 @@ from torch import Tensor
 
 from dlgen_cli.datasets import (
     FeatureFile,
-    SourceData,
+    Source,
+    SourceHashes,
     Split,
-    hash_source,
     input_scale,
     load_features,
-    load_source,
+    open_source,
     scaled,
 )
 from dlgen_cli.errors import UsageError
 from dlgen_cli.training import regimes
+from dlgen_cli.training.progress import WorkProgress
 from dlgen_cli.training.seeds import generator
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class RunExamples:
         holdout_indices: where each held-out example stands in the source.
         classes: names of the classes.
         source: what the source is, for people.
-        source_sha256: digest of all its images.
+        source_sha256: digest of all its images; None where not all were decoded.
         scale: the factor on pixels in [0, 1]; with it every image has norm at most 1, unless the
             network takes the pixels as they are and the factor is 1, as for features.
         files: that features were read from; none for images.
@@ -78,7 +79,7 @@ class RunExamples:
     holdout_indices: Tensor
     classes: tuple[str, ...]
     source: str
-    source_sha256: str
+    source_sha256: str | None
     scale: float
     files: tuple[FeatureFile, ...] = ()
 
@@ -95,12 +96,17 @@ class RunExamples:
         return DeviceExamples(stored=moved, scale=self.scale, memory_format=memory_format)
 
 
-def prepare_examples(recipe: Recipe, data_dir: Path | None = None) -> RunExamples:
-    """Load the source, set the holdout aside, take m examples, apply the regime.
+def prepare_examples(
+    recipe: Recipe, data_dir: Path | None = None, progress: WorkProgress | None = None
+) -> RunExamples:
+    """Open the source, set the holdout aside, take m examples, apply the regime.
+
+    Images in files are decoded only where the run uses them.
 
     Args:
         recipe: the settings; the same recipe gives the same tensors.
         data_dir: where the source keeps its files, for sources that have files.
+        progress: called as images are decoded.
 
     Returns:
         All examples of the run.
@@ -109,10 +115,11 @@ def prepare_examples(recipe: Recipe, data_dir: Path | None = None) -> RunExample
         UsageError: the source is unknown, or holdout and m ask for more than there is.
         DataError: the source's files are missing or damaged.
     """
-    source = _load(recipe, data_dir)
-    pool = len(source.train)
-    held, kept = _shares(recipe, pool)
-    taken = source.train.take(kept)
+    source = _open(recipe, data_dir, progress)
+    held, kept = _shares(recipe, len(source.indices))
+    chosen = torch.cat([kept, held])
+    both, test = source.take(chosen), source.test_set()
+    taken, holdout = both.take(slice(len(kept))), both.take(slice(len(kept), None))
     examples = regimes.apply(
         recipe.dataset,
         taken.images,
@@ -125,23 +132,23 @@ def prepare_examples(recipe: Recipe, data_dir: Path | None = None) -> RunExample
     synthetic_index = torch.full_like(kept, -1)
     return RunExamples(
         train=Split(images=examples.images, labels=examples.labels),
-        holdout=source.train.take(held),
-        test=source.test,
+        holdout=holdout,
+        test=test,
         indices=torch.where(examples.synthetic, synthetic_index, source.indices[kept]),
         altered=examples.altered,
         holdout_indices=source.indices[held],
         classes=source.classes,
         source=source.name,
-        source_sha256=hash_source(source).sha256,
+        source_sha256=SourceHashes(source, chosen, both, test).sha256_if_read,
         scale=input_scale(taken.images[0].numel()) if is_scaled else 1.0,
         files=source.files,
     )
 
 
-def _load(recipe: Recipe, data_dir: Path | None) -> SourceData:
+def _open(recipe: Recipe, data_dir: Path | None, progress: WorkProgress | None) -> Source:
     if recipe.features:
         return load_features([Path(one) for one in recipe.features])
-    return load_source(recipe.source, data_dir)
+    return open_source(recipe.source, data_dir, progress)
 
 
 def _shares(recipe: Recipe, pool: int) -> tuple[Tensor, Tensor]:

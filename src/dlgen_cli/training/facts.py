@@ -58,7 +58,6 @@ def data_facts(recipe: Recipe, examples: RunExamples, *, parameters: int) -> Dat
         "dataset": recipe.dataset,
         "adversary": recipe.adversary if REGIMES[recipe.dataset].has_adversary else None,
         "source": examples.source,
-        "source_sha256": examples.source_sha256,
         "classes": list(examples.classes),
         "examples": len(examples.train.labels),
         "counts": {
@@ -84,6 +83,8 @@ def data_facts(recipe: Recipe, examples: RunExamples, *, parameters: int) -> Dat
             "torch": str(torch.__version__),
         },
     }
+    if examples.source_sha256 is not None:
+        facts["source_sha256"] = examples.source_sha256
     if examples.files:
         facts["features"] = [
             {"name": one.name, "sha256": one.sha256, "columns": one.columns}

@@ -36,4 +36,6 @@ class Progress:
     seconds_left: float | None
 
 
+#: Called as work outside the epochs gets done: what it is, pieces done, pieces in all.
+WorkProgress = Callable[[str, int, int], None]
 ProgressCallback = Callable[[Progress], None]

@@ -150,13 +150,13 @@ class RunConfig(DataFacts):
     [0, 1]: ``train_error`` on the examples trained on, ``test_error`` and ``holdout_error`` on
     real examples with their real labels. ``adversary`` is None but for ``mixed-adversarial``.
     ``examples_sha256`` is the digest of the training images and labels, ``source_sha256`` that of
-    all images of the source. ``features`` are the files that rows of features came from, where
-    they stand in the place of images. ``files`` are the sha256 of the run's files, in
-    ``config.json`` alone and not in version 0.1: see `facts_of`. ``classes`` are the names
-    of the classes; ``computation`` tells precision, threads and processes. ``objective`` is
-    ``pac-bayes`` where a posterior was trained, around ``anchor``, which also
-    tells what an ordinary run started from; ``coded`` where a network of
-    few coordinates was, see ``coded``; missing where the cross-entropy was minimised.
+    all images of the source, missing where the run did not decode all. ``features`` are the files
+    that rows of features came from, where they stand in the place of images. ``files`` are the
+    sha256 of the run's files, in ``config.json`` alone and not in version 0.1: see `facts_of`.
+    ``classes`` are the names of the classes; ``computation`` tells precision, threads and
+    processes. ``objective`` is ``pac-bayes`` where a posterior was trained, around ``anchor``,
+    which also tells what an ordinary run started from; ``coded`` where a network of few coordinates
+    was, see ``coded``; missing where the cross-entropy was minimised.
     """
 
     architecture: str
