@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from convolutions import norm_of, plain, unit_vector_operator
 
+from dlgen_cli.spectra.convolution import convolution_norm
 from dlgen_cli.spectra.finite_maps import (
     apply,
     block_shape,
@@ -93,3 +95,42 @@ def test_the_lower_end_is_one_and_close(name):
 
 def test_a_zero_kernel_reaches_nothing():
     assert finite_map_lower(torch.zeros(1, 1, 2, 2, dtype=torch.float64), PLAIN) == 0
+
+
+def test_output_padding_of_transposed_convolutions():
+    kernel = torch.randn(3, 2, 3, 2, generator=torch.Generator().manual_seed(2))
+    geometry = plain(
+        2,
+        stride=(2, 3),
+        padding=(1, 0),
+        transposed=True,
+        output_padding=(1, 2),
+        input_size=(3, 4),
+    )
+    expected = unit_vector_operator(kernel, geometry)
+    torch.testing.assert_close(dense_operator(kernel, geometry), expected)
+    lattice = convolution_norm(kernel, replace(geometry, input_size=None))
+    assert norm_of(expected) <= lattice.upper
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_wide_dilation_reaches_beyond_the_corner(transposed, monkeypatch):
+    """The lower bound looks at a corner of a large map, which must still hold the kernel."""
+    monkeypatch.setattr("dlgen_cli.spectra.convolution._DENSE_ENTRIES", 0)
+    kernel = torch.randn(2, 2, 7, generator=torch.Generator().manual_seed(9))
+    geometry = plain(1, padding=(0,), dilation=(12,), transposed=transposed, input_size=(100,))
+    bracket = convolution_norm(kernel, geometry)
+    exact = norm_of(unit_vector_operator(kernel, geometry))
+    assert 0 < bracket.lower <= exact * (1 + 1e-12)
+    assert exact * (1 - 1e-12) <= bracket.upper
+
+
+def test_lower_end_on_a_map_too_large_for_its_matrix():
+    kernel = torch.randn(8, 4, 3, 3, generator=torch.Generator().manual_seed(6))
+    for transposed in (False, True):
+        geometry = plain(
+            2, padding=(1, 1), groups=2, transposed=transposed, stride=(2, 1), input_size=(40, 30)
+        )
+        bracket = convolution_norm(kernel, geometry)
+        assert bracket.upper <= convolution_norm(kernel, replace(geometry, input_size=None)).upper
+        assert 0.97 * bracket.upper <= bracket.lower <= bracket.upper

@@ -1,9 +1,11 @@
 """Geometry of convolutions: sizes as torch's, norms of padding, the polyphase form."""
 
+import random
 from dataclasses import replace
 
 import pytest
 import torch
+from convolutions import norm_of, plain, random_case, supremum_reference, unit_vector_operator
 from torch.nn import functional
 
 from dlgen_cli.errors import TensorError
@@ -14,6 +16,7 @@ from dlgen_cli.spectra.geometry import (
     frequency_step,
     output_size,
     padding_factor_squared,
+    patch_factor_upper,
     source_cells,
     transfer_taps,
 )
@@ -112,3 +115,51 @@ def test_what_is_no_convolution_is_refused(changed):
 def test_what_is_no_kernel_is_refused(kernel):
     with pytest.raises(TensorError):
         check_geometry(kernel.reshape(1, 1, 1) if kernel.ndim == 1 else kernel, LINE)
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "pad"),
+    [
+        (mode, size, pad)
+        for mode in ("reflect", "replicate")
+        for size in range(1, 9)
+        for pad in range(1, 5)
+        if mode == "replicate" or pad < size  # a reflection needs a map wider than the padding
+    ],
+)
+def test_norm_of_the_padding_map(mode, size, pad):
+    kernel = torch.ones(1, 1, 1)
+    geometry = plain(1, padding=(pad,), padding_mode=mode, input_size=(size,))
+    exact = norm_of(unit_vector_operator(kernel, geometry)) ** 2
+    factor = padding_factor_squared(kernel, geometry)
+    assert exact <= factor * (1 + 1e-12)
+    if mode == "replicate" or size >= 2 * pad + 2:
+        assert exact == pytest.approx(factor)
+    assert padding_factor_squared(kernel, replace(geometry, input_size=None)) >= factor
+
+
+def largest_group(matrices):
+    return float(torch.linalg.matrix_norm(matrices, 2).max())
+
+
+def test_the_patch_factor_bounds_what_a_truncation_cuts_off():
+    rng = random.Random(13)
+    for _ in range(60):
+        kernel, geometry = random_case(rng)
+        matrices = kernel.double().reshape(geometry.groups, kernel.shape[0] // geometry.groups, -1)
+        left, values, right = torch.linalg.svd(matrices, full_matrices=False)
+        factor = patch_factor_upper(kernel, geometry)
+        for rank in range(values.shape[1]):
+            kept = (left[..., :rank] * values[:, None, :rank]) @ right[:, :rank]
+            residual = matrices - kept
+            exact = supremum_reference(residual.reshape(kernel.shape), geometry)
+            assert exact <= factor * largest_group(residual) * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("mode", ["circular", "reflect", "replicate"])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (3, 2)])
+def test_the_patch_factor_holds_on_padded_maps(mode, stride):
+    kernel = torch.randn(3, 2, 3, 3, generator=torch.Generator().manual_seed(14))
+    geometry = plain(2, padding=(1, 1), stride=stride, padding_mode=mode, input_size=(5, 7))
+    exact = norm_of(unit_vector_operator(kernel, geometry))
+    assert exact <= patch_factor_upper(kernel, geometry) * norm_of(kernel.double().flatten(1))

@@ -8,7 +8,13 @@ from dataclasses import replace
 import torch
 from torch.nn import functional, grad
 
-from dlgen_cli.spectra.geometry import ConvolutionGeometry, output_size, source_cells
+from dlgen_cli.spectra.geometry import (
+    ConvolutionGeometry,
+    of_groups,
+    output_size,
+    source_cells,
+    transfer_taps,
+)
 from dlgen_cli.spectra.rounding import SLACK, gamma
 
 _CONVOLUTIONS = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
@@ -157,13 +163,11 @@ def _largest_groups(
     """The few groups that look largest at some frequency: a block of the operator."""
     if geometry.groups <= _MOST_GROUPS:
         return kernel, geometry
-    blocks = kernel.reshape(geometry.groups, -1, *kernel.shape[1:])
-    sizes = [2 * taps + 2 for taps in kernel.shape[2:]]
-    waves = torch.fft.rfftn(blocks.to(torch.float32), s=sizes, dim=tuple(range(3, blocks.ndim)))
+    taps = transfer_taps(kernel, geometry.stride, geometry.dilation, geometry.groups)
+    sizes = [2 * size for size in taps.shape[3:]]
+    waves = torch.fft.rfftn(taps.to(torch.float32), s=sizes, dim=tuple(range(3, taps.ndim)))
     heights = waves.abs().square().sum(dim=(1, 2)).flatten(1).amax(dim=1)
-    order = heights.argsort(descending=True)
-    chosen = blocks[order[:_MOST_GROUPS]].reshape(-1, *kernel.shape[1:])
-    return chosen, replace(geometry, groups=_MOST_GROUPS)
+    return of_groups(kernel, geometry, heights.argsort(descending=True)[:_MOST_GROUPS])
 
 
 def _corner(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> ConvolutionGeometry:

@@ -11,12 +11,13 @@ stored weight ``(in, out/groups, *k)``: its norm is that of this convolution.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 
 from dlgen_cli.errors import TensorError
+from dlgen_cli.spectra.rounding import SLACK
 
 PaddingMode = Literal["zeros", "circular", "reflect", "replicate"]
 
@@ -89,6 +90,21 @@ def _check_size(kernel: torch.Tensor, geometry: ConvolutionGeometry, size: tuple
         raise TensorError(
             f"{geometry.padding_mode} padding of {geometry.padding} exceeds the map {size}."
         )
+
+
+def of_groups(
+    kernel: torch.Tensor, geometry: ConvolutionGeometry, index: torch.Tensor
+) -> tuple[torch.Tensor, ConvolutionGeometry]:
+    """Some groups alone: a block of the operator.
+
+    Args:
+        kernel: shape ``(o, i/groups, *k)``.
+        geometry: how it is applied.
+        index: int64, the groups.
+    """
+    blocks = kernel.reshape(geometry.groups, -1, *kernel.shape[1:])
+    chosen = blocks[index].reshape(-1, *kernel.shape[1:])
+    return chosen, replace(geometry, groups=int(index.numel()))
 
 
 def output_size(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> tuple[int, ...]:
@@ -166,6 +182,47 @@ def circular_repeats(kernel: torch.Tensor, geometry: ConvolutionGeometry, axis: 
     size = geometry.input_size[axis]
     period = size // math.gcd(size, geometry.stride[axis])
     return -(-output_size(kernel, geometry)[axis] // period)
+
+
+def repeats_squared(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> int:
+    """By how much padding of any kind may multiply the square of the norm."""
+    factor = padding_factor_squared(kernel, geometry)
+    if geometry.padding_mode == "circular":
+        axes = range(len(geometry.stride))
+        factor *= math.prod(circular_repeats(kernel, geometry, axis) for axis in axes)
+    return factor
+
+
+def patch_factor_upper(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> float:
+    """The c in ``||op(R)|| <= c ||R||_2`` for any kernel R as a matrix; rounded upward.
+
+    Each group's kernel is the matrix ``(o/groups, i/groups * prod k)``, of a transposed one
+    ``(in/groups, out/groups * prod k)``, and R the largest of them. With zero padding
+
+        c^2 = prod_j ceil(k_j / (s_j / gcd(s_j, t_j))).
+
+    Proof. ``op(R) x`` at every output place is the matrix R times the patch that the kernel reads
+    there, so ``||op(R) x||^2 <= ||R||^2 sum |patch|^2``. A cell z is in one patch for every tap a
+    and output x with ``s x + t a = z``; on an axis such taps satisfy ``t a = z mod s``, one residue
+    class of a modulo ``s / gcd(s, t)``, and each of them fixes x. So a cell is counted at most
+    ``ceil(k / (s / gcd(s, t)))`` times on an axis, and c^2 times in all. Zero padding adds nothing;
+    other padding multiplies by the norm of its map. A transposed convolution is an adjoint, and
+    groups act on channels of their own.
+
+    What an SVD of the matrix cuts off at rank r has ``||R||_2 = sigma_{r+1}``, so every rank costs
+    nothing once the singular values are known.
+
+    Args:
+        kernel: of the shape that R has; its entries do not matter.
+        geometry: how it is applied.
+    """
+    squared = padding_factor_squared(kernel, geometry)
+    axes = zip(kernel.shape[2:], geometry.stride, geometry.dilation, strict=True)
+    for axis, (taps, step, spread) in enumerate(axes):
+        whole = geometry.padding_mode == "circular"
+        squared *= taps if whole else -(-taps // (step // math.gcd(step, spread)))
+        squared *= circular_repeats(kernel, geometry, axis) if whole else 1
+    return math.sqrt(squared) * SLACK
 
 
 def transfer_taps(

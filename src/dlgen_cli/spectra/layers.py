@@ -12,7 +12,7 @@ from dlgen_cli.errors import TensorError
 from dlgen_cli.networks import EffectiveLayer, GraphLayer
 from dlgen_cli.networks.layer_kinds import kind_of
 from dlgen_cli.records import Interval, LayerSpectrum, Truncation
-from dlgen_cli.spectra.convolution import TOLERANCE, ConvolutionGeometry, convolution_norm
+from dlgen_cli.spectra.convolution import TOLERANCE
 from dlgen_cli.spectra.dense import singular_value_bounds, spectral_norm_bounds
 from dlgen_cli.spectra.operator_norms import Geometry, error_factor, norm_of_weight
 from dlgen_cli.spectra.products import product_norms
@@ -36,7 +36,7 @@ def measure_layer(
 
     A convolution is truncated as the matrix ``(o, i/groups * prod k)``; its truncation errors are
     operator norms: ``c sigma_{r+1}`` with the factor of
-    `dlgen_cli.spectra.convolution.patch_factor_upper`, and at ``rank`` the norm of the residual
+    `dlgen_cli.spectra.geometry.patch_factor_upper`, and at ``rank`` the norm of the residual
     kernel itself. The rounding of folding widens both ends of a norm. Of a product only the
     singular values that its inner size allows are kept; it is never formed. The largest row of
     a table of embeddings is the norm that one-hot vectors see.
@@ -229,26 +229,19 @@ def operator_norm(
     layer, weight = effective.layer, effective.weight
     factor = error_factor(layer, weight)
     if norm is None and _is_matrix_at_each_place(layer):
-        norm = _norm_by_one_tap(weight)
+        norm = spectral_norm_bounds(weight.flatten(1))
     elif norm is None:
         norm = norm_of_weight(
-            layer, weight, geometry=geometry, tolerance=tolerance, matrix_norm=_norm_by_one_tap
+            layer, weight, geometry=geometry, tolerance=tolerance, matrix_norm=spectral_norm_bounds
         )
     return widened(norm, effective.rounding_upper * _root(sum_of_squares(weight)).upper * factor)
 
 
 def _is_matrix_at_each_place(layer: GraphLayer) -> bool:
-    """Whether a kernel is one matrix that acts on single positions: then their norms are equal."""
-    one_tap = bool(layer.stride) and all(size == 1 for size in layer.weight_shape[2:])
-    return one_tap and layer.groups == 1 and not any(layer.padding)
-
-
-def _norm_by_one_tap(weight: torch.Tensor) -> Interval:
-    """The norm of a matrix as that of a convolution of one tap: no singular values needed."""
-    matrix = weight.reshape(*weight.shape[:2], 1)
-    return convolution_norm(
-        matrix, ConvolutionGeometry(stride=(1,), padding=(0,), dilation=(1,), groups=1)
-    )
+    """Whether a kernel is one matrix on patches that do not overlap: then their norms are equal."""
+    axes = zip(layer.weight_shape[2:], layer.stride, layer.dilation, strict=False)
+    apart = bool(layer.stride) and all(t * (k - 1) < s for k, s, t in axes)
+    return apart and layer.groups == 1 and not any(layer.padding)
 
 
 def _tails(

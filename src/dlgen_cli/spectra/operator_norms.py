@@ -12,11 +12,8 @@ from torch import Tensor
 from dlgen_cli.networks import GraphLayer
 from dlgen_cli.networks.layer_kinds import kind_of
 from dlgen_cli.records import Interval
-from dlgen_cli.spectra.convolution import (
-    ConvolutionGeometry,
-    convolution_norm,
-    patch_factor_upper,
-)
+from dlgen_cli.spectra.convolution import convolution_norm
+from dlgen_cli.spectra.geometry import ConvolutionGeometry, patch_factor_upper
 from dlgen_cli.spectra.rounding import SLACK
 from dlgen_cli.spectra.sums import largest_magnitude, sum_of_squares
 
@@ -68,7 +65,7 @@ def error_factor(layer: GraphLayer, weight: Tensor) -> float:
 
     Returns:
         1 but for a convolution, whose kernel meets an input entry at several positions; see
-        `dlgen_cli.spectra.convolution.patch_factor_upper`.
+        `dlgen_cli.spectra.geometry.patch_factor_upper`.
     """
     if kind_of(layer).operator != "kernel":
         return 1.0

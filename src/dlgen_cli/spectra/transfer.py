@@ -24,7 +24,7 @@ most that gamma times ``sum_k ||E_k||_F + sum_k ||O_k||_F``, on top of the error
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -38,7 +38,6 @@ from dlgen_cli.spectra.rounding import SLACK, UNIT_ROUNDOFF_SINGLE, gamma
 #: roundings of the angle, at most 1.1e-15, and one ulp of the function.
 TRIGONOMETRIC_ERROR = 2.0**-48
 _SMALL = 64  # orders up to this take all eigenvalues, larger ones a few steps of Lanczos
-_SMALL_REAL = 1024  # the same for real matrices, of which there are few
 _LARGEST_SINGLE = 1024  # orders up to this are tested in float32 where that proves enough
 _CHUNK = 1 << 21  # entries of the Gram matrices that are held at once
 _UNDERFLOW_SINGLE = 2.0**-100  # covers what underflows in one row of a sum in float32
@@ -215,6 +214,20 @@ def _waves(lags: torch.Tensor, at: Frequencies) -> tuple[torch.Tensor, torch.Ten
     return angles.cos(), angles.sin()
 
 
+def tap_waves(sizes: Sequence[int], at: Frequencies) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosines and sines of ``<a, w>`` for the taps a in row-major order, each ``(B, T)``.
+
+    Args:
+        sizes: q, taps on every axis.
+        at: the frequencies.
+
+    Returns:
+        Within `TRIGONOMETRIC_ERROR`.
+    """
+    places = torch.tensor(list(product(*map(range, sizes))), dtype=torch.int64)
+    return _waves(places.reshape(math.prod(sizes), len(sizes)), at)
+
+
 class _Room:
     """Memory for some Gram matrices, taken once: fresh memory is slow.
 
@@ -310,7 +323,7 @@ def _largest(gram: torch.Tensor, *, vectors: bool = False) -> tuple[torch.Tensor
     """Largest eigenvalues ``(B,)`` and, where asked for or free, their vectors ``(B, m)``."""
     if gram.shape[1] == 1:
         return gram.flatten().clone(), torch.ones_like(gram[:, 0])
-    if gram.shape[1] > (_SMALL if gram.is_complex() else _SMALL_REAL):
+    if gram.shape[1] > _SMALL:
         return _lanczos(gram, steps=48 if vectors else 16)
     if not vectors:
         return torch.linalg.eigvalsh(gram)[:, -1], gram[:, 0]
@@ -352,10 +365,8 @@ def proved_above(family: TransferFamily, at: Frequencies, vector: torch.Tensor) 
     wide = vector.to(torch.complex128)
     real = torch.stack([wide.real, wide.imag])
     images = torch.einsum("pmt,cm->cpt", taps, real)
-    places = torch.tensor(
-        list(product(*(range(size) for size in family.taps.shape[3:]))), dtype=torch.int64
-    ).reshape(count, -1)
-    cosines, sines = (wave[0] for wave in _waves(places, at.select(torch.arange(1))))
+    first = at.select(torch.arange(1))
+    cosines, sines = (wave[0] for wave in tap_waves(family.taps.shape[3:], first))
     image = torch.complex(
         images[0] @ cosines - images[1] @ sines, images[0] @ sines + images[1] @ cosines
     )
