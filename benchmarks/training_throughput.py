@@ -121,8 +121,11 @@ def main() -> None:
 def measure_round(options: argparse.Namespace, stem: str) -> tuple[float, float, float, float]:
     """Images a second of the plain loop, of dlgen, and compiled; seconds to compile."""
     plain = measure(THEIRS, options, stem)[-1]
+    print(f"{stem}: plain loop {plain:,.0f}", file=sys.stderr)
     ours = measure(OURS, options, stem)[-1]
+    print(f"{stem}: dlgen {ours:,.0f}, ratio {ours / plain:.2f}", file=sys.stderr)
     compiling, compiled = measure(OURS, options, stem, "compiled")
+    print(f"{stem}: --compile {compiled:,.0f}, ratio {compiled / plain:.2f}", file=sys.stderr)
     return plain, ours, compiled, compiling
 
 
