@@ -1,7 +1,11 @@
 """Ctrl-C: one line and exit code 130, whatever the main thread waits for."""
 
+import os
+import pty
 import subprocess
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -18,8 +22,7 @@ STUCK = {
 }
 
 
-@pytest.mark.parametrize("place", STUCK)
-def test_a_stuck_audit_ends(place, digits_mlp):
+def stuck_audit(place: str, path: Path) -> list[str]:
     code = (
         "import hashlib, os, signal, sys, threading, time\n"
         "import dlgen_cli.audit.audit as module\n"
@@ -30,13 +33,32 @@ def test_a_stuck_audit_ends(place, digits_mlp):
         f"    {STUCK[place]}\n"
         "module.audit = stuck\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        f"sys.argv = ['dlgen', 'audit', {str(digits_mlp)!r}]\n"
+        f"sys.argv = ['dlgen', 'audit', {str(path)!r}]\n"
         "main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return [sys.executable, "-c", code]
+
+
+@pytest.mark.parametrize("place", STUCK)
+def test_a_stuck_audit_ends(place, digits_mlp):
+    words = stuck_audit(place, digits_mlp)
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (130, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("Interrupted: no report was written. Large layers")
+
+
+def test_no_bar_is_drawn_after_the_answer(digits_mlp):
+    screen, terminal = pty.openpty()
+    with subprocess.Popen(stuck_audit("waiting for workers", digits_mlp), stderr=terminal):
+        os.close(terminal)
+        shown = b""
+        with suppress(OSError):  # the other end is closed
+            while part := os.read(screen, 4096):
+                shown += part
+    os.close(screen)
+    assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}".encode() in shown
+    assert shown.endswith(b"the same command goes on.\r\n")
 
 
 def test_what_was_kept_depends_on_the_cache(monkeypatch, digits_mlp):

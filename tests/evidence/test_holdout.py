@@ -10,7 +10,9 @@ from digits import outputs
 from run_files import bind
 from safetensors.torch import load_file, save_file
 
+from dlgen_cli.audit.certify import certify as run_certify
 from dlgen_cli.datasets import load_source
+from dlgen_cli.evidence.options import AuditOptions, DataOptions
 
 HOLDOUT = "holdout.clopper_pearson"
 
@@ -53,3 +55,17 @@ def test_a_training_example_in_the_holdout_withholds_the_certificate(
     assert line["status"] == "violated"
     assert "1 images of it are among those trained on" in line["evidence"]
     assert report["headline"]["theorem"] != HOLDOUT
+
+
+def test_it_tells_how_many_examples_are_evaluated(digits_run):
+    calls = []
+    run_certify(
+        AuditOptions(checkpoint=digits_run, b=8),
+        DataOptions(data="digits", draws=10),
+        layer_progress=lambda *call: calls.append(call),
+    )
+    done = [call[1:] for call in calls if call[0] == "evaluating"]
+    parts = 1242 + 200 + len(load_source("digits").test)
+    assert done[-1] == (parts, parts)
+    assert {total for _, total in done} == {parts}
+    assert any(call[0] == "evaluating a code" for call in calls)

@@ -23,8 +23,10 @@ def test_errors_are_counted_exactly_in_batches_of_any_size(batch):
     logits = torch.randn(53, 4, generator=source)
     labels = torch.randint(4, (53,), generator=source)
     expected = int((np.argmax(logits.numpy(), axis=1) != labels.numpy()).sum())
-    found = count_errors(lambda x: x, logits, labels, batch=batch, device=CPU)
+    ticks = []
+    found = count_errors(lambda x: x, logits, labels, batch=batch, device=CPU, tick=ticks.append)
     assert 0 < found == expected < 53
+    assert ticks == [min(53, done) for done in range(batch, 53 + batch, batch)]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,10 @@ def test_a_disagreement_is_anything_but_one_common_answer():
     tables = [(lambda x, table=table: table[x[:, 0].long()], 1.0) for table in (one, two)]
     device = torch.device("cpu")
     for batch in (1, 3, 5):
-        assert count_disagreements(tables, rows, batch=batch, device=device) == 4
+        ticks = []
+        found = count_disagreements(tables, rows, batch=batch, device=device, tick=ticks.append)
+        assert found == 4
+        assert ticks[-1] == 5
     agree = sole_answers(one) == sole_answers(two)
     for label in torch.cartesian_prod(*[torch.arange(3)] * 2):
         labels = label.repeat(3)[:5]

@@ -56,6 +56,15 @@ def test_errors_are_recorded_where_they_are_due(trial):
     assert due == [0, 2, 4, 5]
 
 
+def test_it_tells_how_many_examples_are_evaluated(monkeypatch):
+    monkeypatch.setattr("dlgen_cli.training.loop.EVALUATION_BATCH", 100)
+    calls = []
+    trial = start_trial(a_recipe(), HERE, work=lambda *call: calls.append(call))
+    total = 20 + len(trial.test)
+    done = [20, *range(120, total, 100), total]
+    assert calls == [("evaluating", one, total) for one in done]
+
+
 def test_it_ends_at_its_epochs_or_at_its_error(trial):
     assert not trial.is_finished()
     trial.epoch = 5

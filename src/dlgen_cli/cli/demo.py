@@ -161,8 +161,9 @@ def _train(options: DemoCommand, directory: Path) -> Mapping[str, Any]:
     from dlgen_cli import training
 
     recipe = training.make_recipe({"source": "digits", "seed": options.seed, "m": _FIRST})
-    with show_progress(options) as progress:
-        return training.run(recipe, directory, progress=progress).config
+    with show_progress(options) as shown:
+        run = training.run(recipe, directory, progress=shown.epochs, work=shown.work)
+    return run.config
 
 
 def _audit(options: DemoCommand, directory: Path) -> Report:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 import typer
 
@@ -63,14 +64,23 @@ class _Answer:
         self._lock = threading.Lock()
         self._is_given = False
 
-    def give(self) -> None:
+    def give(self, *, at_end: bool = False) -> None:
+        """Say it; ``at_end``, no other thread writes after it, such as one that draws a bar."""
         with self._lock:
             if self._is_given or process_rank() > 0:
                 return
             self._is_given = True
             start = _CLEAR_LINE_AND_SHOW_CURSOR if sys.stderr.isatty() else ""
-            sys.stderr.write(f"{start}{self._kept()}\n")
-            sys.stderr.flush()
+            stream = _taken_from_others(sys.stderr) if at_end else sys.stderr
+            stream.write(f"{start}{self._kept()}\n")
+            stream.flush()
+
+
+def _taken_from_others(stream: TextIO) -> TextIO:
+    """Where a stream led; what is written to the stream itself from now on is lost."""
+    own = os.fdopen(os.dup(stream.fileno()), "w", encoding=stream.encoding, errors=stream.errors)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return own
 
 
 def _watch(reader: socket.socket, answer: _Answer) -> None:
@@ -79,5 +89,5 @@ def _watch(reader: socket.socket, answer: _Answer) -> None:
         while signals := reader.recv(1):
             if signals[0] == signal.SIGINT:
                 time.sleep(_GRACE)
-                answer.give()
+                answer.give(at_end=True)
                 os._exit(EXIT_INTERRUPTED)

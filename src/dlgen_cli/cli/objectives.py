@@ -16,14 +16,14 @@ from dlgen_cli.cli.help import CODED, DATA, OUTPUT, PAC_BAYES, TRAINING
 from dlgen_cli.cli.options import ReportOptions
 from dlgen_cli.cli.progress import showing_work
 from dlgen_cli.cli.training_options import FeatureOptions, TrainingOptions
-from dlgen_cli.cli.training_progress import show_progress
+from dlgen_cli.cli.training_progress import Shown, show_progress
 from dlgen_cli.cli.values import Choices, listed
 from dlgen_cli.errors import UsageError
 from dlgen_cli.processes import process_rank
 from dlgen_cli.records import REGIMES, Report
 
 if TYPE_CHECKING:
-    from dlgen_cli.training import ProgressCallback, RunResult
+    from dlgen_cli.training import RunResult
 
 
 @dataclass(kw_only=True)
@@ -188,11 +188,16 @@ class TrainCommand(
 def _train_network(options: TrainCommand, given: Mapping[str, Any]) -> Report | None:
     from dlgen_cli import training
 
-    def run(directory: Path, progress: ProgressCallback | None) -> RunResult:
+    def run(directory: Path, shown: Shown) -> RunResult:
+        data_dir = options.data_dir
         if options.resume:
-            return training.resume(directory, given, data_dir=options.data_dir, progress=progress)
+            return training.resume(
+                directory, given, data_dir=data_dir, progress=shown.epochs, work=shown.work
+            )
         recipe = training.make_recipe(given)
-        return training.run(recipe, directory, data_dir=options.data_dir, progress=progress)
+        return training.run(
+            recipe, directory, data_dir=data_dir, progress=shown.epochs, work=shown.work
+        )
 
     return _watched(options, given, run)
 
@@ -201,7 +206,7 @@ def _train_coded(options: TrainCommand, given: Mapping[str, Any]) -> Report | No
     from dlgen_cli import training
     from dlgen_cli.training.coded import CodedSettings, make_coded_recipe, run_coded
 
-    def run(directory: Path, progress: ProgressCallback | None) -> RunResult:
+    def run(directory: Path, shown: Shown) -> RunResult:
         chosen = {
             one.name: value
             for one in fields(CodedOptions)
@@ -209,7 +214,14 @@ def _train_coded(options: TrainCommand, given: Mapping[str, Any]) -> Report | No
         }
         settings = CodedSettings(**chosen)
         recipe = training.make_recipe(make_coded_recipe(given))
-        return run_coded(recipe, settings, directory, data_dir=options.data_dir, progress=progress)
+        return run_coded(
+            recipe,
+            settings,
+            directory,
+            data_dir=options.data_dir,
+            progress=shown.epochs,
+            work=shown.work,
+        )
 
     return _watched(options, given, run)
 
@@ -217,15 +229,15 @@ def _train_coded(options: TrainCommand, given: Mapping[str, Any]) -> Report | No
 def _watched(
     options: TrainCommand,
     given: Mapping[str, Any],
-    run: Callable[[Path, ProgressCallback | None], RunResult],
+    run: Callable[[Path, Shown], RunResult],
 ) -> Report | None:
     """Run with progress on stderr; None in a process that does not report."""
     directory = options.out or _default_directory(given)
     with ExitStack() as stack:
-        progress = None
+        shown = Shown()
         if process_rank() == 0:
-            progress = stack.enter_context(show_progress(options, options.tensorboard))
-        result = run(directory, progress)
+            shown = stack.enter_context(show_progress(options, options.tensorboard))
+        result = run(directory, shown)
     if process_rank() > 0:
         return None
     if result.epochs_now == 0 and options.resume and not options.quiet:

@@ -116,12 +116,20 @@ def _finish(directory: Path, seed: int | None, options: PostulatesCommand) -> No
         console.stderr().print(
             f"{regime}: {'training' if is_new else 'going on'} in {directory}", markup=False
         )
-    with show_progress(options) as progress:
+    data_dir = options.data_dir
+    with show_progress(options) as shown:
         if is_new:
-            recipe = training.make_recipe(given)
-            training.run(recipe, directory, data_dir=options.data_dir, progress=progress)
+            training.run(
+                training.make_recipe(given),
+                directory,
+                data_dir=data_dir,
+                progress=shown.epochs,
+                work=shown.work,
+            )
         else:
-            training.resume(directory, given, data_dir=options.data_dir, progress=progress)
+            training.resume(
+                directory, given, data_dir=data_dir, progress=shown.epochs, work=shown.work
+            )
 
 
 def _report(options: PostulatesCommand, runs: list[FinishedRun], verdicts: list[Verdict]) -> Report:

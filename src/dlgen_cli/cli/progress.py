@@ -42,7 +42,7 @@ def showing_work(options: ReportOptions) -> Iterator[ShowWork]:
         with _bar(stderr) as show:
             yield show
     else:
-        with _lines(stderr) as show:
+        with writing_lines(stderr) as show:
             yield show
 
 
@@ -82,7 +82,11 @@ class Work:
         """One line; empty before the first report."""
         if not self._what or not self._total:
             return self._what
-        shown = f"{self._what}: {self._done / self._total:.0%} done"
+        return f"{self._what}: {self.share()}"
+
+    def share(self) -> str:
+        """How much of the phase is done, and the time left; there must be something to do."""
+        shown = f"{self._done / self._total:.0%} done"
         if not self._done:
             return shown
         left = (self.clock() - self._since) * (self._total - self._done) / self._done
@@ -90,7 +94,8 @@ class Work:
 
 
 @contextmanager
-def _lines(stderr: Console) -> Iterator[ShowWork]:
+def writing_lines(stderr: Console) -> Iterator[ShowWork]:
+    """Write a line every `SECONDS_BETWEEN_LINES` on what goes on; none where that has no name."""
     work, ended = Work(), threading.Event()
     work.take("starting", 0, 0)
 

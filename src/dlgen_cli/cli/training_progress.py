@@ -6,12 +6,13 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlgen_cli.cli import console
 from dlgen_cli.cli.options import ReportOptions
-from dlgen_cli.cli.progress import duration
+from dlgen_cli.cli.progress import ShowWork, Work, duration, writing_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,11 +23,22 @@ _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_FRAMES = 0.1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """Where a run reports.
+
+    Attributes:
+        epochs: takes in how far training is.
+        work: takes in the rest: images decoded, examples evaluated.
+    """
+
+    epochs: ProgressCallback | None = None
+    work: ShowWork | None = None
+
+
 @contextmanager
-def show_progress(
-    options: ReportOptions, tensorboard: Path | None = None
-) -> Iterator[ProgressCallback | None]:
-    """Progress over epochs on stderr: a bar on a terminal, else a line now and then.
+def show_progress(options: ReportOptions, tensorboard: Path | None = None) -> Iterator[Shown]:
+    """Progress of a run on stderr: a bar on a terminal, else a line now and then.
 
     Args:
         options: ``--quiet`` shows nothing.
@@ -45,40 +57,40 @@ def show_progress(
 
         def both(state: Progress) -> None:
             write(state)
-            if show is not None:
-                show(state)
+            if show.epochs is not None:
+                show.epochs(state)
 
-        yield both
+        yield replace(show, epochs=both)
 
 
 @contextmanager
-def _on_stderr(options: ReportOptions) -> Iterator[ProgressCallback | None]:
+def _on_stderr(options: ReportOptions) -> Iterator[Shown]:
     console_ = console.stderr()
     if options.quiet:
-        yield None
+        yield Shown()
     elif console_.is_terminal:
         with _bar(console_) as show:
             yield show
     else:
-        yield _lines(console_)
+        with _lines(console_) as show:
+            yield show
 
 
 @contextmanager
-def _bar(stderr: Console) -> Iterator[ProgressCallback]:
+def _bar(stderr: Console) -> Iterator[Shown]:
     from rich import progress as rich_progress
 
     columns = (
-        rich_progress.TextColumn("epoch"),
-        rich_progress.TextColumn("{task.fields[done]}"),
+        rich_progress.TextColumn("{task.fields[what]}", markup=False),
         rich_progress.BarColumn(bar_width=16),
-        rich_progress.TextColumn("{task.description}"),
+        rich_progress.TextColumn("{task.description}", markup=False),
         rich_progress.TimeElapsedColumn(),
     )
     with rich_progress.Progress(*columns, console=stderr, transient=True) as bar:
-        task = bar.add_task("", total=None, done="")
-        last = 0.0
+        task = bar.add_task("", total=None, what="")
+        work, last = Work(), 0.0
 
-        def show(state: Progress) -> None:
+        def show_epochs(state: Progress) -> None:
             nonlocal last
             if state.share and time.monotonic() - last < _SECONDS_BETWEEN_FRAMES:
                 return
@@ -88,22 +100,29 @@ def _bar(stderr: Console) -> Iterator[ProgressCallback]:
                 completed=state.epoch + state.share,
                 total=state.epochs,
                 description=_describe(state),
-                done=_epochs(state),
+                what=f"epoch {_epochs(state)}",
             )
 
-        yield show
+        def show_work(what: str, done: int, total: int) -> None:
+            work.take(what, done, total)
+            bar.update(task, completed=done, total=total, description=work.share(), what=what)
+
+        yield Shown(epochs=show_epochs, work=show_work)
 
 
-def _lines(stderr: Console) -> ProgressCallback:
+@contextmanager
+def _lines(stderr: Console) -> Iterator[Shown]:
     last = time.monotonic()
+    with writing_lines(stderr) as show:
 
-    def show(state: Progress) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
-            stderr.print(f"epoch {_epochs(state)}: {_describe(state)}", markup=False)
+        def show_epochs(state: Progress) -> None:
+            nonlocal last
+            show("", 0, 0)  # no work beside the epochs goes on
+            if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
+                last = time.monotonic()
+                stderr.print(f"epoch {_epochs(state)}: {_describe(state)}", markup=False)
 
-    return show
+        yield Shown(epochs=show_epochs, work=show)
 
 
 def _epochs(state: Progress) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from dlgen_cli.datasets.identity import HASH_BYTES, hash_images
 from dlgen_cli.errors import DataError
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+_ENDINGS = tuple(SUFFIXES)
 #: Called as work gets done: what it is, pieces done, pieces in all.
 Progress = Callable[[str, int, int], None]
 _IMAGES_AT_ONCE = 32  # for a thread, between two reports
@@ -32,8 +34,8 @@ class ImageFiles:
         progress: called as images are decoded.
     """
 
-    paths: Sequence[Path]
-    pattern: Path
+    paths: Sequence[str]
+    pattern: str
     shape: tuple[int, ...]
     progress: Progress | None = None
 
@@ -76,31 +78,38 @@ class ImageFiles:
 
     def _decode_each(self, use: Callable[[int, np.ndarray], None]) -> None:
         """Call ``use`` with the position and the pixels of each image, from several threads."""
-        count = len(self.paths)
+        count, has_ended = len(self.paths), Event()
 
         def read(start: int) -> None:
             for position in range(start, min(start + _IMAGES_AT_ONCE, count)):
+                if has_ended.is_set():  # by an error, or by Ctrl-C
+                    return
                 use(position, self._pixels(self.paths[position]))
 
-        if self.progress is not None:
-            self.progress("decoding images", 0, count)
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            for done, _ in enumerate(pool.map(read, range(0, count, _IMAGES_AT_ONCE)), 1):
-                if self.progress is not None:
-                    self.progress("decoding images", min(done * _IMAGES_AT_ONCE, count), count)
+            self._report(0)
+            try:
+                for done, _ in enumerate(pool.map(read, range(0, count, _IMAGES_AT_ONCE)), 1):
+                    self._report(min(done * _IMAGES_AT_ONCE, count))
+            finally:
+                has_ended.set()
 
-    def _pixels(self, path: Path) -> np.ndarray:
+    def _report(self, done: int) -> None:
+        if self.progress is not None and self.paths:
+            self.progress("decoding images", done, len(self.paths))
+
+    def _pixels(self, path: str) -> np.ndarray:
         pixels = _decode(path, grey=self.shape[0] == 1)
         if pixels.shape != self.shape:
             raise DataError(
                 f"{path} has {_size(pixels.shape)} pixels; {_size(self.shape)} were expected, as "
-                f"in {self.pattern.name}.",
+                f"in {Path(self.pattern).name}.",
                 remedy="Bring all images to one size.",
             )
         return pixels
 
 
-def open_images(paths: Sequence[Path], progress: Progress | None) -> ImageFiles:
+def open_images(paths: Sequence[str], progress: Progress | None) -> ImageFiles:
     """Files whose images have the size of the first one, and one channel where it is grey.
 
     Raises:
@@ -110,14 +119,16 @@ def open_images(paths: Sequence[Path], progress: Progress | None) -> ImageFiles:
     return ImageFiles(paths=paths, pattern=paths[0], shape=first.shape, progress=progress)
 
 
-def images_in(folder: Path) -> list[Path]:
-    """All images below a folder, in the order of their paths."""
-    found = sorted(
-        path
-        for root, _, names in os.walk(folder)
-        for path in map(Path(root).joinpath, names)
-        if path.suffix.lower() in SUFFIXES and path.is_file()
-    )
+def images_in(folder: Path) -> list[str]:
+    """The paths of all images below a folder, in the order of their parts.
+
+    Raises:
+        DataError: there is none, or a folder cannot be read.
+    """
+    try:
+        found = list(_walk(str(folder)))
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}.") from error
     if not found:
         raise DataError(
             f"{folder} holds no image.",
@@ -126,11 +137,21 @@ def images_in(folder: Path) -> list[Path]:
     return found
 
 
+def _walk(folder: str) -> Iterator[str]:
+    """Paths as text: of a million files, `Path` objects would take the longest."""
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda one: one.name):
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path)
+            elif entry.name.lower().endswith(_ENDINGS) and entry.is_file():
+                yield entry.path
+
+
 def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[2]} x {shape[1]}"
 
 
-def _is_grey(path: Path) -> bool:
+def _is_grey(path: str) -> bool:
     from PIL import Image
 
     try:
@@ -140,7 +161,7 @@ def _is_grey(path: Path) -> bool:
         raise _damaged(path, error) from error
 
 
-def _decode(path: Path, *, grey: bool) -> np.ndarray:
+def _decode(path: str, *, grey: bool) -> np.ndarray:
     """Channels first, uint8."""
     from PIL import Image
 
@@ -157,7 +178,7 @@ def _decode(path: Path, *, grey: bool) -> np.ndarray:
     return pixels[None] if grey else np.moveaxis(pixels, 2, 0)
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
+def _damaged(path: str, error: Exception) -> DataError:
     reason = " ".join(str(error).split())
     return DataError(
         f"{path} cannot be read as an image: {reason}.".replace("..", "."),

@@ -159,8 +159,8 @@ def _require_same_classes(
         )
 
 
-def _list_files(folder: Path, classes: Sequence[str]) -> tuple[list[Path], list[int]]:
-    files: list[Path] = []
+def _list_files(folder: Path, classes: Sequence[str]) -> tuple[list[str], list[int]]:
+    files: list[str] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
         found = images_in(folder / name)

@@ -72,16 +72,17 @@ def coded_certificate(evidence: Evidence) -> Certificate:
             f"{directory} does not say how it was coded.", remedy="Train the run again."
         )
     if config["coded"]["predictor"] == "code":
-        return _code_certificate(directory, evidence.samples)
+        return _code_certificate(directory, evidence)
     return _gaussian_certificate(directory, config, evidence)
 
 
-def _code_certificate(directory: Path, samples: Samples) -> Certificate:
+def _code_certificate(directory: Path, evidence: Evidence) -> Certificate:
+    samples = evidence.samples
     content = _read(directory, CODE_FILE)
     code = read_code(content, str(directory / CODE_FILE))
     network = code.network().at(code.coordinates())
     _require_fit(code.description, samples, directory / CODE_FILE)
-    errors = _errors(network, samples)
+    errors = _errors(network, evidence)
     bits, examples = 8 * len(content), len(samples.bound)
     choices = family_choices(code.description.architecture)
     lines = [*samples.sample_lines, *coded_lines(bits, choices)]
@@ -138,7 +139,7 @@ def _gaussian_certificate(
     return Certificate(
         theorem=POSTERIOR.name,
         evaluate=evaluate,
-        errors=_errors(network.at(posterior.mean * posterior.scale), samples),
+        errors=_errors(network.at(posterior.mean * posterior.scale), evidence),
         facts=lambda _: {"coded": facts},
     )
 
@@ -219,7 +220,13 @@ def _require_fit(about: Description, samples: Samples, where: Path) -> None:
         )
 
 
-def _errors(network: nn.Module, samples: Samples) -> dict[str, int]:
+def _errors(network: nn.Module, evidence: Evidence) -> dict[str, int]:
     """Errors of the code's network, or of that at the mean, on every part of the data."""
-    cpu = torch.device("cpu")
-    return errors_by_part(network, samples, batch=_EVALUATION_BATCH, device=cpu, known={})
+    return errors_by_part(
+        network,
+        evidence.samples,
+        batch=_EVALUATION_BATCH,
+        device=torch.device("cpu"),
+        known={},
+        progress=evidence.inputs.progress,
+    )

@@ -71,7 +71,7 @@ def change_certificate(evidence: Evidence) -> Certificate:
     start = coordinates(inputs.read.network, CheckpointTensors(base.source))
     tuned = coordinates(inputs.read.network, inputs.read.tensors)
     examples = len(samples.bound)
-    written = _write(_changes(start, tuned), start, network, samples, evidence.delta)
+    written = _write(_changes(start, tuned), start, network, samples, evidence)
 
     def bound(one: _Written, delta: float) -> Bound:
         code = change_line(one.bits, one.change.rank, one.change.exponent / 4)
@@ -112,11 +112,12 @@ def _write(
     base: Mapping[str, Tensor],
     network: FoldedNetwork,
     samples: Samples,
-    delta: float,
+    evidence: Evidence,
 ) -> list[_Written]:
     """Those that may come out best: the others would not even without a single error."""
     written: list[_Written] = []
-    best, examples = math.inf, len(samples.bound)
+    best, examples, delta = math.inf, len(samples.bound), evidence.delta
+    progress = evidence.inputs.progress
     for change in changes:
         least = max(0.0, change.bits_estimate() - _SLACK_BITS)
         if written and (bounds.occam(least, 0, examples, delta).value or 0.0) >= best:
@@ -129,6 +130,7 @@ def _write(
             batch=decoded.batch_size(own_weights=False),
             device=decoded.device,
             scale=samples.scale,
+            tick=lambda done: progress("evaluating a code", done, examples),
         )
         bits = 8 * len(change.write())
         written.append(_Written(change=change, bits=bits, errors=errors))

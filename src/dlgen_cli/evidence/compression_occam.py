@@ -128,6 +128,7 @@ def _write(
         if bias is not None and layer.bias_name is not None:
             decoded[layer.bias_name] = bias.weight()
     network = replace_parameters(folded, decoded)
+    count = len(samples.bound)
     errors = count_errors(
         network,
         samples.bound.images,
@@ -135,5 +136,6 @@ def _write(
         batch=network.batch_size(own_weights=False),
         device=network.device,
         scale=samples.scale,
+        tick=lambda done: inputs.progress("evaluating a code", done, count),
     )
     return _Code(width=width, rank=rank, bits=bits, errors=errors)

@@ -63,6 +63,7 @@ def disagreement_certificate(evidence: Evidence) -> Certificate:
         images,
         batch=min(network.batch_size(own_weights=False) for network, _ in networks),
         device=device,
+        tick=lambda done: inputs.progress("evaluating both networks", done, len(images)),
     )
     lines = [
         pair_line(),

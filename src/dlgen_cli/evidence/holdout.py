@@ -11,6 +11,7 @@ from dlgen_cli import bounds
 from dlgen_cli.bounds.holdout import CLOPPER_PEARSON
 from dlgen_cli.devices import resolve_device
 from dlgen_cli.evidence.certificate import Certificate, Evidence
+from dlgen_cli.evidence.layers import Progress
 from dlgen_cli.evidence.samples import Samples
 from dlgen_cli.predictors import count_errors, open_folded
 
@@ -32,7 +33,14 @@ def holdout_certificate(evidence: Evidence, known: Mapping[str, int]) -> Certifi
         network = open_folded(inputs.checkpoint, inputs.read)
         network = network.to(resolve_device(inputs.options.device))
         batch = network.batch_size(own_weights=False)
-        errors = errors_by_part(network, samples, batch=batch, device=network.device, known=known)
+        errors = errors_by_part(
+            network,
+            samples,
+            batch=batch,
+            device=network.device,
+            known=known,
+            progress=inputs.progress,
+        )
     return Certificate(
         theorem=CLOPPER_PEARSON.name,
         evaluate=lambda delta: bounds.clopper_pearson(
@@ -49,6 +57,7 @@ def errors_by_part(
     batch: int,
     device: torch.device,
     known: Mapping[str, int],
+    progress: Progress,
 ) -> dict[str, int]:
     """Count the 0-1 errors on each of `Samples.parts`; none is counted twice.
 
@@ -58,14 +67,27 @@ def errors_by_part(
         batch: examples that are evaluated at a time, at least 1.
         device: where to compute.
         known: errors that were counted before, by part.
+        progress: called as examples are evaluated.
 
     Raises:
         DataError: the data do not fit the network.
     """
     counted = {id(samples.parts[part]): errors for part, errors in known.items()}
-    for part in samples.parts.values():
-        if id(part) not in counted:
-            counted[id(part)] = count_errors(
-                predict, part.images, part.labels, batch=batch, device=device, scale=samples.scale
-            )
+    left = {id(part): part for part in samples.parts.values() if id(part) not in counted}
+    before, total = 0, sum(len(part) for part in left.values())
+
+    def tick(done: int) -> None:
+        progress("evaluating", before + done, total)
+
+    for key, part in left.items():
+        counted[key] = count_errors(
+            predict,
+            part.images,
+            part.labels,
+            batch=batch,
+            device=device,
+            scale=samples.scale,
+            tick=tick,
+        )
+        before += len(part)
     return {name: counted[id(part)] for name, part in samples.parts.items()}

@@ -69,7 +69,14 @@ def drawn_certificate(evidence: Evidence) -> Certificate:
         {name: one.to(opened.folded.device) for name, one in coordinates(network, state).items()}
     )
     batch = folded.batch_size(own_weights=False)
-    errors = errors_by_part(folded, samples, batch=batch, device=folded.device, known={})
+    errors = errors_by_part(
+        folded,
+        samples,
+        batch=batch,
+        device=folded.device,
+        known={},
+        progress=inputs.progress,
+    )
     rates = {part: errors[part] / len(samples.parts[part]) for part in errors}
     content = serialize_safetensors(state, _metadata(inputs.checkpoint.config, rates))
     digest = hashlib.sha256(content).hexdigest()

@@ -24,6 +24,7 @@ def count_errors(
     batch: int,
     device: torch.device,
     scale: float = 1.0,
+    tick: Callable[[int], None] | None = None,
 ) -> int:
     """Count the 0-1 errors of a predictor, exactly.
 
@@ -35,6 +36,7 @@ def count_errors(
         batch: examples that are evaluated at a time, at least 1.
         device: where to compute.
         scale: multiplies every pixel.
+        tick: called with the number of examples done.
 
     Returns:
         The number of examples whose label's logit is not strictly the largest. A tie is an
@@ -50,6 +52,8 @@ def count_errors(
         part = slice(start, start + batch)
         logits = predict(as_inputs(images[part], device, scale))
         errors += int(wrong_answers(logits, labels[part].to(device)).sum())
+        if tick is not None:
+            tick(min(part.stop, len(labels)))
     return errors
 
 
@@ -60,6 +64,7 @@ def count_disagreements(
     *,
     batch: int,
     device: torch.device,
+    tick: Callable[[int], None] | None = None,
 ) -> int:
     """Count the examples on which predictors do not all answer one and the same class.
 
@@ -68,6 +73,7 @@ def count_disagreements(
         images: on the CPU, shape ``(n, ...)``, see `as_inputs`.
         batch: examples that are evaluated at a time, at least 1.
         device: where to compute.
+        tick: called with the number of examples done.
 
     Returns:
         The number of examples without a common answer. A tie or a NaN is no answer.
@@ -87,6 +93,8 @@ def count_disagreements(
         for one in answers[1:]:
             agree &= one == first
         apart += int((~agree).sum())
+        if tick is not None:
+            tick(min(start + batch, len(images)))
     return apart
 
 

@@ -160,4 +160,5 @@ def _holdout_error(trial: Trial) -> float | None:
     if not len(holdout):
         return None
     device, layout = trial.computation.device, trial.train.memory_format
-    return trial.error_on(trial.examples.on(holdout, device, layout))
+    (error,) = trial.errors_on(trial.examples.on(holdout, device, layout))
+    return error

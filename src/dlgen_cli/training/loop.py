@@ -214,13 +214,19 @@ def _set_learning_rate(
 
 
 @torch.no_grad()
-def error_rate(network: nn.Module, examples: DeviceExamples, computation: Computation) -> float:
+def error_rate(
+    network: nn.Module,
+    examples: DeviceExamples,
+    computation: Computation,
+    tick: Callable[[int], None] | None = None,
+) -> float:
     """The share of examples whose largest logit is not that of their label.
 
     Args:
         network: evaluated in evaluation mode, in float32.
         examples: at least one, on the network's device.
         computation: the processes that share the work.
+        tick: called with the number of examples done.
 
     Returns:
         A number in [0, 1]; the same on every process.
@@ -233,6 +239,8 @@ def error_rate(network: nn.Module, examples: DeviceExamples, computation: Comput
     for start in range(processes.rank * size, len(examples), processes.count * size):
         images, labels = examples.batch(slice(start, start + size))
         wrong += (network(images).argmax(1) != labels).sum()
+        if tick is not None:
+            tick(min(start + processes.count * size, len(examples)))
     return int(processes.total(wrong)) / len(examples)
 
 

@@ -14,7 +14,7 @@ from dlgen_cli.errors import TrainingError, UsageError
 from dlgen_cli.training.computation import computing
 from dlgen_cli.training.facts import collect_contents
 from dlgen_cli.training.loop import EpochSettings, EpochSummary, linf_norm, train_epoch
-from dlgen_cli.training.progress import ProgressCallback
+from dlgen_cli.training.progress import ProgressCallback, WorkProgress
 from dlgen_cli.training.recipe import Recipe, continue_recipe
 from dlgen_cli.training.speed import Speed
 from dlgen_cli.training.trial import (
@@ -57,6 +57,7 @@ def run(
     *,
     data_dir: Path | None = None,
     progress: ProgressCallback | None = None,
+    work: WorkProgress | None = None,
     save_seconds: float = SAVE_SECONDS,
 ) -> RunResult:
     """Train from the beginning and write the checkpoint directory.
@@ -71,6 +72,7 @@ def run(
         directory: where the run shall stand; it may exist if it is empty.
         data_dir: where the source keeps its files, for sources that have files.
         progress: called after every step and every epoch.
+        work: called as images are decoded and examples evaluated.
         save_seconds: the state is kept after the first epoch that ends this long after the last
             time it was kept, in seconds.
 
@@ -86,7 +88,7 @@ def run(
     with computing(recipe) as computation:
         require_vacant(directory)
         computation.processes.wait()  # nothing is written before every process has looked
-        trial = start_trial(recipe, computation, data_dir)
+        trial = start_trial(recipe, computation, data_dir, work)
         return _finish(trial, directory, progress, save_seconds)
 
 
@@ -96,6 +98,7 @@ def resume(
     *,
     data_dir: Path | None = None,
     progress: ProgressCallback | None = None,
+    work: WorkProgress | None = None,
     save_seconds: float = SAVE_SECONDS,
 ) -> RunResult:
     """Go on with an interrupted run, or with a finished one whose stop rule was widened.
@@ -106,6 +109,7 @@ def resume(
             ``until_train_error`` and ``device`` may differ from the saved ones.
         data_dir: as in `run`.
         progress: as in `run`.
+        work: as in `run`.
         save_seconds: as in `run`.
 
     Returns:
@@ -135,7 +139,7 @@ def resume(
         )
     with computing(recipe) as computation:
         computation.processes.wait()
-        trial = restore_trial(state, recipe, computation, data_dir)
+        trial = restore_trial(state, recipe, computation, data_dir, work)
         if source == directory and trial.is_finished():
             return RunResult(
                 directory=directory,

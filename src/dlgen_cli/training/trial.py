@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from dlgen_cli.training.loop import (
     initialize,
     make_optimizer,
 )
+from dlgen_cli.training.progress import WorkProgress
 from dlgen_cli.training.recipe import WITH_WIDTH, Recipe, recipe_to_dict
 from dlgen_cli.training.start import Start, open_start
 
@@ -48,6 +50,7 @@ class Trial:
         init: its initial state dict, on the CPU.
         start: the weights that it was given to start from; None where they were drawn.
         epoch: epochs run so far.
+        work: called as examples are evaluated.
         metrics: one record for each epoch, the first for epoch 0; errors are None where the
             epoch was not evaluated.
     """
@@ -64,6 +67,7 @@ class Trial:
     optimizer: torch.optim.Optimizer
     init: dict[str, Tensor]
     start: Start | None = None
+    work: WorkProgress | None = None
     epoch: int = 0
     metrics: list[dict[str, Any]] = field(default_factory=list)
 
@@ -78,13 +82,18 @@ class Trial:
         }
         if self.epoch % self.recipe.evaluate_every == 0 or self.epoch == self.recipe.epochs:
             self.computation.processes.copy_buffers(self.network)
-            record["train_error"] = self.error_on(self.train)
-            record["test_error"] = self.error_on(self.test)
+            record["train_error"], record["test_error"] = self.errors_on(self.train, self.test)
         self.metrics.append(record)
 
-    def error_on(self, examples: DeviceExamples) -> float:
-        """Share of wrong answers in evaluation mode."""
-        return error_rate(self.network, examples, self.computation)
+    def errors_on(self, *parts: DeviceExamples) -> list[float]:
+        """Shares of wrong answers on each of these, in evaluation mode."""
+        errors: list[float] = []
+        before, total = 0, sum(len(one) for one in parts)
+        for one in parts:
+            tick = None if self.work is None else partial(_evaluated, self.work, before, total)
+            errors.append(error_rate(self.network, one, self.computation, tick))
+            before += len(one)
+        return errors
 
     def is_finished(self) -> bool:
         """Whether the stop rule holds: enough epochs, or a training error that is low enough."""
@@ -93,15 +102,30 @@ class Trial:
         return reached or self.epoch >= self.recipe.epochs
 
 
-def start_trial(recipe: Recipe, computation: Computation, data_dir: Path | None = None) -> Trial:
+def _evaluated(work: WorkProgress, before: int, total: int, done: int) -> None:
+    work("evaluating", before + done, total)
+
+
+def start_trial(
+    recipe: Recipe,
+    computation: Computation,
+    data_dir: Path | None = None,
+    work: WorkProgress | None = None,
+) -> Trial:
     """Set up a run at epoch 0.
+
+    Args:
+        recipe: the settings.
+        computation: where and how to compute.
+        data_dir: where the source keeps its files, for sources that have files.
+        work: called as images are decoded and examples evaluated.
 
     Raises:
         UsageError: the network does not take the examples, or holdout and m are too large.
         DataError: the source's files are missing or damaged.
     """
     device = computation.device
-    examples = prepare_examples(recipe, data_dir)
+    examples = prepare_examples(recipe, data_dir, work)
     start = None if recipe.start is None else open_start(Path(recipe.start))
     arguments = dict(start.arguments) if start else architecture_arguments(recipe, examples)
     network = architectures.build(recipe.architecture, **arguments)
@@ -127,6 +151,7 @@ def start_trial(recipe: Recipe, computation: Computation, data_dir: Path | None 
         optimizer=make_optimizer(network, recipe.optimizer, recipe.learning_rate),
         init=init,
         start=start,
+        work=work,
     )
     trial.record(None)
     return trial
@@ -240,6 +265,7 @@ def restore_trial(
     recipe: Recipe,
     computation: Computation,
     data_dir: Path | None = None,
+    work: WorkProgress | None = None,
 ) -> Trial:
     """Set up a run as it was saved.
 
@@ -248,6 +274,7 @@ def restore_trial(
         recipe: the settings to go on with.
         computation: where and how to go on.
         data_dir: where the source keeps its files, for sources that have files.
+        work: as in `start_trial`.
 
     Returns:
         The run after the epoch at which it was saved.
@@ -256,7 +283,7 @@ def restore_trial(
         DataError: the training examples are not those that the run was started with.
         CheckpointError: the saved tensors do not fit the network.
     """
-    trial = start_trial(recipe, computation, data_dir)
+    trial = start_trial(recipe, computation, data_dir, work)
     if trial.examples_sha256 != state["examples_sha256"]:
         raise DataError(
             "The training examples differ from those that the run was started with.",

@@ -23,9 +23,9 @@ from dlgen_cli.training.coded.settings import DEFAULT_LANDMARKS, CodedSettings, 
 from dlgen_cli.training.computation import computing, memory_format
 from dlgen_cli.training.examples import RunExamples, prepare_examples
 from dlgen_cli.training.facts import collect_contents
-from dlgen_cli.training.loop import error_rate, make_optimizer
+from dlgen_cli.training.loop import make_optimizer
 from dlgen_cli.training.model_card import model_card
-from dlgen_cli.training.progress import Progress, ProgressCallback
+from dlgen_cli.training.progress import Progress, ProgressCallback, WorkProgress
 from dlgen_cli.training.recipe import Recipe
 from dlgen_cli.training.run import RunResult, require_vacant
 from dlgen_cli.training.trial import Trial
@@ -51,6 +51,7 @@ def run_coded(
     *,
     data_dir: Path | None = None,
     progress: ProgressCallback | None = None,
+    work: WorkProgress | None = None,
 ) -> RunResult:
     """Train for a certificate and write the checkpoint directory.
 
@@ -64,6 +65,7 @@ def run_coded(
         directory: where the run shall stand; it may exist if it is empty.
         data_dir: where the source keeps its files, for sources that have files.
         progress: called after every epoch.
+        work: called as images are decoded and examples evaluated.
 
     Raises:
         UsageError: a setting does not fit the network or the data.
@@ -73,10 +75,10 @@ def run_coded(
     recipe = replace(recipe, until_train_error=None, device="cpu", precision="float32")
     with computing(recipe) as computation:
         require_vacant(directory)
-        examples = prepare_examples(recipe, data_dir)
+        examples = prepare_examples(recipe, data_dir, work)
         about = _description(recipe, settings, examples)
         _require_landmarks(about, examples)
-        trial = _start(recipe, computation, examples, about)
+        trial = replace(_start(recipe, computation, examples, about), work=work)
         started = time.monotonic()
         trained = _train(trial, settings, about, progress)
         seconds = time.monotonic() - started
@@ -215,12 +217,9 @@ def _train(
 
 def _errors(trial: Trial, known: float | None) -> dict[str, Any]:
     """Errors of the code's network, or of the mean; that on the sample may be known."""
-    if known is None:
-        known = error_rate(trial.network, trial.train, trial.computation)
-    return {
-        "train_error": known,
-        "test_error": error_rate(trial.network, trial.test, trial.computation),
-    }
+    parts = [trial.test] if known is not None else [trial.test, trial.train]
+    test, *train = trial.errors_on(*parts)
+    return {"train_error": train[0] if known is None else known, "test_error": test}
 
 
 def _shown(trial: Trial, objective: float, seconds: float) -> Progress:

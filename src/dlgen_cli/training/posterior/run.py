@@ -127,7 +127,7 @@ def train_posterior(
     if on_cpu:
         keep_freed_memory()
     with threads(recipe.examples.threads) if on_cpu else nullcontext():
-        examples = _unspent(prepare_examples(recipe.examples, data_dir), opened.start)
+        examples = _unspent(prepare_examples(recipe.examples, data_dir, progress), opened.start)
         config_scale = opened.checkpoint.config
         if config_scale is not None:
             examples = replace(examples, scale=config_scale["input"]["scale"])
@@ -175,7 +175,7 @@ def _train(
     state = unfolded(folded.network, anchor.read.tensors, part.means())
     network = anchor.folded.with_parameters(_coordinates(anchor, state)).to(device)
     train_error = part.mean_error(features, labels, size)
-    config = _config(recipe, anchor, examples, network, state, train_error)
+    config = _config(recipe, anchor, examples, network, state, train_error, progress)
     metrics[-1] |= {"train_error": config["train_error"], "test_error": config["test_error"]}
     contents = RunContents(
         config=config,
@@ -266,7 +266,11 @@ def _metrics(record: FitEpoch) -> dict[str, Any]:
     }
 
 
-def _error(network: FoldedNetwork, part: Split, scale: float) -> float:
+def _error(
+    network: FoldedNetwork, part: Split, scale: float, progress: ExampleProgress | None
+) -> float:
+    count = len(part)
+    tick = None if progress is None else lambda done: progress("evaluating", done, count)
     errors = count_errors(
         network,
         part.images,
@@ -274,8 +278,9 @@ def _error(network: FoldedNetwork, part: Split, scale: float) -> float:
         batch=network.batch_size(own_weights=False),
         device=network.device,
         scale=scale,
+        tick=tick,
     )
-    return errors / len(part.labels)
+    return errors / count
 
 
 def _config(
@@ -285,8 +290,12 @@ def _config(
     network: FoldedNetwork,
     state: Mapping[str, Tensor],
     train_error: float,
+    progress: ExampleProgress | None,
 ) -> RunConfig:
     settings, parameters = recipe.examples, anchor.read.network.parameters
+    holdout_error = None
+    if len(examples.holdout):
+        holdout_error = _error(network, examples.holdout, examples.scale, progress)
     return {
         # The keys that may be missing are not in there, which mypy cannot know.
         **data_facts(settings, examples, parameters=parameters),  # type: ignore[typeddict-item]
@@ -308,8 +317,6 @@ def _config(
         ),
         "device": network.device.type,
         "train_error": train_error,
-        "test_error": _error(network, examples.test, examples.scale),
-        "holdout_error": (
-            _error(network, examples.holdout, examples.scale) if len(examples.holdout) else None
-        ),
+        "test_error": _error(network, examples.test, examples.scale, progress),
+        "holdout_error": holdout_error,
     }
