@@ -54,17 +54,38 @@ def test_the_digest_is_over_all_images_however_few_were_read(folder):
     assert of(whole, torch.tensor([3])).sha256_if_read == expected  # all are in memory
 
 
+NOWHERE = torch.tensor([], dtype=torch.int64)
+
+
 def test_images_are_read_only_where_a_hash_is_not_among_those_that_were(folder):
     whole = read_all(folder)
     own = hash_images(whole.train.images)
     hashes = of(folder, torch.tensor([0, 1, 2]))
-    assert not hashes.lacking(torch.cat([own[:3], hash_images(whole.test.images)]))
+    assert not hashes.lacking(torch.cat([own[:3], hash_images(whole.test.images)]), NOWHERE)
     assert not folder.read
     other = torch.zeros((1, 16), dtype=torch.uint8)
-    assert hashes.lacking(torch.cat([own, other])) == {bytes(16)}
+    assert hashes.lacking(torch.cat([own, other]), NOWHERE) == {bytes(16)}
     assert folder.read == [3, 4, 5, 6, 7]
-    assert hashes.lacking(other) == {bytes(16)}
+    assert hashes.lacking(other, NOWHERE) == {bytes(16)}
     assert len(folder.read) == 5  # none is read twice
+
+
+def test_images_are_first_read_where_they_were_recorded(folder):
+    own = hash_images(read_all(folder).train.images)
+    hashes = of(folder, torch.tensor([0, 1, 2]))
+    assert not hashes.lacking(own[[6, 1, 4]], torch.tensor([6, 1, 4]))
+    assert folder.read == [4, 6]
+    assert not hashes.lacking(own[[3]], torch.tensor([5]))  # it was moved
+    assert folder.read == [4, 6, 5, 3, 7]
+
+
+def test_images_drawn_at_random_are_in_no_source(folder):
+    hashes = of(folder, torch.tensor([0]))
+    noise = torch.ones((2, 16), dtype=torch.uint8)
+    assert not hashes.lacking(noise, torch.tensor([-1, -1]))
+    assert not folder.read
+    assert hashes.lacking(noise, torch.tensor([-1])) == {bytes([1] * 16)}
+    assert not hashes.lacking(noise[:0], NOWHERE)
 
 
 def test_a_source_is_its_images_decoded_alike():

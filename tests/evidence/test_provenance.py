@@ -2,11 +2,13 @@
 
 import itertools
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from dlgen_cli import training
@@ -124,21 +126,53 @@ def test_the_same_images_in_another_format_are_no_other_images(
     assert "500 of its 1,442 images look like one" in suspicion["evidence"]
 
 
-@pytest.mark.parametrize("is_old", [True, False])
-def test_images_drawn_at_random_are_known_by_the_digest_of_the_source(
-    pictures, tmp_path, monkeypatch, is_old, bound_of, line_of, invoke
+@pytest.mark.parametrize(
+    ("has_indices", "has_digest", "status"),
+    [(True, False, "verified"), (False, True, "verified"), (False, False, "declared")],
+)
+def test_images_drawn_at_random_are_known_by_their_record_or_by_the_digest_of_the_source(
+    pictures, tmp_path, monkeypatch, has_indices, has_digest, status, bound_of, line_of, invoke
 ):
     given = {"source": str(pictures), "architecture": "mlp", "m": 60}
     with monkeypatch.context() as patch:
-        if is_old:  # which decoded all images, whatever m was
+        if has_digest:  # as of versions that decoded all images, whatever m was
             patch.setattr(SourceHashes, "sha256_if_read", SourceHashes.sha256)
-        anchor = train(tmp_path / "anchor", dataset="mixed-random", **given)
+        first = train(tmp_path / "first", dataset="mixed-random", **given)
+    anchor = tmp_path / "anchor.safetensors"
+    assert invoke("anchors", first, "--save", anchor, "-q").exit_code == 0
+    if not has_indices:  # as of versions that recorded none
+        with safe_open(anchor, framework="pt") as file:
+            facts = file.metadata()
+        assert facts.pop("dlgen_anchor_indices")
+        save_file(load_file(anchor), anchor, facts)
     run = train(tmp_path / "run", **{**given, "seed": 3})
     words = ("--data", pictures, "-q", "--json", "--draws", 100, "--b", 8, "--sigma", 0.3)
     report = json.loads(invoke("certify", run, "--anchors", anchor, *words).stdout)
     line = line_of(bound_of(report, GIBBS), TRAINED)
-    assert line["status"] == ("verified" if is_old else "declared")
-    assert ("not all are among those of png" in line["evidence"]) is not is_old
+    assert line["status"] == status
+    assert ("not all are among those of png" in line["evidence"]) is (status == "declared")
+
+
+def test_images_of_the_runs_before_are_read_where_they_were_recorded(
+    pictures, tmp_path, bound_of, line_of, invoke
+):
+    """Through a chain of two and an anchors file; all other images are unreadable."""
+    given = {"source": str(pictures), "m": 60}
+    first = train(tmp_path / "first", architecture="mlp", **given)
+    start = tmp_path / "first.safetensors"
+    assert invoke("anchors", first, "--save", start, "-q").exit_code == 0
+    second = train(tmp_path / "second", start=str(start), **{**given, "seed": 5})
+    run = train(tmp_path / "run", architecture="mlp", **{**given, "seed": 3})
+    labels = [load_file(one / "labels.safetensors") for one in (first, second, run)]
+    assert labels[1]["anchor_indices"].equal(labels[0]["indices"])
+    used = {0, *torch.cat([one["indices"] for one in labels]).tolist()}  # the first tells the size
+    data = Path(shutil.copytree(pictures, tmp_path / "data"))
+    for index, path in enumerate(sorted((data / "train").rglob("*.png"))):
+        if index not in used:
+            path.write_text("no image")
+    words = ("--data", data, "-q", "--json", "--draws", 100, "--b", 8, "--sigma", 0.3)
+    report = json.loads(invoke("certify", run, "--anchors", second, *words).stdout)
+    assert line_of(bound_of(report, GIBBS), TRAINED)["status"] == "verified"
 
 
 def test_images_of_another_run_are_looked_for_among_all(

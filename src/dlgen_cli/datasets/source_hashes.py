@@ -13,6 +13,8 @@ from dlgen_cli.datasets.identity import HASH_BYTES, hash_images, keys_of
 if TYPE_CHECKING:
     from dlgen_cli.datasets.splits import Source, Split
 
+_AT_RANDOM, _ANYWHERE = -1, -2
+
 
 class SourceHashes:
     """Hashes of a source's images: of those that were read, and of the others once it matters."""
@@ -38,10 +40,7 @@ class SourceHashes:
     @property
     def train(self) -> Tensor:
         """Of the whole training pool, uint8, shape ``(n, 16)``; reads what has not been read."""
-        left = torch.nonzero(~self._is_known).flatten()
-        if len(left):
-            self._train[left] = self._source.hashes(left)
-            self._is_known[left] = True
+        self._read(torch.ones_like(self._is_known))
         return self._train
 
     @property
@@ -59,12 +58,35 @@ class SourceHashes:
         """The digest; None where images would have to be read for it."""
         return self.sha256 if self._source.is_read or bool(self._is_known.all()) else None
 
-    def lacking(self, hashes: Tensor) -> set[bytes]:
-        """Which of these hashes are those of no image; reads the others where it needs to.
+    def lacking(self, hashes: Tensor, indices: Tensor) -> set[bytes]:
+        """Which of these hashes are those of no image.
+
+        Images that were not read yet are read where they were recorded, and all only where one is
+        not there.
 
         Args:
             hashes: uint8, shape ``(k, 16)``.
+            indices: where they stood in their source, int64, shape ``(k,)``; images at -1 were
+                drawn at random and do not count. Of another length where that is not known.
         """
-        left = set(keys_of(hashes)).difference(keys_of(self.test))
-        left = left.difference(keys_of(self._train[self._is_known]))
-        return left.difference(keys_of(self.train)) if left else left
+        places = indices.tolist() if len(indices) == len(hashes) else [_ANYWHERE] * len(hashes)
+        left = {
+            key: place
+            for key, place in zip(keys_of(hashes), places, strict=True)
+            if place != _AT_RANDOM
+        }
+        recorded = torch.isin(self._source.indices, torch.tensor(list(left.values())))
+        for wanted in (torch.zeros_like(recorded), recorded, torch.ones_like(recorded)):
+            self._read(wanted)
+            known = {*keys_of(self._train[self._is_known]), *keys_of(self.test)}
+            left = {key: place for key, place in left.items() if key not in known}
+            if not left:
+                break
+        return set(left)
+
+    def _read(self, wanted: Tensor) -> None:
+        """Hash the images of the pool at these positions, but for those that are known."""
+        chosen = torch.nonzero(wanted & ~self._is_known).flatten()
+        if len(chosen):
+            self._train[chosen] = self._source.hashes(chosen)
+            self._is_known[chosen] = True

@@ -23,7 +23,7 @@ def doubt_about(found: TrainedOn, data: SourceHashes, name: str) -> str:
     weak = found.weakest
     if weak is not None:
         return f"{weak.described}."
-    if not data.lacking(found.hashes):
+    if not data.lacking(found.hashes, found.indices):
         return ""
     for one in found.ancestors:
         if one.origin == "run" and one.source_sha256 != data.sha256:
@@ -45,7 +45,7 @@ def count_alike(images: Tensor, found: TrainedOn, data: SourceHashes) -> int:
     """
     looks = keys_of(found.looks)
     if len(looks) == len(found.hashes):
-        lacking = data.lacking(found.hashes)
+        lacking = data.lacking(found.hashes, found.indices)
         pairs = zip(keys_of(found.hashes), looks, strict=True)
         looks = [look for key, look in pairs if key in lacking]
     others = set(looks)

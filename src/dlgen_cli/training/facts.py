@@ -100,7 +100,13 @@ def example_labels(examples: RunExamples, start: Start | None) -> dict[str, Tens
         examples: all of the run.
         start: what it began at, with the hashes of what trained that; None where it was drawn.
     """
-    of_start = {} if start is None else {"anchor_hashes": start.hashes, "anchor_looks": start.looks}
+    of_start = {}
+    if start is not None:
+        of_start = {
+            "anchor_hashes": start.hashes,
+            "anchor_looks": start.looks,
+            "anchor_indices": start.indices,
+        }
     return of_start | {
         "labels": examples.train.labels,
         "indices": examples.indices,

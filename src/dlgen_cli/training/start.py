@@ -33,6 +33,7 @@ class Start:
         facts: as the run records them.
         hashes: of the images that trained it, uint8, shape ``(k, 16)``.
         looks: of the same images, uint8, shape ``(k, 14)``; of fewer where not all are on record.
+        indices: where they stood, as in `TrainedOn`.
     """
 
     architecture: str
@@ -41,6 +42,7 @@ class Start:
     facts: AnchorFacts
     hashes: Tensor
     looks: Tensor
+    indices: Tensor
 
 
 def open_start(path: Path) -> Start:
@@ -72,6 +74,7 @@ def open_start(path: Path) -> Start:
         },
         hashes=found.hashes.contiguous(),
         looks=found.looks.contiguous(),
+        indices=found.indices,
     )
 
 

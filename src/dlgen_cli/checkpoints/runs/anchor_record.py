@@ -26,6 +26,8 @@ ANCHOR_SCHEMA = "dlgen-anchor-1"
 _RECORD_KEY = "dlgen_anchor"
 _HASHES_KEY = "dlgen_anchor_hashes"
 _LOOKS_KEY = "dlgen_anchor_looks"
+_INDICES_KEY = "dlgen_anchor_indices"
+_INDEX_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,8 @@ class AnchorRecord:
         source: what the data of the run are called; None without a run.
         hashes: of the images that trained it, 16 bytes each; empty where none are on record.
         looks: of the same images, 14 bytes each; of fewer where not all are on record.
+        indices: where they stood in their source, as little-endian int64, -1 for images drawn at
+            random; of fewer where not all are on record.
         ancestors: all weights that it goes back to, its source first.
         tensors_sha256: of the file after its header; empty in a file of version 0.1.
     """
@@ -72,6 +76,7 @@ class AnchorRecord:
     source: str | None = None
     hashes: bytes = b""
     looks: bytes = b""
+    indices: bytes = b""
     tensors_sha256: str = ""
 
     @property
@@ -123,6 +128,7 @@ def record_metadata(record: AnchorRecord) -> dict[str, str]:
         _RECORD_KEY: json.dumps(facts, sort_keys=True),
         _HASHES_KEY: base64.b64encode(record.hashes).decode(),
         _LOOKS_KEY: base64.b64encode(record.looks).decode(),
+        _INDICES_KEY: base64.b64encode(record.indices).decode(),
     }
 
 
@@ -141,9 +147,9 @@ def read_record(metadata: Mapping[str, str], where: str) -> AnchorRecord | None:
         return None
     try:
         facts = parse_object(text.encode())
-        hashes = base64.b64decode(metadata.get(_HASHES_KEY, ""), validate=True)
-        looks = base64.b64decode(metadata.get(_LOOKS_KEY, ""), validate=True)
-        return _parse(facts, hashes, looks)
+        keys = (_HASHES_KEY, _LOOKS_KEY, _INDICES_KEY)
+        lists = [base64.b64decode(metadata.get(key, ""), validate=True) for key in keys]
+        return _parse(facts, *lists)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(
             f"The header of {where} has a damaged record of an anchor "
@@ -152,7 +158,7 @@ def read_record(metadata: Mapping[str, str], where: str) -> AnchorRecord | None:
         ) from error
 
 
-def _parse(facts: Mapping[str, Any], hashes: bytes, looks: bytes) -> AnchorRecord:
+def _parse(facts: Mapping[str, Any], hashes: bytes, looks: bytes, indices: bytes) -> AnchorRecord:
     shape, source = facts["input_shape"], facts["source"]
     record = AnchorRecord(
         origin=facts["origin"],
@@ -171,6 +177,7 @@ def _parse(facts: Mapping[str, Any], hashes: bytes, looks: bytes) -> AnchorRecor
         source=source,
         hashes=hashes,
         looks=looks,
+        indices=indices,
         ancestors=_ancestors(facts),
         tensors_sha256=facts.get("tensors_sha256", ""),
     )
@@ -184,6 +191,8 @@ def _parse(facts: Mapping[str, Any], hashes: bytes, looks: bytes) -> AnchorRecor
         _refuse("an impossible input shape")
     if len(looks) % LOOK_BYTES or bool(record.tensors_sha256) != ("ancestors" in facts):
         _refuse("looks or ancestors that are not whole")
+    if len(indices) % _INDEX_BYTES:
+        _refuse("indices that are not whole")
     if len(hashes) % HASH_BYTES or (record.examples > 0) != (record.origin == "run"):
         _refuse("hashes that do not fit its origin")
     if (facts["examples"], facts["hashes_sha256"]) != (record.examples, record.hashes_sha256):

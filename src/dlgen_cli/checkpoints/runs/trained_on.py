@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,6 +35,8 @@ class TrainedOn:
         hashes: of the images, those of all ancestors, uint8, shape ``(k, 16)``; k is 0 but for
             ``run``.
         looks: of the same images, uint8, shape ``(k, 14)``; of fewer where not all are on record.
+        indices: where each of them stood in its source, int64, shape ``(k,)``, -1 for one that was
+            drawn at random; of fewer where not all are on record.
         source: what the run's data are called; None without a run.
         ancestors: the weights themselves, then all that they go back to.
     """
@@ -41,6 +44,7 @@ class TrainedOn:
     origin: Origin
     hashes: Tensor
     looks: Tensor
+    indices: Tensor
     source: str | None
     ancestors: tuple[Ancestor, ...]
 
@@ -65,6 +69,7 @@ def trained_on(checkpoint: Checkpoint) -> TrainedOn:
             origin=record.origin,
             hashes=_rows(record.hashes, HASH_BYTES),
             looks=_rows(record.looks, LOOK_BYTES),
+            indices=_integers(record.indices),
             source=record.source,
             ancestors=tuple(record.ancestors),
         )
@@ -79,6 +84,7 @@ def trained_on(checkpoint: Checkpoint) -> TrainedOn:
         origin=origin,
         hashes=_rows(b"", HASH_BYTES),
         looks=_rows(b"", LOOK_BYTES),
+        indices=_integers(b""),
         source=None if config is None else config["source"],
         ancestors=(_own(checkpoint, "declared" if config is None else "unbound"),),
     )
@@ -96,11 +102,13 @@ def _of_run(checkpoint: Checkpoint, run: RunRecord) -> TrainedOn:
         hashes=None if is_initial else labels.get("image_hashes"),
     )
     parts = ["anchor"] if is_initial else ["image", "anchor"]
-    hashes = _joined(labels, [f"{one}_hashes" for one in parts], HASH_BYTES)
+    hashes = _joined(labels, [f"{one}_hashes" for one in parts], _rows(b"", HASH_BYTES))
+    places = ["anchor_indices"] if is_initial else ["indices", "anchor_indices"]
     return TrainedOn(
         origin="run" if len(hashes) else _start_of(config) if is_initial else "untraced",
         hashes=hashes,
-        looks=_joined(labels, [f"{one}_looks" for one in parts], LOOK_BYTES),
+        looks=_joined(labels, [f"{one}_looks" for one in parts], _rows(b"", LOOK_BYTES)),
+        indices=_joined(labels, places, _integers(b"")),
         source=config["source"],
         ancestors=earlier if is_initial and earlier and run.is_bound else (itself, *earlier),
     )
@@ -124,14 +132,17 @@ def _own(
     )
 
 
-def _joined(labels: Mapping[str, Tensor], names: list[str], width: int) -> Tensor:
-    found = [labels[name] for name in names if name in labels]
-    return torch.cat(found) if found else _rows(b"", width)
+def _joined(labels: Mapping[str, Tensor], names: list[str], none: Tensor) -> Tensor:
+    return torch.cat([none, *(labels[name] for name in names if name in labels)])
 
 
 def _rows(content: bytes, width: int) -> Tensor:
     flat = torch.frombuffer(bytearray(content) or bytearray(width), dtype=torch.uint8)
     return flat.reshape(-1, width)[: len(content) // width]
+
+
+def _integers(content: bytes) -> Tensor:
+    return torch.from_numpy(np.frombuffer(content, "<i8").astype(np.int64))
 
 
 def _start_of(config: RunConfig) -> Origin:
