@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dlgen_cli.errors import UsageError
 
@@ -87,14 +87,31 @@ def keep_freed_memory() -> None:
     the activations of a convolutional network at full resolution that took more than half of a
     training step on the CPU (measured with torch 2.15).
     """
+    library = _glibc()
+    if library is not None:
+        library.mallopt(_MMAP_MAX, 0)
+        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def return_freed_memory() -> None:
+    """Give memory that was freed back to the system, where the C library is glibc.
+
+    It keeps what threads freed in pieces up to 32 MB: after the layers of a ResNet-18 were measured
+    that was more than all of its weights, several times over.
+    """
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
+def _glibc() -> Any | None:
     import ctypes
 
     try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # another C library
-        return
-    mallopt(_MMAP_MAX, 0)
-    mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        library = ctypes.CDLL("libc.so.6")
+    except OSError:  # another C library
+        return None
+    return library if hasattr(library, "malloc_trim") else None
 
 
 #: Entries of a weight above which its matrix products are worth several threads.

@@ -10,7 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
+from dlgen_cli.devices import return_freed_memory
+
 Result = TypeVar("Result")
+
+_LARGE = 32 << 20  # bytes that a piece needs, after which freed memory is returned
 
 
 def run_within(
@@ -36,8 +40,19 @@ def run_within(
             started; no other is started then.
     """
     if workers == 1:
-        yield from ((index, work(index)) for index in range(len(needs)))
-        return
+        done = ((index, work(index)) for index in range(len(needs)))
+    else:
+        done = _run_side_by_side(budget, needs, work, workers)
+    for index, result in done:
+        if needs[index] > _LARGE:
+            return_freed_memory()
+        yield index, result
+    return_freed_memory()
+
+
+def _run_side_by_side(
+    budget: int, needs: Sequence[int], work: Callable[[int], Result], workers: int
+) -> Iterator[tuple[int, Result]]:
     with ThreadPoolExecutor(max_workers=workers) as pool:
         running: dict[Future[Result], int] = {}
         following = 0

@@ -322,8 +322,10 @@ def residual_norm_upper(
         Includes the rounding of W', of folding, and of the difference.
     """
     layer, weight = effective.layer, effective.weight.to(torch.float64)
-    difference = weight - moved
     rounding = gamma(products + 8) * _root(sum_of_squares(magnitude)).upper
+    del magnitude  # before the norm, which needs several times as much
+    difference = weight - moved
+    del moved
     rounding += (effective.rounding_upper + gamma(8)) * _root(sum_of_squares(weight)).upper
     norm = norm_of_weight(
         layer,

@@ -42,7 +42,7 @@ class Factors:
 
     def rounding_magnitude(self) -> torch.Tensor:
         """``|U| |V|^T`` in the weight's shape: what rounding of the product is relative to."""
-        return (self.left.values().abs() @ self.right.values().abs().mT).reshape(self.shape)
+        return (self.left.values().abs_() @ self.right.values().abs_().mT).reshape(self.shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ class Whole:
 
     def rounding_magnitude(self) -> torch.Tensor:
         """``|W'|``: what rounding of the entries is relative to."""
-        return self.weight().abs()
+        return self.weight().abs_()
 
 
 def store_factors(weight: torch.Tensor, rank: int, bits: int) -> Factors:

@@ -9,6 +9,7 @@ entry in range, so that neither large nor tiny weights are lost.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,7 +58,7 @@ class Quantized:
             packed = np.ascontiguousarray(entries).reshape(-1).view(np.uint8)
         else:
             codes = _unpack(raw, self.bits, math.prod(self.shape)).reshape(self.shape).T
-            packed = _pack(codes.reshape(-1).astype(np.uint64), self.bits)
+            packed = _pack(_blocks(codes.reshape(-1)), self.bits)
         return replace(self, shape=self.shape[::-1], payload=torch.from_numpy(packed.copy()))
 
     def values(self) -> torch.Tensor:
@@ -71,8 +72,10 @@ class Quantized:
         elif self.bits == 16:
             floats = raw.view("<f2").astype(np.float64) * self.scale
         else:
-            codes = _unpack(raw, self.bits, math.prod(self.shape))
-            floats = (2.0 * codes - (2.0**self.bits - 1.0)) * self.scale
+            floats = _unpack(raw, self.bits, math.prod(self.shape))
+            floats *= 2.0
+            floats -= 2.0**self.bits - 1.0
+            floats *= self.scale
         return torch.from_numpy(floats).reshape(self.shape)
 
 
@@ -104,7 +107,7 @@ def quantize(tensor: torch.Tensor, bits: int) -> Quantized:
     """
     require_bits(bits)
     values = tensor.detach().to("cpu", torch.float64).numpy()
-    largest = float(np.abs(values).max()) if values.size else 0.0
+    largest = float(max(values.max(), -values.min())) if values.size else 0.0
     scale = 1.0
     if bits == 32:
         if not _SAFE_IN_FLOAT32[0] <= largest <= _SAFE_IN_FLOAT32[1]:
@@ -116,9 +119,9 @@ def quantize(tensor: torch.Tensor, bits: int) -> Quantized:
     else:
         levels = 2**bits - 1
         scale = _in_32_bits(largest / levels)  # 0 for the zero tensor, which is stored exactly
-        steps = values / scale if scale else values
-        codes = np.clip(np.rint((steps + levels) / 2), 0, levels).astype(np.uint64)
-        raw = _pack(codes.reshape(-1), bits)
+        divisor, blocks = scale or 1.0, _blocks(values.reshape(-1))
+        codes = (np.clip(np.rint((x / divisor + levels) / 2), 0, levels) for x in blocks)
+        raw = _pack(codes, bits)
     payload = torch.from_numpy(raw.reshape(-1).view(np.uint8).copy())
     return Quantized(bits=bits, shape=tuple(tensor.shape), payload=payload, scale=scale)
 
@@ -135,17 +138,26 @@ def _power_of_two(largest: float) -> float:
     return 2.0 ** (math.frexp(largest)[1] - 1) if largest else 1.0
 
 
-def _pack(codes: np.ndarray, bits: int) -> np.ndarray:
+def _blocks(flat: np.ndarray) -> Iterator[np.ndarray]:
+    """Parts of whole bytes: all but the last have a multiple of 8 codes."""
+    return (flat[start : start + _BLOCK] for start in range(0, len(flat), _BLOCK))
+
+
+def _pack(blocks: Iterable[np.ndarray], bits: int) -> np.ndarray:
     shifts = np.arange(bits - 1, -1, -1, dtype=np.uint64)
-    packed = []
-    for start in range(0, len(codes), _BLOCK):  # whole bytes: a block has a multiple of 8 codes
-        block = codes[start : start + _BLOCK, None]
-        digits = ((block >> shifts) & np.uint64(1)).astype(np.uint8)
-        packed.append(np.packbits(digits.reshape(-1)))
-    return np.concatenate(packed) if packed else np.zeros(0, np.uint8)
+    packed = [np.zeros(0, np.uint8)]
+    for block in blocks:
+        if bits == 8:
+            packed.append(block.astype(np.uint8))
+            continue
+        digits = (block.astype(np.uint64)[:, None] >> shifts) & np.uint64(1)
+        packed.append(np.packbits(digits.astype(np.uint8).reshape(-1)))
+    return np.concatenate(packed)
 
 
 def _unpack(raw: np.ndarray, bits: int, count: int) -> np.ndarray:
+    if bits == 8:
+        return raw.astype(np.float64)
     weights = 2.0 ** np.arange(bits - 1, -1, -1)
     codes = np.empty(count)
     for start in range(0, count, _BLOCK):
