@@ -17,7 +17,7 @@ from dlgen_cli.evidence.workers import run_within
 from dlgen_cli.networks import EffectiveLayer, GraphLayer, ReadNetwork, effective_layer
 from dlgen_cli.networks.layer_kinds import kind_of
 from dlgen_cli.records import LayerSpectrum
-from dlgen_cli.spectra import residual_norm_upper, squared_distance_upper
+from dlgen_cli.spectra import residual, squared_distance_upper
 
 _BUDGET = 400 << 20  # bytes that layers stored at once may need
 _BYTES_EACH = 80  # for each of their entries
@@ -74,9 +74,14 @@ def store_network(
 
     def store(place: int) -> StoredLayer:
         spectrum = spectra[order[place]]
-        effective = effective_layer(read.network.layers[spectrum.name], read.tensors)
-        rank = ranks[spectrum.name]
-        return _store_layer(effective, spectrum, rank, bits, read.structure, tolerance)
+        return _store_layer(
+            effective_layer(read.network.layers[spectrum.name], read.tensors),
+            spectrum,
+            ranks[spectrum.name],
+            bits,
+            read.structure,
+            tolerance,
+        )
 
     needs = [_BYTES_EACH * spectra[index].parameters for index in order]
     workers = torch.get_num_threads()
@@ -99,20 +104,17 @@ def _store_layer(
     tolerance: float,
 ) -> StoredLayer:
     weight, bias = encode(effective, rank, bits)
-    error = residual_norm_upper(
-        effective,
-        weight.weight(),
-        weight.rounding_magnitude(),
-        products=weight.rank,
-        geometry="known" if structure == "graph" else "assumed",
-        tolerance=max(tolerance, _WIDE_TOLERANCE)
-        if spectrum.parameters > _WIDE_ENTRIES
-        else tolerance,
-    )
     bias_error = _bias_error(effective, bias)
+    rest = residual(effective, weight.weight(), weight.rounding_magnitude(), products=weight.rank)
+    del effective
+    if spectrum.parameters > _WIDE_ENTRIES:
+        tolerance = max(tolerance, _WIDE_TOLERANCE)
+    error = rest.norm_upper(
+        geometry="known" if structure == "graph" else "assumed", tolerance=tolerance
+    )
     norm = spectrum.spectral_norm.upper
     return StoredLayer(
-        layer=effective.layer,
+        layer=rest.layer,
         weight=weight,
         bias=bias,
         norms=LayerNorms(

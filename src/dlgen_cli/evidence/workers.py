@@ -40,7 +40,7 @@ def run_within(
             started; no other is started then.
     """
     if workers == 1:
-        done = ((index, work(index)) for index in range(len(needs)))
+        done: Iterator[tuple[int, Result]] = ((place, work(place)) for place in range(len(needs)))
     else:
         done = _run_side_by_side(budget, needs, work, workers)
     for index, result in done:

@@ -4,9 +4,9 @@ from dlgen_cli.spectra.distances import Norms, distance, norms
 from dlgen_cli.spectra.layers import (
     measure_layer,
     operator_norm,
-    residual_norm_upper,
     scaled_norm,
 )
+from dlgen_cli.spectra.residuals import residual
 from dlgen_cli.spectra.small_matrices import MOST_ENTRIES, Enclosures, enclose_each
 from dlgen_cli.spectra.sums import (
     largest_magnitude,
@@ -27,7 +27,7 @@ __all__ = [
     "measure_layer",
     "norms",
     "operator_norm",
-    "residual_norm_upper",
+    "residual",
     "scaled_norm",
     "squared_distance_upper",
     "sum_of_squares",

@@ -16,9 +16,10 @@ from dlgen_cli.spectra.convolution import TOLERANCE
 from dlgen_cli.spectra.dense import singular_value_bounds, spectral_norm_bounds
 from dlgen_cli.spectra.operator_norms import Geometry, error_factor, norm_of_weight
 from dlgen_cli.spectra.products import product_norms
+from dlgen_cli.spectra.residuals import residual
 from dlgen_cli.spectra.rounding import SLACK, UNIT_ROUNDOFF, gamma
 from dlgen_cli.spectra.small_matrices import Enclosures
-from dlgen_cli.spectra.sums import sum_of_squares
+from dlgen_cli.spectra.sums import root, sum_of_squares
 
 
 def measure_layer(
@@ -62,17 +63,8 @@ def measure_layer(
     layer, weight, bias = effective.layer, effective.weight, effective.bias
     if effective.factors is not None:
         return _measure_product(effective, effective.factors, rank)
-    frobenius = _root(sum_of_squares(weight) if known is None else known.sum_of_squares)
-    values: Sequence[Interval] = ()
-    if known is not None:
-        values = known.singular_values[:1] if norms_only else known.singular_values
-    elif not kind_of(layer).is_diagonal:
-        matrix = weight.reshape(weight.shape[0], -1)
-        values = (
-            (spectral_norm_bounds(matrix, device),)
-            if norms_only
-            else singular_value_bounds(matrix, device)
-        )
+    frobenius = root(sum_of_squares(weight) if known is None else known.sum_of_squares)
+    values = _values(effective, known, device, norms_only=norms_only)
 
     def known_norm(part: torch.Tensor) -> Interval:
         return values[0] if part is weight else spectral_norm_bounds(part, device)
@@ -89,10 +81,7 @@ def measure_layer(
     if layer.stride and geometry == "assumed":  # groups, stride and padding may make it smaller
         norm = replace(norm, lower=0.0)
     frobenius = widened(frobenius, effective.rounding_upper * frobenius.upper)
-    bias_norm = 0.0
-    if bias is not None:
-        own = math.sqrt(sum_of_squares(bias).upper) + effective.bias_rounding_upper
-        bias_norm = own * math.sqrt(layer.positions) * SLACK
+    bias_norm = _bias_norm_upper(effective)
     _require_finite(layer.name, norm.upper, frobenius.upper, bias_norm)
     tails = () if norms_only else _tails(values, norm, factor, folding)
     if rank is not None and rank < len(values) and layer.stride:
@@ -122,6 +111,32 @@ def measure_layer(
     )
 
 
+def _values(
+    effective: EffectiveLayer,
+    known: Enclosures | None,
+    device: torch.device | None,
+    *,
+    norms_only: bool,
+) -> Sequence[Interval]:
+    """Singular values of the weight as a matrix, or the largest alone; none of a diagonal map."""
+    if known is not None:
+        return known.singular_values[:1] if norms_only else known.singular_values
+    if kind_of(effective.layer).is_diagonal:
+        return ()
+    matrix = effective.weight.reshape(effective.weight.shape[0], -1)
+    if norms_only:
+        return (spectral_norm_bounds(matrix, device),)
+    return singular_value_bounds(matrix, device)
+
+
+def _bias_norm_upper(effective: EffectiveLayer) -> float:
+    """Of ``||c||_2`` over the whole output."""
+    if effective.bias is None:
+        return 0.0
+    own = math.sqrt(sum_of_squares(effective.bias).upper) + effective.bias_rounding_upper
+    return own * math.sqrt(effective.layer.positions) * SLACK
+
+
 def _measure_product(
     effective: EffectiveLayer, factors: tuple[torch.Tensor, torch.Tensor], rank: int | None
 ) -> LayerSpectrum:
@@ -130,7 +145,7 @@ def _measure_product(
     found = product_norms(left, right)
     rounding = 0.0
     if effective.rounding_upper:
-        magnitude = _root(sum_of_squares(left)).upper * _root(sum_of_squares(right)).upper
+        magnitude = root(sum_of_squares(left)).upper * root(sum_of_squares(right)).upper
         rounding = effective.rounding_upper * magnitude * SLACK
     values = tuple(widened(value, rounding) for value in found.singular_values)
     frobenius = widened(found.frobenius_norm, rounding)
@@ -163,7 +178,7 @@ def _largest_row(effective: EffectiveLayer) -> Interval:
     """The largest Euclidean norm of a row, enclosed."""
     weight = effective.weight
     chosen = int(torch.linalg.vector_norm(weight, dim=1, dtype=torch.float64).argmax())
-    largest = _root(sum_of_squares(weight[chosen]))
+    largest = root(sum_of_squares(weight[chosen]))
     error = gamma(weight.shape[1] + 4)  # of the norms that chose the row
     lost = 2.0**-500 if largest.upper else 0.0  # squares of the other rows that underflowed
     norm = Interval(lower=largest.lower, upper=largest.upper * (1 + 3 * error) * SLACK + lost)
@@ -200,7 +215,7 @@ def scaled_norm(norm: Interval, of: EffectiveLayer, weight: torch.Tensor) -> Int
     apart = (one * factor).sub_(other).abs_()
     if not bool((apart <= other.abs().mul_(4 * UNIT_ROUNDOFF)).all()):
         return None
-    error = 8 * UNIT_ROUNDOFF * _root(sum_of_squares(other)).upper * error_factor(of.layer, weight)
+    error = 8 * UNIT_ROUNDOFF * root(sum_of_squares(other)).upper * error_factor(of.layer, weight)
     scaled = Interval(
         lower=norm.lower * abs(factor) / SLACK, upper=norm.upper * abs(factor) * SLACK
     )
@@ -234,7 +249,7 @@ def operator_norm(
         norm = norm_of_weight(
             layer, weight, geometry=geometry, tolerance=tolerance, matrix_norm=spectral_norm_bounds
         )
-    return widened(norm, effective.rounding_upper * _root(sum_of_squares(weight)).upper * factor)
+    return widened(norm, effective.rounding_upper * root(sum_of_squares(weight)).upper * factor)
 
 
 def _is_matrix_at_each_place(layer: GraphLayer) -> bool:
@@ -254,13 +269,6 @@ def _tails(
     return (norm.upper, *cut[1:], 0.0)
 
 
-def _root(squares: Interval) -> Interval:
-    return Interval(
-        lower=math.sqrt(squares.lower) / SLACK,
-        upper=math.sqrt(squares.upper) * SLACK,
-    )
-
-
 def _stable_rank(frobenius: Interval, norm: Interval) -> float | None:
     if norm.upper == 0:
         return None
@@ -275,14 +283,13 @@ def _sharp_tail(
     weight = effective.weight.to(torch.float64)
     left, values, right_t = torch.linalg.svd(weight.flatten(start_dim=1), full_matrices=False)
     scaled, rows = left[:, :rank] * values[:rank], right_t[:rank]
-    return residual_norm_upper(
+    rest = residual(
         effective,
         (scaled @ rows).reshape(weight.shape),
         (scaled.abs() @ rows.abs()).reshape(weight.shape),
         products=rank,
-        geometry=geometry,
-        tolerance=tolerance,
     )
+    return rest.norm_upper(geometry=geometry, tolerance=tolerance)
 
 
 def _truncation(
@@ -297,42 +304,3 @@ def _truncation(
         relative_error_upper=relative,
         reshaped_error_upper=cut,
     )
-
-
-def residual_norm_upper(
-    effective: EffectiveLayer,
-    moved: torch.Tensor,
-    magnitude: torch.Tensor,
-    *,
-    products: int,
-    geometry: Geometry,
-    tolerance: float = TOLERANCE,
-) -> float:
-    """Upper bound on the operator norm of ``W - W'`` for a W' that was computed in float64.
-
-    Args:
-        effective: the layer with the weight W that it applies.
-        moved: W', of the same shape: entries, or products of factors.
-        magnitude: ``|U| |V|^T`` where W' is ``U V^T``, else ``|W'|``.
-        products: how many products each entry of W' sums.
-        geometry: as for `measure_layer`.
-        tolerance: as for `measure_layer`.
-
-    Returns:
-        Includes the rounding of W', of folding, and of the difference.
-    """
-    layer, weight = effective.layer, effective.weight.to(torch.float64)
-    rounding = gamma(products + 8) * _root(sum_of_squares(magnitude)).upper
-    del magnitude  # before the norm, which needs several times as much
-    difference = weight - moved
-    del moved
-    rounding += (effective.rounding_upper + gamma(8)) * _root(sum_of_squares(weight)).upper
-    norm = norm_of_weight(
-        layer,
-        difference,
-        geometry=geometry,
-        tolerance=tolerance,
-        matrix_norm=spectral_norm_bounds,
-        upper_only=True,
-    )
-    return (norm.upper + rounding * error_factor(layer, weight)) * SLACK

@@ -44,6 +44,14 @@ def sum_of_squares(tensor: torch.Tensor) -> Interval:
     return Interval(lower=max(0.0, total * (1 - error) - lost), upper=total * (1 + error) + lost)
 
 
+def root(squares: Interval) -> Interval:
+    """Enclose the square root."""
+    return Interval(
+        lower=math.sqrt(squares.lower) / SLACK,
+        upper=math.sqrt(squares.upper) * SLACK,
+    )
+
+
 def squared_distance_upper(left: torch.Tensor, right: torch.Tensor) -> float:
     """Upper bound on ``||left - right||_2^2``, within 1e-11 relative; 0 only where equal.
 
