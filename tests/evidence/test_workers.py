@@ -32,6 +32,17 @@ def test_pieces_that_run_together_fit_the_budget():
     assert max(count for count, _ in most) <= 3
 
 
+def test_a_piece_that_does_not_fit_yet_lets_later_ones_go_first():
+    both = threading.Barrier(2)
+
+    def work(index):
+        if index in {0, 2}:
+            both.wait(5)
+        return index
+
+    assert [index for index, _ in run_within(10, [8, 8, 2], work, workers=2)][-1] == 1
+
+
 def test_the_first_failure_in_order_is_raised_and_nothing_is_started_after_it():
     started = []
     both = threading.Barrier(2)

@@ -13,13 +13,12 @@ from dlgen_cli.bounds import LayerNorms
 from dlgen_cli.checkpoints.runs.low_rank import Factors, Whole, store_factors, store_whole
 from dlgen_cli.devices import one_thread
 from dlgen_cli.evidence.layers import Measured, Progress
-from dlgen_cli.evidence.workers import run_within
+from dlgen_cli.evidence.workers import BUDGET, run_within
 from dlgen_cli.networks import EffectiveLayer, GraphLayer, ReadNetwork, effective_layer
 from dlgen_cli.networks.layer_kinds import kind_of
 from dlgen_cli.records import LayerSpectrum
 from dlgen_cli.spectra import residual, squared_distance_upper
 
-_BUDGET = 400 << 20  # bytes that layers stored at once may need
 _BYTES_EACH = 80  # for each of their entries
 _WIDE_ENTRIES = 1 << 19  # with more, complexity outweighs the error: a wider bracket will do
 _WIDE_TOLERANCE = 0.1
@@ -88,7 +87,7 @@ def store_network(
     found: dict[int, StoredLayer] = {}
     done, total = 0, sum(spectrum.parameters for spectrum in spectra)
     with one_thread():
-        for place, stored in run_within(_BUDGET, needs, store, workers=workers):
+        for place, stored in run_within(BUDGET, needs, store, workers=workers):
             found[place] = stored
             done += spectra[order[place]].parameters
             progress(f"storing {stored.layer.name} in {bits} bits", done, total)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -77,7 +77,7 @@ class MeasurementCache:
                 total -= status.st_size
 
 
-def measurement_key(maps: Sequence[EffectiveLayer], **settings: object) -> str:
+def measurement_key(maps: Iterable[EffectiveLayer], **settings: object) -> str:
     """Digest of all that the numbers of a layer depend on.
 
     Args:

@@ -14,7 +14,7 @@ from dlgen_cli.errors import TensorError
 from dlgen_cli.evidence.layer_cache import MeasurementCache, cache_directory, measurement_key
 from dlgen_cli.evidence.options import AuditOptions
 from dlgen_cli.evidence.small_matrices import SmallMatrices
-from dlgen_cli.evidence.workers import run_within
+from dlgen_cli.evidence.workers import BUDGET, run_within
 from dlgen_cli.networks import EffectiveLayer, GraphLayer, ReadNetwork, effective_layer
 from dlgen_cli.processes import exchange, process_count, process_rank, shares
 from dlgen_cli.records import Interval, LayerSpectrum
@@ -24,7 +24,6 @@ from dlgen_cli.spectra import Enclosures, measure_layer, operator_norm, scaled_n
 Progress = Callable[[str, int, int], None]
 
 _WIDE_ORDER = 64  # the smaller side of a kernel whose Gram polynomial is large
-_LEAST_BUDGET = 400 << 20  # bytes that layers measured at once may need in any case
 _WORTH_KEEPING = 1e7  # products; less is measured faster than found
 
 
@@ -108,7 +107,7 @@ def _measure_share(
     layers = sorted(layers, key=_work, reverse=True)
     sizes = [math.prod(layer.weight_shape) for layer in layers]
     total, done = sum(sizes), 0
-    budget = max(3 * 8 * max(sizes, default=0), _LEAST_BUDGET)
+    budget = max(3 * 8 * max(sizes, default=0), BUDGET)
     workers = torch.get_num_threads() if meter.device.type == "cpu" else 1
     found: list[Measured | Unmeasured] = []
     progress(f"measuring {layers[0].name}" if layers else "", done, total)
@@ -182,13 +181,17 @@ class _Meter:
         together = self.small.take(layer)
         if together is not None:
             one, known = together
-            return Measured(*self._measure([one], known))
-        forms = [layer.unfolded, layer] if layer.is_folded else [layer]
-        maps = [effective_layer(form, self.read.tensors) for form in forms]
+            return Measured(*self._measure(one, known=known))
+
+        def spectra() -> tuple[LayerSpectrum, LayerSpectrum]:
+            folded = layer if layer.is_folded else None
+            return self._measure(self._effective(layer.unfolded), folded)
+
         if self.cache is None or _work(layer) < _WORTH_KEEPING:
-            return Measured(*self._measure(maps))
+            return Measured(*spectra())
+        forms = [layer.unfolded, layer] if layer.is_folded else [layer]
         key = measurement_key(
-            maps,
+            map(self._effective, forms),
             geometry=self.geometry,
             rank=self.options.r,
             tolerance=self.options.tolerance,
@@ -196,28 +199,35 @@ class _Meter:
             for_bounds=self.for_bounds,
             device=self.device.type,
         )
-        return Measured(*self.cache.recall(key, layer.name, lambda: self._measure(maps)))
+        return Measured(*self.cache.recall(key, layer.name, spectra))
+
+    def _effective(self, layer: GraphLayer) -> EffectiveLayer:
+        return effective_layer(layer, self.read.tensors)
 
     def _measure(
-        self, maps: Sequence[EffectiveLayer], known: Enclosures | None = None
+        self,
+        effective: EffectiveLayer,
+        folded: GraphLayer | None = None,
+        known: Enclosures | None = None,
     ) -> tuple[LayerSpectrum, LayerSpectrum]:
         """Measure a layer as stored and, where it is another map, as applied.
 
         Of one that only the table shows the norms are enough.
         """
         stored = self._spectrum(
-            maps[0], with_values=len(maps) == 1 and self.for_bounds, known=known
+            effective, with_values=folded is None and self.for_bounds, known=known
         )
-        if len(maps) == 1:
+        if folded is None:
             return stored, stored
-        norm = scaled_norm(stored.spectral_norm, maps[0], maps[1].weight)
+        applied = self._effective(folded)
+        norm = scaled_norm(stored.spectral_norm, effective, applied.weight)
         if self.for_bounds:
-            applied = self._spectrum(maps[1], with_values=True, norm=norm)
-            return replace(stored, folded_norm=applied.spectral_norm), applied
-        folded = operator_norm(
-            maps[1], geometry=self.geometry, tolerance=self.options.tolerance, norm=norm
+            found = self._spectrum(applied, with_values=True, norm=norm)
+            return replace(stored, folded_norm=found.spectral_norm), found
+        folded_norm = operator_norm(
+            applied, geometry=self.geometry, tolerance=self.options.tolerance, norm=norm
         )
-        shown = replace(stored, folded_norm=folded)
+        shown = replace(stored, folded_norm=folded_norm)
         return shown, shown
 
     def _spectrum(

@@ -14,7 +14,9 @@ from dlgen_cli.devices import return_freed_memory
 
 Result = TypeVar("Result")
 
-_LARGE = 32 << 20  # bytes that a piece needs, after which freed memory is returned
+#: Bytes that pieces may need together: two of the widest layers of a ResNet-18 would need more.
+BUDGET = 256 << 20
+_LARGE = 32 << 20  # bytes of a piece, after which freed memory is returned
 
 
 def run_within(
@@ -24,7 +26,7 @@ def run_within(
     *,
     workers: int,
 ) -> Iterator[tuple[int, Result]]:
-    """Run ``work(0)``, ``work(1)``, ..., started in this order.
+    """Run ``work(0)``, ``work(1)``, ..., started in this order but for those that do not fit yet.
 
     Args:
         budget: bytes that running pieces may need together; a piece alone may need more.
@@ -39,6 +41,7 @@ def run_within(
         Exception: what the first failing piece raised, in their order, after those that had been
             started; no other is started then.
     """
+    return_freed_memory()
     if workers == 1:
         done: Iterator[tuple[int, Result]] = ((place, work(place)) for place in range(len(needs)))
     else:
@@ -55,16 +58,17 @@ def _run_side_by_side(
 ) -> Iterator[tuple[int, Result]]:
     with ThreadPoolExecutor(max_workers=workers) as pool:
         running: dict[Future[Result], int] = {}
-        following = 0
+        waiting = list(range(len(needs)))
         try:
-            while following < len(needs) or running:
-                taken = sum(needs[index] for index in running.values())
-                while following < len(needs) and len(running) < workers:
-                    if running and taken + needs[following] > budget:
+            while waiting or running:
+                while len(running) < workers:
+                    left = budget - sum(needs[index] for index in running.values())
+                    fitting = (one for one in waiting if not running or needs[one] <= left)
+                    following = next(fitting, None)
+                    if following is None:
                         break
+                    waiting.remove(following)
                     running[pool.submit(work, following)] = following
-                    taken += needs[following]
-                    following += 1
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 if any(future.exception() for future in done):
                     _raise_first(running)

@@ -21,6 +21,8 @@ from dlgen_cli.spectra.rounding import SLACK, UNIT_ROUNDOFF, gamma
 from dlgen_cli.spectra.small_matrices import Enclosures
 from dlgen_cli.spectra.sums import root, sum_of_squares
 
+_CHUNK = 1 << 18  # entries that are compared at once
+
 
 def measure_layer(
     effective: EffectiveLayer,
@@ -208,19 +210,19 @@ def scaled_norm(norm: Interval, of: EffectiveLayer, weight: torch.Tensor) -> Int
     """
     if of.factors is not None or of.weight.shape != weight.shape or not of.weight.numel():
         return None
-    one, other = of.weight.to(torch.float64), weight.to(torch.float64)
-    place = one.abs().argmax()
-    most = float(one.flatten()[place])
-    factor = float(other.flatten()[place]) / most if most else 0.0
-    apart = (one * factor).sub_(other).abs_()
-    if not bool((apart <= other.abs().mul_(4 * UNIT_ROUNDOFF)).all()):
-        return None
+    one, other = of.weight.flatten(), weight.flatten()
+    place = one.to(torch.float64).abs().argmax()
+    most = float(one[place])
+    factor = float(other[place]) / most if most else 0.0
+    for some, moved in zip(torch.split(one, _CHUNK), torch.split(other, _CHUNK), strict=True):
+        scaled = moved.to(torch.float64)
+        apart = (some.to(torch.float64) * factor).sub_(scaled).abs_()
+        if not bool((apart <= scaled.abs().mul_(4 * UNIT_ROUNDOFF)).all()):
+            return None
     error = 8 * UNIT_ROUNDOFF * root(sum_of_squares(other)).upper * error_factor(of.layer, weight)
-    scaled = Interval(
-        lower=norm.lower * abs(factor) / SLACK, upper=norm.upper * abs(factor) * SLACK
-    )
+    times = Interval(lower=norm.lower * abs(factor) / SLACK, upper=norm.upper * abs(factor) * SLACK)
     lost = math.ulp(0.0) * weight.numel()  # of entries that underflow
-    return widened(scaled, error * SLACK + lost)
+    return widened(times, error * SLACK + lost)
 
 
 def operator_norm(
