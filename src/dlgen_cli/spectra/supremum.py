@@ -46,7 +46,7 @@ from itertools import product
 import torch
 
 from dlgen_cli.records import Interval
-from dlgen_cli.spectra.definite import SINGLE_LOSS
+from dlgen_cli.spectra.definite import single_loss
 from dlgen_cli.spectra.rounding import SLACK
 from dlgen_cli.spectra.transfer import (
     Frequencies,
@@ -60,7 +60,7 @@ from dlgen_cli.spectra.transfer import (
 _FINE = 1 << 16  # refinement of a cell's unit in the search for a lower bound
 _BUDGET = 15.0  # seconds of tests, roughly, before the tolerance grows
 _COARSE = 1.3  # radius of the largest cells
-_SPARED = 2.0  # times what a test in float32 gives away must be at hand
+_SPARED = 1.05  # times what a test in float32 gives away must be at hand
 _SHOWN = 2048  # entries of a row, of frequencies of a wide kernel that are estimated at once
 
 #: Parts of the tolerance that U stays above M: where cells pay for it, where single places do.
@@ -253,7 +253,7 @@ def lattice_supremum(
     spent = 0.0
     while len(cells):
         threshold = exclusion.threshold(shape, bound.square(tolerance))
-        single = _is_spared(threshold, bound.square(tolerance))
+        single = _is_spared(family, threshold, bound.square(tolerance))
         spent += exclusion.cost * len(cells)
         cells = cells.select(~proved_below(family, cells, threshold, single=single))
         failed = _thinned(family, cells)
@@ -284,7 +284,7 @@ def largest_of_all(
     if floor is not None:
         bound.norm = _estimated_norm(family, at)
         bound.rest_on(floor, ABOVE_PLACES, tolerance)
-    single = _is_spared(1.0, (1 + bound.above * tolerance) ** 2)
+    single = _is_spared(family, 1.0, (1 + bound.above * tolerance) ** 2)
     while len(at):
         before = bound.norm
         if floor is None:
@@ -314,9 +314,9 @@ def _thinned(family: TransferFamily, at: Frequencies) -> Frequencies:
     return at.select(torch.linspace(0, len(at) - 1, few).round().to(torch.int64))
 
 
-def _is_spared(threshold: float, square: float) -> bool:
+def _is_spared(family: TransferFamily, threshold: float, square: float) -> bool:
     """Whether a threshold is so far below a square that a test may give some of that away."""
-    return threshold * (1 + _SPARED * SINGLE_LOSS) <= square
+    return threshold * (1 + _SPARED * single_loss(family.order)) <= square
 
 
 class _Exclusion:

@@ -88,6 +88,7 @@ class TransferFamily:
 
     Attributes:
         taps: shape ``(groups, p, m, *q)``, float64, ``m <= p``, entries at most 1.
+        moduli: S, shape ``(groups, p, m)``.
         lags: shape ``(L, d)``: the zero lag first, then one of every pair ``k, -k``.
         ceiling: shape ``(groups,)``: upper bounds on ``||S||^2``, hence on every ``||K(w)||^2``.
         order: m, rows of a Gram matrix.
@@ -107,6 +108,7 @@ class TransferFamily:
         squares = moduli.square().sum(dim=(1, 2)) * (1 + gamma(moduli[0].numel() + 16))
         relative = math.sqrt(2) * (2 * rounding + 2 * TRIGONOMETRIC_ERROR) * SLACK
         self.taps = taps
+        self.moduli = moduli
         self.lags = torch.tensor(lags, dtype=torch.int64).reshape(len(lags), len(sizes))
         self.ceiling = torch.minimum(ceiling, squares * (1 + rounding))
         self.order = int(taps.shape[2])
@@ -360,19 +362,20 @@ def proved_above(family: TransferFamily, at: Frequencies, vector: torch.Tensor) 
         at: the first entry counts.
         vector: v, shape ``(m,)``, any floating type.
     """
-    taps = family.taps[at.group[0]].reshape(*family.taps.shape[1:3], -1)
+    group = int(at.group[0])
+    taps = family.taps[group].flatten(2) if family.degrees else family.taps[group][..., None]
     rows, order, count = taps.shape
     wide = vector.to(torch.complex128)
-    real = torch.stack([wide.real, wide.imag])
-    images = torch.einsum("pmt,cm->cpt", taps, real)
+    real = torch.stack([wide.real, wide.imag], dim=1)
+    images = (taps.mT @ real).permute(2, 0, 1)
     first = at.select(torch.arange(1))
     cosines, sines = (wave[0] for wave in tap_waves(family.taps.shape[3:], first))
     image = torch.complex(
         images[0] @ cosines - images[1] @ sines, images[0] @ sines + images[1] @ cosines
     )
-    moduli = torch.einsum("pmt,m->p", taps.abs(), real.abs().sum(dim=0))
+    moduli = family.moduli[group] @ real.abs().sum(dim=1)
     relative = gamma(order + 2 * count + 8) + 4 * TRIGONOMETRIC_ERROR
     norm, scale, spread = (float(part.norm()) for part in (image, wide, moduli))
-    rounding = gamma(2 * (rows + order) + 8)
+    rounding = gamma(2 * (rows + order) + count + 8)
     proved = norm * (1 - rounding) - 2 * relative * spread * (1 + rounding)
     return max(0.0, proved / (scale * (1 + rounding)) / SLACK)
