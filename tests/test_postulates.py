@@ -98,7 +98,10 @@ def statuses(runs: list[FinishedRun]) -> list[str]:
 def test_a_run_that_has_not_fitted_its_examples_decides_nothing(runs: list[FinishedRun]):
     runs[1] = replace(runs[1], train_error=0.02)
     verdict = judge(runs)[1]
-    assert (verdict.status, verdict.reason) == ("undecided", "random is not trained to 0.01")
+    assert (verdict.status, verdict.reason) == (
+        "undecided",
+        "random is not trained to a training error of 0.01",
+    )
 
 
 @pytest.mark.parametrize(

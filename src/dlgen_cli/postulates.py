@@ -229,7 +229,7 @@ def _over_seeds(seeds: Sequence[int], verdicts: Sequence[Verdict]) -> Verdict:
 def _decide(run: FinishedRun, *, shown: bool, refuted: bool) -> tuple[Status, str]:
     """The status of a postulate about a run, and why it is undecided."""
     if run.train_error > FITTED:
-        return "undecided", f"{run.dataset} is not trained to {FITTED:g}"
+        return "undecided", f"{run.dataset} is not trained to a training error of {FITTED:g}"
     if shown:
         return "holds", ""
     if refuted:

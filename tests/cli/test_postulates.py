@@ -52,6 +52,12 @@ def test_the_envelope_holds_runs_and_verdicts(finished):
         assert curve["test_error"][-1] == run["test_error"]
 
 
+def test_what_was_written_is_named(finished):
+    directory, _, told = finished
+    assert f"Pages and curves in {directory}: curves.png, curves.svg, report.html, rep" in told
+    assert all((directory / name).is_file() for name in ("curves.png", "report.html"))
+
+
 def test_the_intervals_are_those_of_clopper_and_pearson(finished):
     for run in finished[1]["results"]["runs"]:
         wrong = round(run["test_error"] * 355)

@@ -36,6 +36,7 @@ def test_the_report_is_json_on_stdout(tmp_path: Path):
         config["test_error"],
     )
     assert report["settings"]["dataset"] == "standard"
+    assert f"Certify it with: dlgen certify {tmp_path / 'a'} --data digits\n" in result.stderr
 
 
 def test_resume_takes_the_saved_settings_and_says_when_nothing_is_left(tmp_path: Path):
@@ -45,6 +46,7 @@ def test_resume_takes_the_saved_settings_and_says_when_nothing_is_left(tmp_path:
     report = json.loads(result.stdout)
     assert report["results"]["epochs"] == 3
     assert report["settings"]["dataset"] == "random"
+    assert "Certify it" not in result.stderr  # its images are in no data
     again = invoke("--resume", "--out", out, "--json")
     assert again.exit_code == 0
     assert "Nothing was left to do: all 3 epochs were run" in again.stderr

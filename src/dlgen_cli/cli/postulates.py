@@ -79,8 +79,11 @@ def postulates(options: PostulatesCommand) -> None:
             _finish(directory / regime, seed, options)
     runs = read_runs(list(directories), options.delta)
     report = _report(options, runs, judge(runs))
-    _write_pages(options.out, report)
+    written = _write_pages(options.out, report)
     console.emit(report, options)
+    if not options.quiet:
+        names = ", ".join(written)
+        console.stderr().print(f"Pages and curves in {options.out}: {names}.", markup=False)
 
 
 def _directories(options: PostulatesCommand) -> dict[Path, int | None]:
@@ -177,16 +180,25 @@ def _over_seeds(runs: list[FinishedRun]) -> dict[str, Any]:
     }
 
 
-def _write_pages(directory: Path, report: Report) -> None:
+def _write_pages(directory: Path, report: Report) -> list[str]:
+    """Write the curves and the pages.
+
+    Returns:
+        The names of the files.
+    """
     from dlgen_cli.errors import DependencyError
     from dlgen_cli.render import render_text
     from dlgen_cli.render.plots.learning_curves import plot_learning_curves
 
     curves = (report.results or {})["curves"]
+    written = []
     try:
         for name in ("curves.png", "curves.svg"):
             plot_learning_curves(curves, directory / name)
+            written.append(name)
     except DependencyError as error:
         console.stderr().print(f"No curves are drawn: {error}", markup=False)
     for name, format_ in (("report.html", "html"), ("report.json", "json")):
         console.write_whole(directory / name, render_text(report, format_))
+        written.append(name)
+    return written

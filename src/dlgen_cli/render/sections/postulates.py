@@ -104,7 +104,7 @@ def _verdicts(verdicts: Sequence[Mapping[str, Any]]) -> Section:
         reason = f" ({verdict['reason']})" if verdict["reason"] else ""
         blocks += [
             Paragraph(
-                text=f"{verdict['postulate']} {status}{reason}: {verdict['statement']}",
+                text=f"Postulate {verdict['postulate']} {status}{reason}: {verdict['statement']}",
                 tone=_TONES.get(status, "caution"),
             ),
             Paragraph(text=f"Found: {verdict['evidence']}."),

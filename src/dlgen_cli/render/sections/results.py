@@ -16,6 +16,11 @@ _MOST_ROWS = 12
 #: A longer cell is prose and may be folded.
 _LONGEST_NAME = 24
 _MOST_CURVES = 6
+#: Names in the JSON, and texts there, in the words of a reader.
+_WORDS: Mapping[str, str] = {"linf_norm": "largest parameter"}
+_TEXTS: Mapping[str, Mapping[str, str]] = {
+    "holdout_origin": {"recorded": "set aside by the run", "test": "the test set of the data"},
+}
 
 
 def results_section(results: Mapping[str, Any] | None, verbosity: int) -> Section | None:
@@ -38,7 +43,8 @@ def results_section(results: Mapping[str, Any] | None, verbosity: int) -> Sectio
         elif _is_matrix(value):
             tables.append((name, _matrix_table(value, times, verbosity)))
         elif name != "times" or not any(_is_matrix(other) for other in results.values()):
-            facts.append(Fact(label=_words(name), value=_shown(name, value, verbosity)))
+            told = _TEXTS[name].get(value, value) if name in _TEXTS else value
+            facts.append(Fact(label=_words(name), value=_shown(name, told, verbosity)))
     blocks: list[Block] = [Facts(facts=tuple(facts))] if facts else []
     for name, table in tables:
         blocks += [Paragraph(text=f"{_words(name)}:"), table]
@@ -50,7 +56,7 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{name} ")
         else:
-            yield f"{prefix}{name}", value
+            yield f"{prefix}{name}".removesuffix(" all"), value
 
 
 def _is_rows(value: object) -> TypeGuard[Sequence[Mapping[str, object]]]:
@@ -62,7 +68,7 @@ def _is_matrix(value: object) -> TypeGuard[Sequence[Sequence[object]]]:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return _WORDS.get(name, name.replace("_", " "))
 
 
 def _scalar(name: str, value: object) -> str:
