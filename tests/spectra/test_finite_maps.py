@@ -7,7 +7,7 @@ import pytest
 import torch
 from convolutions import norm_of, plain, unit_vector_operator
 
-from dlgen_cli.spectra.convolution import convolution_norm
+from dlgen_cli.spectra.convolution import _wave, convolution_norm
 from dlgen_cli.spectra.finite_maps import (
     apply,
     block_shape,
@@ -15,7 +15,9 @@ from dlgen_cli.spectra.finite_maps import (
     dense_operator,
     finite_map_lower,
 )
-from dlgen_cli.spectra.geometry import ConvolutionGeometry, output_size
+from dlgen_cli.spectra.geometry import ConvolutionGeometry, output_size, transfer_taps
+from dlgen_cli.spectra.periodic import grid_frequencies
+from dlgen_cli.spectra.transfer import TransferFamily, estimated_squares, leading_vector
 
 PLAIN = ConvolutionGeometry(
     stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, input_size=(5, 4)
@@ -134,3 +136,26 @@ def test_lower_end_on_a_map_too_large_for_its_matrix():
         bracket = convolution_norm(kernel, geometry)
         assert bracket.upper <= convolution_norm(kernel, replace(geometry, input_size=None)).upper
         assert 0.97 * bracket.upper <= bracket.lower <= bracket.upper
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("shape", [(3, 2, 4), (2, 5, 3), (4, 4, 3)])
+@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (1, 2), (2, 4), (3, 2)])
+def test_the_wave_of_the_largest_frequency_is_nearly_the_norm(shape, stride, dilation, transposed):
+    """On a long map: the first vector of the search, before any step is taken."""
+    kernel = torch.randn(shape, generator=torch.Generator().manual_seed(16)).double()
+    kernel /= kernel.abs().max()
+    geometry = plain(
+        1, stride=(stride,), dilation=(dilation,), transposed=transposed, input_size=(90,)
+    )
+    family = TransferFamily(transfer_taps(kernel, (stride,), (dilation,), 1))
+    at = grid_frequencies((64,), (1,), 1)
+    best = at.select(estimated_squares(family, at).argmax().reshape(1))
+    vector = leading_vector(family, best)
+    wave = _wave(geometry, kernel.shape, family, best, vector)
+    operator = dense_operator(kernel, geometry)
+    size = geometry.input_size if transposed else output_size(kernel, geometry)
+    side = operator if transposed else operator.T
+    start = wave.on_map(size).flatten().double()
+    reached = float((side @ start).norm() / start.norm())
+    assert 0.97 * norm_of(operator) <= reached <= norm_of(operator) * (1 + 1e-12)

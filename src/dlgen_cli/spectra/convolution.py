@@ -26,10 +26,11 @@ import torch
 from dlgen_cli.records import Interval
 from dlgen_cli.spectra.block_diagonal import block_diagonal_norm
 from dlgen_cli.spectra.depthwise import ChannelNorms, channel_norms
-from dlgen_cli.spectra.finite_maps import block_shape, dense_blocks, finite_map_lower
+from dlgen_cli.spectra.finite_maps import Wave, block_shape, dense_blocks, finite_map_lower
 from dlgen_cli.spectra.geometry import (
     ConvolutionGeometry,
     check_geometry,
+    frequency_step,
     of_groups,
     repeats_squared,
     transfer_taps,
@@ -44,7 +45,7 @@ from dlgen_cli.spectra.supremum import (
     largest_of_all,
     lattice_supremum,
 )
-from dlgen_cli.spectra.transfer import TransferFamily
+from dlgen_cli.spectra.transfer import Frequencies, TransferFamily, image_of
 
 #: Relative width of a bracket where no other is asked for.
 TOLERANCE = 0.02
@@ -115,16 +116,21 @@ def _scaled_norm(
     lower = 0.0
     factor = math.sqrt(repeats_squared(kernel, geometry)) * SLACK
 
-    def floor(enough: float) -> float:
+    def floor(
+        enough: float, family: TransferFamily, at: Frequencies, vector: torch.Tensor
+    ) -> float:
         nonlocal lower
-        lower = finite_map_lower(kernel, geometry, enough=enough * factor, tolerance=tolerance)
+        wave = _wave(geometry, kernel.shape, family, at, vector)
+        lower = finite_map_lower(
+            kernel, geometry, enough=enough * factor, tolerance=tolerance, wave=wave
+        )
         return lower / factor / SLACK
 
     aim = floor if tolerance >= _AIMED and not upper_only else None
     found = _periodic_norm(kernel, geometry, tolerance, aim)
     upper = (found or _lattice_norm(kernel, geometry, tolerance, aim)).upper
     if not (lower or upper_only):
-        floor(math.inf)
+        lower = finite_map_lower(kernel, geometry, tolerance=tolerance)
     return Interval(lower=min(upper, lower), upper=upper)
 
 
@@ -156,6 +162,34 @@ def _depthwise_norm(
     if not channels.is_periodic:
         upper = min(upper, _lattice_norm(kernel, geometry, tolerance, channels=channels).upper)
     return Interval(lower=min(upper, lower), upper=upper)
+
+
+def _wave(
+    geometry: ConvolutionGeometry,
+    shape: torch.Size,
+    family: TransferFamily,
+    at: Frequencies,
+    vector: torch.Tensor,
+) -> Wave | None:
+    """The outputs that belong to a frequency and a vector of the polyphase form.
+
+    None where that takes more: of several groups, with padding other than zeros, or where an axis
+    has one tap and so any frequency.
+    """
+    numerators = at.numerator[0].tolist()
+    if geometry.groups > 1 or geometry.padding_mode != "zeros":
+        return None
+    if len(numerators) < len(shape) - 2:
+        return None
+    # turned taps have K(w)^T v = s u, so K(w)^H conj(v) = s conj(u)
+    is_turned = family.taps.shape[1] != shape[0]
+    outputs = vector.conj() if is_turned else image_of(family, at, vector)
+    axes = zip(numerators, at.denominator, geometry.stride, geometry.dilation, strict=True)
+    frequency = tuple(
+        2 * math.pi * numerator / denominator / frequency_step(stride, dilation)
+        for numerator, denominator, stride, dilation in axes
+    )
+    return Wave(vector=outputs, frequency=frequency)
 
 
 def _is_one_patch(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional, grad
@@ -29,6 +29,30 @@ _STEPS, _MOST_STEPS = 20, 40  # of Lanczos: for these there is room, and no more
 _PAUSE = 4  # steps that must gain something together
 _MOST_GROUPS = 4  # groups that a lower bound looks at
 _LEAST_CORNER, _CORNER, _MOST_CORNER = 8, 24, 40  # outputs on an axis that it looks at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wave:
+    """Outputs ``u e^{i <w, x>}`` at the places x, which a convolution of one group makes large.
+
+    Attributes:
+        vector: u, shape ``(o,)``, complex.
+        frequency: w, one entry for each axis, in radians.
+    """
+
+    vector: torch.Tensor
+    frequency: tuple[float, ...]
+
+    def on_map(self, size: tuple[int, ...]) -> torch.Tensor:
+        """Its real part, zero beyond the border; float32, shape ``(o, *size)``."""
+        turn = -torch.angle((self.vector * self.vector).sum()) / 2  # no part of it vanishes then
+        wave = torch.polar(torch.ones_like(turn), turn).to(torch.complex64)
+        wave = wave * self.vector.to(torch.complex64)
+        for count, frequency in zip(size, self.frequency, strict=True):
+            places = torch.arange(count)
+            window = torch.sin(math.pi * (places + 1) / (count + 1))
+            wave = wave[..., None] * torch.polar(window, places * frequency)
+        return wave.real.contiguous()
 
 
 def block_shape(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> tuple[int, int, int]:
@@ -133,6 +157,7 @@ def finite_map_lower(
     *,
     enough: float = math.inf,
     tolerance: float = 1e-3,
+    wave: Wave | None = None,
 ) -> float:
     """Lower bound on the operator norm on the known map: ``||A x|| / ||x||`` at a Ritz vector.
 
@@ -144,10 +169,11 @@ def finite_map_lower(
         geometry: with its ``input_size``.
         enough: no more is looked for once the bound reaches this.
         tolerance: nor once some more steps would gain much less than this part of it.
+        wave: where to start from, of a zero-padded convolution of one group.
     """
     kernel, geometry = _largest_groups(kernel, geometry)
     geometry = _corner(kernel, geometry)
-    vector = _ritz_vector(kernel, geometry, enough, tolerance / 10)
+    vector = _ritz_vector(kernel, geometry, enough, tolerance / 10, wave)
     image = apply(kernel, geometry, vector)
     magnitude = apply(kernel.abs(), geometry, vector.abs())
     terms = kernel[0].numel() * (1 if not geometry.transposed else kernel.shape[0])
@@ -186,7 +212,11 @@ def _corner(kernel: torch.Tensor, geometry: ConvolutionGeometry) -> ConvolutionG
 
 
 def _ritz_vector(
-    kernel: torch.Tensor, geometry: ConvolutionGeometry, enough: float, gain: float
+    kernel: torch.Tensor,
+    geometry: ConvolutionGeometry,
+    enough: float,
+    gain: float,
+    wave: Wave | None,
 ) -> torch.Tensor:
     """Approximate top right singular vector by Lanczos, as many steps as the work allows.
 
@@ -198,9 +228,14 @@ def _ritz_vector(
     work = 2 * kernel.numel() * math.prod(rows)
     steps = int(max(_PAUSE, min(_MOST_STEPS, _WORK // work)))
     steps = min(steps, math.prod(shape))
-    generator = torch.Generator().manual_seed(0)
-    vector = torch.randn(math.prod(shape), generator=generator)
     kernel = kernel.to(torch.float32)  # a vector proves as much, however it was found
+    if wave is None:
+        vector = torch.randn(math.prod(shape), generator=torch.Generator().manual_seed(0))
+    elif geometry.transposed:
+        vector = wave.on_map(shape[1:]).flatten()
+    else:
+        vector = _adjoint(kernel, geometry, shape, wave.on_map(rows)[None]).flatten()
+    least = _PAUSE if wave is not None else 2 * _PAUSE
     basis = torch.empty(steps, vector.numel())
     reduced = torch.zeros(steps, steps)
     reached: list[float] = []
@@ -214,7 +249,7 @@ def _ritz_vector(
         vector = image - known.T @ reduced[step, : step + 1]
         vector -= known.T @ (known @ vector)
         is_done = float(vector.norm()) <= 1e-5 * float(image.norm())
-        is_slow = step >= 2 * _PAUSE and reached[-1] <= reached[-1 - _PAUSE] * (1 + gain)
+        is_slow = step >= least and reached[-1] <= reached[-1 - _PAUSE] * (1 + gain)
         if is_done or is_slow or reached[-1] > enough * (1 + 1e-5):
             break
     found: torch.Tensor = (known.T @ columns[:, -1]).reshape(shape).to(torch.float64)
@@ -234,12 +269,20 @@ def _normal_image(
             image = apply(kernel, geometry, variable)
             gradient: torch.Tensor = torch.autograd.grad(image, variable, image.detach())[0]
         return gradient
-    image, axes = apply(kernel, geometry, x)[None], kernel.ndim - 2
-    settings = (geometry.stride, geometry.padding, geometry.dilation, geometry.groups)
+    image = apply(kernel, geometry, x)[None]
     if not geometry.transposed:
-        adjoint: torch.Tensor = _ADJOINTS[axes](  # type: ignore[no-untyped-call]
-            x[None].shape, kernel, image, *settings
-        )
-        return adjoint[0]
-    whole = _CONVOLUTIONS[axes](image, kernel, None, *settings)[0]
+        return _adjoint(kernel, geometry, tuple(x.shape), image)
+    settings = (geometry.stride, geometry.padding, geometry.dilation, geometry.groups)
+    whole = _CONVOLUTIONS[kernel.ndim - 2](image, kernel, None, *settings)[0]
     return whole[tuple(slice(size) for size in x.shape)]
+
+
+def _adjoint(
+    kernel: torch.Tensor, geometry: ConvolutionGeometry, shape: tuple[int, ...], y: torch.Tensor
+) -> torch.Tensor:
+    """``A^T y`` of a zero-padded convolution; y has shape ``(1, o, *rows)``."""
+    settings = (geometry.stride, geometry.padding, geometry.dilation, geometry.groups)
+    found: torch.Tensor = _ADJOINTS[kernel.ndim - 2](  # type: ignore[no-untyped-call]
+        (1, *shape), kernel, y, *settings
+    )
+    return found[0]

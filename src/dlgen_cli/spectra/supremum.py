@@ -69,8 +69,9 @@ ABOVE_CELLS, ABOVE_PLACES = 0.5, 0.25
 _ENOUGH = 0.75  # the part that a floor is asked to leave between U and the estimate of M
 
 #: A lower bound, proved, of something that the suprema bound from above. It is called once with a
-#: number, and does well to reach it.
-Floor = Callable[[float], float]
+#: number, which it does well to reach, and with a frequency and a vector, shape ``(m,)``, at which
+#: the transfer matrix is about as large as anywhere.
+Floor = Callable[[float, TransferFamily, Frequencies, torch.Tensor], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,7 @@ class _LowerBound:
 
     Attributes:
         norm: the bound; where there is a floor, only an estimate.
+        best: where it is reached, and by which vector; None at first.
         floor: what `Floor` reached; 0 where there is none.
         above: the part of the tolerance that U then keeps above the estimate.
     """
@@ -160,13 +162,16 @@ class _LowerBound:
     def __init__(self, family: TransferFamily) -> None:
         self.family = family
         self.norm = 0.0
+        self.best: tuple[Frequencies, torch.Tensor] | None = None
         self.floor = 0.0
         self.above = 1.0
 
     def rest_on(self, floor: Floor, above: float, tolerance: float) -> None:
         """Aim from a floor from now on, which is asked for as much as the tolerance needs."""
         self.above = above
-        self.floor = floor(self.norm * (1 + _ENOUGH * tolerance) / (1 + tolerance))
+        if self.best is not None:
+            enough = self.norm * (1 + _ENOUGH * tolerance) / (1 + tolerance)
+            self.floor = floor(enough, self.family, *self.best)
 
     def show(self, at: Frequencies, squares: torch.Tensor, *, climb: bool = True) -> None:
         """Take the best of some frequencies by their approximate squared norms; climb from it."""
@@ -176,7 +181,9 @@ class _LowerBound:
         for _ in range(4):
             vector = leading_vector(self.family, best)
             reached = proved_above(self.family, best, vector)
-            gained, self.norm = reached > self.norm * (1 + 1e-5), max(self.norm, reached)
+            gained = reached > self.norm * (1 + 1e-5)
+            if reached >= self.norm:
+                self.norm, self.best = reached, (best, vector)
             if not (gained and climb and best.denominator):
                 break
             best = self._ascend(best, vector)
@@ -282,7 +289,11 @@ def largest_of_all(
     """
     bound = _LowerBound(family)
     if floor is not None:
-        bound.norm = _estimated_norm(family, at)
+        shown = _thinned(family, at)
+        squares = estimated_squares(family, shown)
+        bound.norm = math.sqrt(max(0.0, float(squares.max())))
+        best = shown.select(squares.argmax().reshape(1))
+        bound.best = best, leading_vector(family, best)
         bound.rest_on(floor, ABOVE_PLACES, tolerance)
     single = _is_spared(family, 1.0, (1 + bound.above * tolerance) ** 2)
     while len(at):

@@ -354,8 +354,8 @@ def _lanczos(gram: torch.Tensor, steps: int) -> tuple[torch.Tensor, torch.Tensor
     return values[:, -1].to(torch.float64), vectors
 
 
-def proved_above(family: TransferFamily, at: Frequencies, vector: torch.Tensor) -> float:
-    """Lower bound on ``||K(w)||`` at the first frequency from ``||K(w) v|| / ||v||``.
+def image_of(family: TransferFamily, at: Frequencies, vector: torch.Tensor) -> torch.Tensor:
+    """``K(w) v`` at the first frequency, shape ``(p,)``, complex128.
 
     Args:
         family: the transfer matrices.
@@ -364,18 +364,31 @@ def proved_above(family: TransferFamily, at: Frequencies, vector: torch.Tensor) 
     """
     group = int(at.group[0])
     taps = family.taps[group].flatten(2) if family.degrees else family.taps[group][..., None]
-    rows, order, count = taps.shape
     wide = vector.to(torch.complex128)
     real = torch.stack([wide.real, wide.imag], dim=1)
     images = (taps.mT @ real).permute(2, 0, 1)
     first = at.select(torch.arange(1))
     cosines, sines = (wave[0] for wave in tap_waves(family.taps.shape[3:], first))
-    image = torch.complex(
+    return torch.complex(
         images[0] @ cosines - images[1] @ sines, images[0] @ sines + images[1] @ cosines
     )
-    moduli = family.moduli[group] @ real.abs().sum(dim=1)
+
+
+def proved_above(family: TransferFamily, at: Frequencies, vector: torch.Tensor) -> float:
+    """Lower bound on ``||K(w)||`` at the first frequency from ``||K(w) v|| / ||v||``.
+
+    Args:
+        family: the transfer matrices.
+        at: the first entry counts.
+        vector: v, shape ``(m,)``, any floating type.
+    """
+    rows, order = family.taps.shape[1:3]
+    count = math.prod(family.taps.shape[3:])
+    wide = vector.to(torch.complex128)
+    image = image_of(family, at, vector)
+    magnitude = family.moduli[int(at.group[0])] @ (wide.real.abs() + wide.imag.abs())
     relative = gamma(order + 2 * count + 8) + 4 * TRIGONOMETRIC_ERROR
-    norm, scale, spread = (float(part.norm()) for part in (image, wide, moduli))
+    norm, scale, spread = (float(part.norm()) for part in (image, wide, magnitude))
     rounding = gamma(2 * (rows + order) + count + 8)
     proved = norm * (1 - rounding) - 2 * relative * spread * (1 + rounding)
     return max(0.0, proved / (scale * (1 + rounding)) / SLACK)
