@@ -172,7 +172,8 @@ def _decode(path: str, *, grey: bool) -> np.ndarray:
                     f"{path} has more than 8 bits for each value; 8 were expected.",
                     remedy="Convert it to 8 bits.",
                 )
-            pixels = np.asarray(image.convert("L" if grey else "RGB"))
+            wanted = "L" if grey else "RGB"
+            pixels = np.asarray(image if image.mode == wanted else image.convert(wanted))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _damaged(path, error) from error
     return pixels[None] if grey else np.moveaxis(pixels, 2, 0)
