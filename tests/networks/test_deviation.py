@@ -9,6 +9,7 @@ import warnings
 
 import pytest
 import torch
+from sequence_networks import SEQUENCE_NETWORKS
 from token_networks import TOKEN_NETWORKS
 from torch import nn
 from torch.nn import functional
@@ -212,6 +213,7 @@ class Perceptron(nn.Module):
 
 NETWORKS = {
     **TOKEN_NETWORKS,
+    **SEQUENCE_NETWORKS,
     "residual": (Residual, (3, 6, 6)),
     "convolutions": (Convolutions, (2, 7, 6)),
     "volumes": (Volumes, (1, 3, 4, 3)),

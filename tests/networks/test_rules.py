@@ -49,14 +49,19 @@ class WithParameter(nn.Module):
         return self.combine(x, self.token.expand(1, -1, -1, -1))
 
 
-class CrossAttention(nn.Module):
+class PaddedAttention(nn.Module):
     def __init__(self):
         super().__init__()
         self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
 
     def forward(self, x):
         x = x.flatten(2).transpose(1, 2)
-        return self.attention(x, x.flip(1), x)[0]
+        return self.attention(x, x, x, key_padding_mask=x[..., 0])[0]
+
+
+class TwoInputs(nn.Module):
+    def forward(self, one, two):
+        return one.size(1) * two.size(1)
 
 
 def branch_on_value(x):
@@ -102,8 +107,7 @@ UNSUPPORTED = {
     "mask of activations": (lambda x: x.masked_fill(x > 0, 0.0), "depends on activations|gt has"),
     "choice": (lambda x: torch.where(x > 0, x, -x), "depends on activations|gt has"),
     "computed weight": (WithParameter(lambda x, t: functional.linear(x, t[0, 0] ** 2)), "computed"),
-    "cross-attention": (CrossAttention(), "other tokens than its own"),
-    "wide resize": (lambda x: functional.interpolate(x, size=9, mode="bicubic"), "bicubic"),
+    "padded attention": (PaddedAttention(), "mask of padding"),
     "repeated letter": (lambda x: torch.einsum("bcii,bcij->bcj", x, x), "occurs twice"),
     "uneven padding": (nn.Conv2d(4, 4, 2, padding="same"), "'same' with an even kernel"),
     "other bits": (lambda x: x.view(torch.int32), "another type"),
@@ -116,6 +120,31 @@ UNSUPPORTED = {
     "value": (lambda x: x * float(x.sum().item()), "cannot be traced|values of activations"),
     "stale view": (stale_view, "changed in place"),
 }
+
+
+def test_a_network_of_two_inputs_says_what_to_do():
+    network = trace(TwoInputs(), (4, 4))
+    assert network.unsupported is not None
+    assert "takes 2 inputs (one, two)" in network.unsupported.reason
+    assert "wrap it in a module that takes one tensor" in network.unsupported.reason
+
+
+def test_a_matrix_that_is_applied_to_several_sizes_is_one_layer():
+    """With the bias of the larger one, whose norm is that of more copies."""
+
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+            self.conv = nn.Conv1d(4, 4, 1)
+
+        def forward(self, x):
+            y = self.layer(x[:, :1]) + self.layer(x).sum(1, keepdim=True)
+            return self.conv(x) + self.conv(y.transpose(1, 2))
+
+    network = trace(Shared(), (4, 4))
+    assert list(network.layers) == ["layer.weight", "conv.weight", "conv.weight@4x1"]
+    assert network.layers["layer.weight"].positions == 4
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED)

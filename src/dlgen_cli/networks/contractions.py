@@ -57,20 +57,17 @@ def matmul(call: Call) -> GraphNode:
 def einsum(call: Call) -> GraphNode:
     """``einsum`` of two values in which no letter occurs twice in one of them.
 
-    By Cauchy and Schwarz its norm is at most the product of theirs.
+    By Cauchy and Schwarz its norm is at most the product of theirs. That holds where an axis of one
+    value is repeated along the other's too, as ``...`` may do: for each place on it the same
+    inequality holds with the same factor, and its squares are summed.
     """
     left, right = _two(call)
-    equation = call.args[0] if isinstance(call.args[0], str) else None
-    if equation is None or "." in equation or "->" not in equation:
-        raise NoRuleError("its equation is not read")
-    sources, result = equation.replace(" ", "").split("->")
-    one, two = sources.split(",")
+    one, two, result = _letters(call, left, right)
     if any(len(set(each)) != len(each) for each in (one, two, result)):
         raise NoRuleError("a letter of its equation occurs twice in one place")
     if (set(one) ^ set(two)) - set(result):
         raise NoRuleError("it sums over an axis that one of its arguments lacks")
     summed = [letter for letter in one if letter in two and letter not in result]
-    del left, right
     pair: tuple[int, int] | None = None
     if len(summed) == 1 and len(one) > 1 and len(two) > 1 and len(result) > 1:
         second = two.index(summed[0]) - len(two)
@@ -78,6 +75,33 @@ def einsum(call: Call) -> GraphNode:
         if one[-1] == summed[0] and second in (-1, -2) and result[-1] == other != result[0]:
             pair = (-1, second) if other not in one else None
     return _contraction(call, pair)
+
+
+def _letters(call: Call, left: Activation, right: Activation) -> tuple[str, str, str]:
+    """The axes of both values and of the result; those of ``...`` are digits, from the last on."""
+    equation = call.args[0] if isinstance(call.args[0], str) else None
+    if equation is None or equation.count(",") != 1:
+        raise NoRuleError("its equation is not read")
+    sources, arrow, result = equation.replace(" ", "").partition("->")
+    one, two = sources.split(",")
+    if not arrow:
+        known = one.replace("...", "") + two.replace("...", "")
+        result = "..." + "".join(letter for letter in sorted(known) if known.count(letter) == 1)
+    open_axes = [
+        len(value.shape or ()) - len(axes.replace("...", "")) if "..." in axes else 0
+        for axes, value in ((one, left), (two, right))
+    ]
+    if max(open_axes) > len(_DIGITS) or min(open_axes) < 0:
+        raise NoRuleError("its equation does not fit its arguments")
+    counts = (*open_axes, max(open_axes))
+    first, second, last = (
+        axes.replace("...", _DIGITS[len(_DIGITS) - count :])
+        for axes, count in zip((one, two, result), counts, strict=True)
+    )
+    return first, second, last
+
+
+_DIGITS = "0123456789"
 
 
 def _contraction(call: Call, axes: tuple[int, int] | None) -> GraphNode:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn import functional
 from dlgen_cli.architectures.fixed_normalization import FixedNormalization
 from dlgen_cli.architectures.row_normalization import RowNormalization
 from dlgen_cli.networks.calls import function_name
+from dlgen_cli.networks.decompositions import FUNCTIONS, MODULES, RECORDED_INSIDE
 from dlgen_cli.networks.programs.module import ProgramModule
 
 
@@ -39,69 +41,38 @@ class _Recorded(fx.Proxy):
         return self.tracer.create_proxy("call_function", function, (self, other), {})
 
 
-def _attend(attention: nn.MultiheadAttention, query: Any, key: Any, value: Any, mask: Any) -> Any:
-    """Self-attention in its parts: one linear layer for all three projections, attention, another.
-
-    Raises:
-        NotImplementedError: it has other keys than queries, or biases of its own beside them.
-    """
-    is_plain = attention.bias_k is None and not attention.add_zero_attn
-    if not (query is key and key is value) or not is_plain or attention.in_proj_weight is None:
-        raise NotImplementedError("attention to other tokens than its own has no rule")
-    heads = attention.num_heads
-    if not attention.batch_first:
-        query = query.transpose(0, 1)
-    joint = functional.linear(query, attention.in_proj_weight, attention.in_proj_bias)
-    first, second, third = joint.chunk(3, -1)
-    shape = (heads, attention.head_dim)
-    q, k, v = (one.reshape(*_outer(one), *shape).transpose(1, 2) for one in (first, second, third))
-    mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    out = attention.out_proj
-    result = functional.linear(mixed.transpose(1, 2).flatten(2), out.weight, out.bias)
-    return result if attention.batch_first else result.transpose(0, 1)
-
-
-def _outer(value: Any) -> tuple[Any, Any]:
-    """The batch and the number of tokens."""
-    return value.size(0), value.size(1)
-
-
 class _Recorder(fx.Tracer):
     proxy_buffer_attributes = True
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        if type(m) in RECORDED_INSIDE:
+            return False
         is_leaf = super().is_leaf_module(m, module_qualified_name)
         return is_leaf or isinstance(m, FixedNormalization | RowNormalization)
 
     def create_proxy(  # type: ignore[override]  # the names that fx gives
         self, kind: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], **more: Any
     ) -> fx.Proxy:
-        """A bias that is computed is a sum of its own, and ``addcmul`` a product and a sum."""
+        """A computed bias is a sum of its own; some functions are recorded in their parts."""
+        if kind == "call_function" and target in FUNCTIONS:
+            found: fx.Proxy = FUNCTIONS[target](*args, **kwargs)
+            return found
         given = dict(zip(("input", "weight", "bias"), args, strict=False)) | kwargs
         bias = given.get("bias") if target is functional.linear else None
         if isinstance(bias, fx.Proxy) and bias.node.op != "get_attr":
             plain = (given["input"], given["weight"])
             args, kwargs = (self.create_proxy(kind, target, plain, {}), bias), {}
             target = operator.add
-        elif target is torch.addcmul and len(args) == 3 and not kwargs:
-            product = self.create_proxy(kind, operator.mul, args[1:], {})
-            args, target = (args[0], product), operator.add
         return super().create_proxy(kind, target, args, kwargs, **more)
 
     def call_module(
         self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Attention is recorded in its parts; the weights of its tokens are not returned."""
-        if type(m) is not nn.MultiheadAttention:
-            return super().call_module(m, forward, args, kwargs)
-        names = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask")
-        given = dict(zip(names, args, strict=False)) | kwargs
-        if given.get("key_padding_mask") is not None or given.get("is_causal"):
-            raise NotImplementedError("attention with a mask of padding has no rule")
-        mask = given.get("attn_mask")
-        if isinstance(mask, Tensor) and mask.dtype == torch.bool:
-            mask = ~mask  # there True means to leave out, here to attend
-        return _attend(m, given["query"], given["key"], given["value"], mask), None
+        """Modules without a rule of their own are recorded in their parts."""
+        in_parts = MODULES.get(type(m))
+        if in_parts is not None:
+            return in_parts(m, *args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _Recorded(node, self)
@@ -165,7 +136,23 @@ class _Shaped(_Recorded):
 
 
 #: What a tensor says of itself whatever its entries are.
-_FACTS = frozenset({"ndim", "dim", "dtype", "is_cuda", "requires_grad", "numel", "layout"})
+_FACTS = frozenset(
+    {
+        "ndim",
+        "dim",
+        "dtype",
+        "is_cuda",
+        "is_nested",
+        "is_sparse",
+        "is_floating_point",
+        "is_complex",
+        "requires_grad",
+        "numel",
+        "layout",
+    }
+)
+#: Functions of torch that take sizes, and would refuse a recorded one.
+_OF_SIZES = ("zeros", "ones", "full", "empty", "arange", "eye", "linspace", "tril_indices")
 
 
 def with_item(tensor: Tensor, key: Any, value: Any) -> Tensor:
@@ -282,11 +269,26 @@ def _is_known(node: fx.Node) -> bool:
 def _record_shaped(module: nn.Module, input_shape: tuple[int, ...]) -> fx.Graph:
     kinds = (one.dtype for one in module.parameters() if one.is_floating_point())
     kind = next(kinds, torch.float32)
-    example = torch.empty((1, *input_shape), device="meta", dtype=kind)
+    with torch.device("meta"):  # torch notes here which functions make tensors: the true ones
+        example = torch.empty((1, *input_shape), dtype=kind)
     names: Any = vars(fx._symbolic_trace)["_wrapped_fns_to_patch"]  # noqa: SLF001
     kept = dict(names)
+    makers = {name: getattr(torch, name) for name in _OF_SIZES}
     names.clear()
+    recorder = _ShapedRecorder(example, without_entries(module))
     try:
-        return _ShapedRecorder(example, without_entries(module)).trace(module)
+        for name, make in makers.items():
+            setattr(torch, name, partial(_make, recorder, make))
+        return recorder.trace(module)
     finally:
         names.update(kept)
+        for name, make in makers.items():
+            setattr(torch, name, make)
+
+
+def _make(recorder: fx.Tracer, make: Any, *args: Any, **kwargs: Any) -> Any:
+    """Make a tensor; record it where its size is a recorded number."""
+    sizes = [*args, *(one for arg in args if isinstance(arg, tuple | list) for one in arg)]
+    if any(isinstance(one, fx.Proxy) for one in (*sizes, *kwargs.values())):
+        return recorder.create_proxy("call_function", make, args, kwargs)
+    return make(*args, **kwargs)

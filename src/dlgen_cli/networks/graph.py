@@ -59,8 +59,9 @@ class Normalization:
 class GraphLayer:
     """One map ``x -> W x + c``, batch normalization folded in, weight normalization resolved.
 
-    A module that is called on inputs of several sizes gives one layer for each size: they share
-    their tensors, but not their operator norms.
+    A convolution that is called on inputs of several sizes gives one layer for each size: they
+    share their tensors, but not their operator norms. Any other module gives one, of the size with
+    most positions.
 
     Attributes:
         name: key of the layer in the network; the name of its weight, but for further sizes.

@@ -17,8 +17,9 @@ have c = 1; windows of k cells at stride s have ``c = ceil(k/s)``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from itertools import repeat
 from typing import Any, TypeVar
 
@@ -166,18 +167,40 @@ def _mean_norm_squared(windows: Sequence[Window], divisors: Sequence[int], size:
     """Upper bound on the squared norm of the averaging matrix of one axis."""
     rows = [(_inside(window, size), d) for window, d in zip(windows, divisors, strict=True)]
     rows = [(cells, divisor) for cells, divisor in rows if cells]
-    trial = [1.0] * len(rows)
+    return _collatz_wielandt(partial(_gram_times, rows, size), len(rows))
+
+
+def largest_eigenvalue(matrix: Sequence[Mapping[int, Fraction]]) -> Fraction:
+    """Upper bound on the largest eigenvalue of a nonnegative matrix without a row of zeros.
+
+    Args:
+        matrix: entries by column, for each row.
+    """
+
+    def times(vector: Sequence[_Real]) -> list[_Real]:
+        kind = type(vector[0])
+        return [
+            sum((kind(one) * vector[column] for column, one in row.items()), kind(0))
+            for row in matrix
+        ]
+
+    return _collatz_wielandt(times, len(matrix))
+
+
+def _collatz_wielandt(times: Callable[[Sequence[Any]], list[Any]], size: int) -> Fraction:
+    """``max_i (G v)_i / v_i`` for a vector v that a few steps of the power method choose."""
+    trial = [1.0] * size
     for _ in range(_POWER_STEPS):
-        image = _gram_times(rows, trial, size)
+        image = times(trial)
         largest = max(image)
         trial = [value / largest for value in image]
     grid = [Fraction(max(1, round(value * _GRID))) for value in trial]
-    image_of_grid = _gram_times(rows, grid, size)
-    return max(one / two for one, two in zip(image_of_grid, grid, strict=True))
+    ratios: list[Fraction] = [one / two for one, two in zip(times(grid), grid, strict=True)]
+    return max(ratios)
 
 
 def _gram_times(
-    rows: Sequence[tuple[list[int], int]], vector: Sequence[_Real], size: int
+    rows: Sequence[tuple[list[int], int]], size: int, vector: Sequence[_Real]
 ) -> list[_Real]:
     """``A (A^T v)``."""
     columns: list[_Real] = [vector[0] * 0] * size

@@ -13,6 +13,7 @@ from dlgen_cli.networks import (
     arithmetic,
     contractions,
     input_maps,
+    interpolation,
     normalizations,
     pooling,
     selection,
@@ -26,7 +27,6 @@ from dlgen_cli.records import GraphNode
 
 #: Why an operation has no rule, where more can be said than that it has none.
 _REASONS: Mapping[str, str] = {
-    "multiheadattention": "it returns the weights of attention too, or has keys of its own",
     "baddbmm": "it adds a product of matrices to a value in one step: no rule",
 }
 
@@ -183,6 +183,7 @@ _REARRANGING = (
     "pixelunshuffle",
     "channelshuffle",
 )
+_RESIZES = ("interpolate", "upsample", "upsamplingnearest2d", "upsamplingbilinear2d")
 _DROPOUTS = (
     "dropout",
     "dropout1d",
@@ -199,7 +200,7 @@ _RULES: Mapping[str, Callable[[Call], GraphNode]] = {
     **dict.fromkeys(("maxpool1d", "maxpool2d", "maxpool3d"), pooling.max_pool),
     **{f"adaptiveavgpool{axes}d": pooling.adaptive_average_pool for axes in (1, 2, 3)},
     **{f"adaptivemaxpool{axes}d": pooling.adaptive_max_pool for axes in (1, 2, 3)},
-    **dict.fromkeys(("interpolate", "upsample", "upsamplingnearest2d"), input_maps.resize),
+    **dict.fromkeys(_RESIZES, interpolation.resize),
     **dict.fromkeys(normalizations.FORMS, normalizations.normalize),
     **dict.fromkeys(selection.PADDINGS, selection.pad),
     **dict.fromkeys(("to", "float", "double"), _convert),

@@ -6,6 +6,7 @@ branch on the value of an activation, becomes an ``unsupported`` node that says 
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -40,9 +41,24 @@ _OF_SHAPES = frozenset(
     for what in ("zeros", "ones", "full", "empty", "newzeros", "newones", "newfull", "newempty")
     for how in ("", "like")
 )
+#: Calls that give their first argument the type or the shape of another.
+_LIKE_ANOTHER = frozenset({"typeas", "to", "expandas", "viewas", "reshapeas"})
 #: Calls among whose arguments a tensor of the architecture is a value like any other.
 _OF_VALUES = frozenset(
-    {"add", "sub", "mul", "cat", "stack", "matmul", "einsum", "maximum", "minimum", "where"}
+    {
+        "add",
+        "sub",
+        "rsub",
+        "mul",
+        "cat",
+        "stack",
+        "matmul",
+        "einsum",
+        "linear",
+        "maximum",
+        "minimum",
+        "where",
+    }
 )
 #: Calls that leave all entries of a tensor as they are.
 _VIEWS = frozenset({"view", "reshape", "unsqueeze", "squeeze", "flatten", "contiguous", "detach"})
@@ -69,6 +85,7 @@ def trace(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
         graph = record(shapes_only, input_shape)
     except Exception as error:  # tracing fails in as many ways as code can be written
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        message = _surplus_inputs(module) or message
         nodes = [
             GraphNode(name="input", kind="input", operation="input", shape=input_shape),
             GraphNode(
@@ -92,6 +109,20 @@ def trace(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
         layers=layers,
         input_shape=input_shape,
         unused=_unused(module, layers),
+    )
+
+
+def _surplus_inputs(module: nn.Module) -> str:
+    """What to do about a network of several inputs; empty for one of one."""
+    empty = inspect.Parameter.empty
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    given = inspect.signature(module.forward).parameters.values()
+    names = [one.name for one in given if one.kind in kinds and one.default is empty]
+    if len(names) < 2:
+        return ""
+    return (
+        f"it takes {len(names)} inputs ({', '.join(names)}), and one tensor is audited; wrap it in "
+        "a module that takes one tensor and cuts it into them"
     )
 
 
@@ -197,9 +228,11 @@ class _Walk:
         return self.root.get_submodule(node.target)(*args, **kwargs)
 
     def _follows_input(self, node: fx.Node) -> bool:
-        if self._operation(node)[0] in _OF_SHAPES:
+        operation = self._operation(node)[0]
+        if operation in _OF_SHAPES:
             return False
-        is_known = any(self.memory.knows(before) for before in node.all_input_nodes)
+        before = node.all_input_nodes[: 1 if operation in _LIKE_ANOTHER else None]
+        is_known = any(map(self.memory.knows, before))
         return is_known or self._reads_stored(node)
 
     def _reads_stored(self, node: fx.Node) -> bool:
@@ -327,8 +360,11 @@ class _Walk:
         known = self.layers.get(layer.name)
         is_known = known is not None and known.kind != "constant"
         if known is not None and is_known and known.input_shape != layer.input_shape:
-            size = "x".join(map(str, layer.input_shape))
-            layer = replace(layer, name=f"{layer.name}@{size}")
+            if layer.stride:
+                size = "x".join(map(str, layer.input_shape))
+                layer = replace(layer, name=f"{layer.name}@{size}")
+            elif known.positions > layer.positions:  # the norm of its bias is that of more of them
+                layer = known
         self.layers[layer.name] = layer
         return layer_node(call, layer)
 

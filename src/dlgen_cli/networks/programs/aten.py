@@ -97,6 +97,16 @@ _COMPARISONS = (
     "bitwise_and",
     "bitwise_or",
 )
+_RESIZES = {
+    "upsample_linear1d": "linear",
+    "upsample_bilinear2d": "bilinear",
+    "upsample_trilinear3d": "trilinear",
+    "upsample_bicubic2d": "bicubic",
+    "_upsample_bilinear2d_aa": "bilinear",
+    "_upsample_bicubic2d_aa": "bicubic",
+    **{f"upsample_nearest{axes}d": "nearest" for axes in (1, 2, 3)},
+    **{f"_upsample_nearest_exact{axes}d": "nearest-exact" for axes in (1, 2, 3)},
+}
 _RULES: Mapping[str, rules.Rule] = {
     **{name: rules.plain(function, "self") for name, function in _POINTWISE.items()},
     **{name: rules.plain(getattr(torch, name), "self other") for name in _COMPARISONS},
@@ -126,6 +136,7 @@ _RULES: Mapping[str, rules.Rule] = {
     "bmm": rules.plain(torch.bmm, "self mat2"),
     "baddbmm": rules.plain(torch.baddbmm, "self batch1 batch2", "beta alpha"),
     "einsum": layers.einsum,
+    "glu": rules.gate,
     "gelu": rules.plain(functional.gelu, "self", "approximate"),
     "hardtanh": rules.plain(functional.hardtanh, "self", "min_val max_val"),
     "leaky_relu": rules.plain(functional.leaky_relu, "self", "negative_slope"),
@@ -221,11 +232,11 @@ _RULES: Mapping[str, rules.Rule] = {
     "constant_pad_nd": rules.plain(functional.pad, "self pad", "value"),
     "reflection_pad2d": rules.plain(functional.pad, "self padding", mode="reflect"),
     "replication_pad2d": rules.plain(functional.pad, "self padding", mode="replicate"),
-    "upsample_bilinear2d.vec": rules.resize("bilinear"),
-    "upsample_bilinear2d": rules.resize("bilinear"),
-    "upsample_nearest2d.vec": rules.resize("nearest"),
-    "upsample_nearest2d": rules.resize("nearest"),
-    "upsample_bicubic2d.vec": rules.resize("bicubic"),
+    **{
+        f"{name}{ending}": rules.resize(mode, antialias=name.endswith("_aa"))
+        for name, mode in _RESIZES.items()
+        for ending in ("", ".vec")
+    },
     "pixel_shuffle": rules.plain(torch.pixel_shuffle, "self upscale_factor"),
     "pixel_unshuffle": rules.plain(torch.pixel_unshuffle, "self downscale_factor"),
     "channel_shuffle": rules.plain(torch.channel_shuffle, "self groups"),

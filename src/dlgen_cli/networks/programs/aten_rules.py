@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import torch
 from torch.nn import functional
 
-from dlgen_cli.checkpoints.program import ElementType, Step
+from dlgen_cli.checkpoints.program import ElementType, Step, Value
 from dlgen_cli.checkpoints.stored import FLOATING
 from dlgen_cli.networks.programs.module import Builder
 
@@ -154,8 +154,8 @@ def size_of(build: Builder, step: Step) -> bool:
     return True
 
 
-def resize(mode: str) -> Rule:
-    """Interpolation to a size; by a factor where it is the ratio of the sizes."""
+def resize(mode: str, *, antialias: bool = False) -> Rule:
+    """Interpolation to a size, or by the factors that the file tells where they are no ratios."""
 
     def rule(build: Builder, step: Step) -> bool:
         given = step.arguments
@@ -168,13 +168,12 @@ def resize(mode: str) -> Rule:
         if size is None or given.keys() - known:
             return False
         # a factor that the file tells beside the size is the one that places the cells
-        exact = factors is None or _is_ratio(build.shape(given.get("input")), size, factors)
+        is_ratio = factors is None or _is_ratio(build.shape(given.get("input")), size, factors)
+        named |= {"size": tuple(size)} if is_ratio else {"scale_factor": tuple(factors or ())}
+        named |= {"antialias": True} if antialias else {}
         source = given.get("input", given.get("self"))
-        if exact:
-            build.call(
-                step.results, functional.interpolate, source, tuple(size), mode=mode, **named
-            )
-        return exact
+        build.call(step.results, functional.interpolate, source, mode=mode, **named)
+        return True
 
     return rule
 
@@ -237,4 +236,15 @@ def attend(build: Builder, step: Step) -> bool:
         given["value"],
         **named,
     )
+    return True
+
+
+def gate(build: Builder, step: Step) -> bool:
+    """``glu``: the first half times the sigmoid of the second."""
+    source, axis = step.arguments["self"], step.arguments.get("dim", -1)
+    name = step.results[0]
+    halves = (f"{name} first", f"{name} second")
+    build.call(halves, torch.chunk, source, 2, axis)
+    build.call(f"{name} gate", torch.sigmoid, Value(halves[1]))
+    build.call(name, torch.mul, Value(halves[0]), Value(f"{name} gate"))
     return True

@@ -1,0 +1,125 @@
+"""Small networks of torch's own blocks that are recorded in their parts."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class Gated(nn.Module):
+    """Gated linear units as a module and as a function, and their parts in one step."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(3, 8, 3, padding=1)
+        self.glu = nn.GLU(dim=1)
+        self.wide = nn.Linear(4, 12)
+        self.pair = nn.Bilinear(6, 4, 5)
+        self.shift = nn.Parameter(torch.zeros(5))
+
+    def forward(self, x):
+        x = self.glu(self.conv(x)).transpose(1, 2)
+        y = functional.glu(self.wide(x))
+        y = self.pair(y, x)
+        return torch.addcmul(self.shift, y, y.tanh(), value=0.5)
+
+
+class Latents(nn.Module):
+    """Attention of learned tokens to the input, and to values of another size."""
+
+    def __init__(self):
+        super().__init__()
+        self.latents = nn.Parameter(torch.zeros(1, 3, 6))
+        self.enter = nn.Linear(4, 6)
+        self.cross = nn.MultiheadAttention(6, 2, batch_first=True)
+        self.norm = nn.LayerNorm(6, eps=0.1)
+        self.wide = nn.MultiheadAttention(6, 3, kdim=4, vdim=5)
+        self.other = nn.Linear(4, 5)
+
+    def forward(self, x):
+        tokens, _ = self.cross(self.latents.expand(x.size(0), -1, -1), *[self.enter(x)] * 2)
+        tokens = self.norm(tokens).transpose(0, 1)
+        keys = x.transpose(0, 1)
+        return self.wide(tokens, keys, self.other(keys))[0].transpose(0, 1)
+
+
+class EncoderDecoder(nn.Module):
+    """`nn.Transformer` with learned queries, a causal mask, and a decoder that normalizes first."""
+
+    def __init__(self):
+        super().__init__()
+        sizes = {"nhead": 2, "dim_feedforward": 5, "batch_first": True}
+        self.queries = nn.Parameter(torch.zeros(1, 2, 4))
+        self.both = nn.Transformer(
+            4, num_encoder_layers=1, num_decoder_layers=1, layer_norm_eps=0.2, **sizes
+        )
+        layer = nn.TransformerDecoderLayer(4, norm_first=True, layer_norm_eps=0.1, **sizes)
+        self.decoder = nn.TransformerDecoder(layer, 1)
+
+    def forward(self, x):
+        mask = nn.Transformer.generate_square_subsequent_mask(x.size(1))
+        y = self.both(x, self.queries.expand(x.size(0), -1, -1), src_mask=mask)
+        return self.decoder(y, x[:, 1:])
+
+
+class Recurrent(nn.Module):
+    """Long short-term memory in both directions and with a projection, gated units, plain ones."""
+
+    def __init__(self):
+        super().__init__()
+        self.long = nn.LSTM(3, 4, batch_first=True, bidirectional=True)
+        self.short = nn.LSTM(8, 4, num_layers=2, proj_size=3)
+        self.gated = nn.GRU(3, 4, bias=False, batch_first=True)
+        self.plain = nn.RNN(4, 3, nonlinearity="relu", batch_first=True)
+
+    def forward(self, x):
+        x, _ = self.long(x)
+        x, (hidden, _) = self.short(x.transpose(0, 1))
+        x, last = self.gated(x.transpose(0, 1))
+        x, _ = self.plain(x, hidden[:1])
+        return x[:, -1] + last[-1][:, :3]
+
+
+class Cells(nn.Module):
+    """Steps of cells in a loop, from states that the code makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.long = nn.LSTMCell(3, 4)
+        self.gated = nn.GRUCell(4, 4)
+        self.plain = nn.RNNCell(4, 3)
+
+    def forward(self, x):
+        h, c = torch.zeros(x.size(0), 4).type_as(x), x.new_zeros(x.shape[0], 4)
+        g, p = torch.zeros(x.size(0), 4).type_as(x), None
+        for step in range(x.size(1)):
+            h, c = self.long(x[:, step], (h, c))
+            g = self.gated(h, g)
+            p = self.plain((1 - g) * h, p)
+        return p
+
+
+class Dots(nn.Module):
+    """Equations with axes that are left open."""
+
+    def __init__(self):
+        super().__init__()
+        self.enter = nn.Linear(4, 4)
+        self.mix = nn.Parameter(torch.zeros(5, 4))
+        self.table = nn.Parameter(torch.zeros(3, 4))
+
+    def forward(self, x):
+        q = functional.layer_norm(self.enter(x), (4,), eps=0.1)
+        scores = torch.einsum("...id,...jd->...ij", q, q).softmax(-1)
+        y = torch.einsum("... i j, ... j d -> ... i d", scores, q)
+        y = torch.einsum("...d,kd", y, self.mix)
+        return y + torch.einsum("...nd, nd -> n...", q, self.table).permute(1, 2, 0)[..., None]
+
+
+SEQUENCE_NETWORKS = {
+    "gated": (Gated, (3, 5)),
+    "latents": (Latents, (5, 4)),
+    "encoder and decoder": (EncoderDecoder, (4, 4)),
+    "recurrent": (Recurrent, (3, 3)),
+    "cells": (Cells, (2, 3)),
+    "dots": (Dots, (2, 3, 4)),
+}
