@@ -82,10 +82,10 @@ def trace(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
     """
     shapes_only = without_entries(module).eval()
     try:
+        _require_one_input(module)
         graph = record(shapes_only, input_shape)
     except Exception as error:  # tracing fails in as many ways as code can be written
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
-        message = _surplus_inputs(module) or message
         nodes = [
             GraphNode(name="input", kind="input", operation="input", shape=input_shape),
             GraphNode(
@@ -112,18 +112,21 @@ def trace(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
     )
 
 
-def _surplus_inputs(module: nn.Module) -> str:
-    """What to do about a network of several inputs; empty for one of one."""
+def _require_one_input(module: nn.Module) -> None:
+    """Refuse a network of several inputs.
+
+    Raises:
+        NotImplementedError: it takes them; the message says what to do.
+    """
     empty = inspect.Parameter.empty
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     given = inspect.signature(module.forward).parameters.values()
     names = [one.name for one in given if one.kind in kinds and one.default is empty]
-    if len(names) < 2:
-        return ""
-    return (
-        f"it takes {len(names)} inputs ({', '.join(names)}), and one tensor is audited; wrap it in "
-        "a module that takes one tensor and cuts it into them"
-    )
+    if len(names) > 1:
+        raise NotImplementedError(
+            f"it takes {len(names)} inputs ({', '.join(names)}), and one tensor is audited; wrap "
+            "it in a module that takes one tensor and cuts it into them"
+        )
 
 
 def _unused(module: nn.Module, layers: Mapping[str, GraphLayer]) -> tuple[str, ...]:
