@@ -115,7 +115,30 @@ class Dots(nn.Module):
         return y + torch.einsum("...nd, nd -> n...", q, self.table).permute(1, 2, 0)[..., None]
 
 
+class Ordered(nn.Module):
+    """A table of positions, a triangle that masks, slopes of numbers, and entries by their order."""
+
+    def __init__(self):
+        super().__init__()
+        self.enter = nn.Linear(3, 4)
+        self.positions = nn.Embedding(6, 4)
+        self.register_buffer("mask", torch.tril(torch.ones(6, 6)))
+        self.register_buffer("slope", torch.tensor(0.25))
+
+    def forward(self, x):
+        steps = x.size(1)
+        at = torch.arange(steps)
+        x = self.enter(x) + self.positions(at)
+        x = functional.layer_norm(x, (4,), eps=0.1)
+        scores = x @ x.mT + self.slope * (at[None] - at[:, None])
+        mask = self.mask[:steps, :steps]
+        x = scores.masked_fill(mask == 0, float("-inf")).softmax(-1) @ x
+        y = torch.sort(x, dim=1)[0] + x.topk(steps, dim=1).values + x.median(1, keepdim=True).values
+        return y.max(dim=2)[0] - torch.max(x, 1 - y).min(2).values + (1 - x.max(-1).values) * 0.5
+
+
 SEQUENCE_NETWORKS = {
+    "ordered": (Ordered, (5, 3)),
     "gated": (Gated, (3, 5)),
     "latents": (Latents, (5, 4)),
     "encoder and decoder": (EncoderDecoder, (4, 4)),

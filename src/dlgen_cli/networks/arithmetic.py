@@ -31,10 +31,13 @@ def refuse_constants(call: Call) -> None:
 
 
 def add(call: Call) -> GraphNode:
-    """``a + alpha b`` and ``a - alpha b``, values or numbers, with broadcasting."""
+    """``a + alpha b``, ``a - alpha b``, ``b - alpha a``: values or numbers, with broadcasting."""
     refuse_constants(call)
+    first, alpha = call.args[0], call.kwargs.get("alpha", 1)
     second = call.args[1] if len(call.args) > 1 else call.kwargs.get("other")
-    return _combination(call, ((call.args[0], 1), (second, call.kwargs.get("alpha", 1))))
+    if call.operation == "rsub":
+        first, second = second, first
+    return _combination(call, ((first, 1), (second, alpha)))
 
 
 def pick_between(call: Call) -> GraphNode:

@@ -15,6 +15,7 @@ from dlgen_cli.architectures.fixed_normalization import FixedNormalization
 from dlgen_cli.architectures.row_normalization import RowNormalization
 from dlgen_cli.networks.calls import function_name
 from dlgen_cli.networks.decompositions import FUNCTIONS, MODULES, RECORDED_INSIDE
+from dlgen_cli.networks.loaded_module import input_dtype_of
 from dlgen_cli.networks.programs.module import ProgramModule
 
 
@@ -69,6 +70,9 @@ class _Recorder(fx.Tracer):
         self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Modules without a rule of their own are recorded in their parts."""
+        is_table = type(m) is nn.Embedding and m.max_norm is None
+        if is_table and len(args) == 1 and isinstance(args[0], Tensor):  # rows that no input picks
+            return self.create_proxy("call_function", operator.getitem, (m.weight, args), {})
         in_parts = MODULES.get(type(m))
         if in_parts is not None:
             return in_parts(m, *args, **kwargs)
@@ -195,6 +199,12 @@ class _ShapedRecorder(_Recorder):
             return attr_val
         return super().getattr(attr, attr_val, parameter_proxy_cache)
 
+    def _value_of(self, node: fx.Node) -> Any:
+        """The value of a node; a tensor that the code has made has no proxy yet."""
+        if "value" not in node.meta:
+            node.meta["value"] = self._evaluate(node)
+        return node.meta["value"]
+
     def _evaluate(self, node: fx.Node) -> Any:
         if node.op == "placeholder":
             is_first = not any(one.op == "placeholder" for one in node.graph.nodes if one != node)
@@ -204,7 +214,7 @@ class _ShapedRecorder(_Recorder):
         if node.op == "get_attr":
             found = attribute(self.root, str(node.target))
             return to_meta(found) if isinstance(found, Tensor) else found
-        args, kwargs = fx.map_arg((node.args, node.kwargs), lambda one: one.meta["value"])
+        args, kwargs = fx.map_arg((node.args, node.kwargs), self._value_of)
         with torch.device("meta"):
             if node.op == "call_module":
                 return self._twin.get_submodule(str(node.target))(*args, **kwargs)
@@ -267,8 +277,7 @@ def _is_known(node: fx.Node) -> bool:
 
 
 def _record_shaped(module: nn.Module, input_shape: tuple[int, ...]) -> fx.Graph:
-    kinds = (one.dtype for one in module.parameters() if one.is_floating_point())
-    kind = next(kinds, torch.float32)
+    kind = input_dtype_of(module)
     with torch.device("meta"):  # torch notes here which functions make tensors: the true ones
         example = torch.empty((1, *input_shape), dtype=kind)
     names: Any = vars(fx._symbolic_trace)["_wrapped_fns_to_patch"]  # noqa: SLF001

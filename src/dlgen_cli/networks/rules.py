@@ -132,9 +132,28 @@ def _drop_out(call: Call) -> GraphNode:
 
 
 def _largest(call: Call) -> GraphNode:
-    """``amax`` and ``amin``: each result moves at most as far as some entry of its group."""
+    """``amax``, ``max`` over axes, ``topk``, ``sort``, ``median``: entries by their order.
+
+    Sorted values of two groups are no further apart than the groups, in the 2-norm (by the
+    rearrangement inequality) and in the largest magnitude: no order statistic moves further than
+    some entry. Each result is one of them.
+    """
+    others = [one for one in call.activations[1:] if one.shape is not None]
+    if call.operation in {"max", "min"} and others:
+        return arithmetic.pick_between(call)
     call.only()
     return call.becomes("max_pool")
+
+
+def _attribute(call: Call) -> GraphNode:
+    """``x.mT`` and the like, and the parts of what ``max`` and ``sort`` return."""
+    first, name = call.args[0], str(call.args[1])
+    part = replace(call, args=(first,))
+    if name in {"mT", "mH"} or (name in {"T", "H"} and len(first.shape or ()) == 2):
+        return _rearrange(replace(part, operation="mt"))
+    if name in {"T", "H", "data", "values"}:
+        return part.becomes("identity")
+    raise NoRuleError(f"its attribute {name} has no rule")
 
 
 def _exponential(call: Call) -> GraphNode:
@@ -183,6 +202,7 @@ _REARRANGING = (
     "pixelunshuffle",
     "channelshuffle",
 )
+_IN_ORDER = ("amax", "amin", "max", "min", "topk", "sort", "median", "kthvalue", "msort")
 _RESIZES = ("interpolate", "upsample", "upsamplingnearest2d", "upsamplingbilinear2d")
 _DROPOUTS = (
     "dropout",
@@ -206,10 +226,10 @@ _RULES: Mapping[str, Callable[[Call], GraphNode]] = {
     **dict.fromkeys(("to", "float", "double"), _convert),
     **dict.fromkeys(("maximum", "minimum", "where"), arithmetic.pick_between),
     **dict.fromkeys(("cat", "stack", "hstack", "vstack"), arithmetic.concatenate),
-    **dict.fromkeys(("add", "sub"), arithmetic.add),
+    **dict.fromkeys(("add", "sub", "rsub"), arithmetic.add),
     **dict.fromkeys(("pow", "square"), arithmetic.power),
     **dict.fromkeys(("softmax", "softmin", "softmax2d"), contractions.softmax),
-    **dict.fromkeys(("amax", "amin"), _largest),
+    **dict.fromkeys(_IN_ORDER, _largest),
     **dict.fromkeys(("expand", "repeat", "repeatinterleave", "tile"), _repeat),
     **dict.fromkeys(("expandas", "reshapeas", "viewas", "typeas"), _like),
     "normalize": normalizations.scale_to_unit,
@@ -218,6 +238,7 @@ _RULES: Mapping[str, Callable[[Call], GraphNode]] = {
     "rownormalization": input_maps.normalize_rows,
     "mean": pooling.mean_over_entries,
     "sum": pooling.sum_over_entries,
+    "getattr": _attribute,
     "getitem": _pick,
     "index": _pick,
     "indexselect": selection.index_select,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlgen_cli.networks.calls import Activation, Call, NoRuleError
 from dlgen_cli.networks.graph import BatchNorm, GraphLayer
@@ -187,6 +187,21 @@ def stored_constant(node: str, name: str, shape: tuple[int, ...]) -> tuple[Graph
         output_shape=shape,
     )
     return constant_node(node, shape, layer=name), layer
+
+
+def is_causal_mask(value: Tensor) -> bool:
+    """Whether a stored buffer is the triangle of ones that leaves out later tokens.
+
+    It is the same for all weights, a part of the architecture, and no value that could move.
+    """
+    if isinstance(value, nn.Parameter) or value.is_meta or value.ndim < 2:
+        return False
+    rows, columns = value.shape[-2:]
+    if rows != columns or value.numel() != rows * columns or rows < 2:
+        return False
+    square = value.detach().reshape(rows, columns)
+    ones = torch.ones_like(square)
+    return any(bool(torch.equal(square, one)) for one in (ones.tril(), ones.triu()))
 
 
 def constant_node(node: str, shape: tuple[int, ...], **facts: Any) -> GraphNode:

@@ -32,7 +32,7 @@ from dlgen_cli.networks.loaded_module import input_dtype_of
 from dlgen_cli.networks.memory import SharedMemory
 from dlgen_cli.networks.plain_shapes import plain_result
 from dlgen_cli.networks.rules import apply_rule
-from dlgen_cli.networks.stored_maps import fixed_constant, stored_constant
+from dlgen_cli.networks.stored_maps import fixed_constant, is_causal_mask, stored_constant
 from dlgen_cli.records import GraphNode
 
 #: Calls whose results have the shape of an activation, and nothing else of it.
@@ -178,6 +178,8 @@ class _Walk:
         value, name = self.values[node], str(node.target)
         if name not in self.stored or not value.is_floating_point():
             return
+        if is_causal_mask(attribute(self.original, name)):
+            return
         shape = tuple(value.shape)
         self.nodes[node.name], layer = stored_constant(node.name, name, shape)
         self.layers.setdefault(layer.name, layer)
@@ -259,7 +261,7 @@ class _Walk:
             module=module,
             result_shape=shape,
         )
-        made = self._node_of(call, stale)
+        made = self._node_of(call, stale, jumps=self._jumps(node, value))
         self.nodes[node.name] = made
         if all(one.is_constant for one in call.activations):
             self.constants.add(node.name)
@@ -270,13 +272,25 @@ class _Walk:
             self.memory.overwrite(node.all_input_nodes[0], node.name)
         self.memory.add(node, value, node.name)
 
-    def _node_of(self, call: Call, stale: list[str]) -> GraphNode:
+    def _jumps(self, node: fx.Node, value: Any) -> bool:
+        """Whether whole numbers or truth values are made of real ones that an input changes."""
+        if not isinstance(value, Tensor) or value.is_floating_point() or value.is_complex():
+            return False
+        return any(
+            self.memory.knows(one) and _holds_real(self.values[one]) for one in node.all_input_nodes
+        )
+
+    def _node_of(self, call: Call, stale: list[str], *, jumps: bool) -> GraphNode:
         reason = stale[0] if stale else ""
         if not reason:
             try:
-                return self._layer_node(call) or apply_rule(call)
+                made = self._layer_node(call) or apply_rule(call)
             except NoRuleError as error:
                 reason = str(error)
+            else:
+                if not jumps:
+                    return made
+                reason = "it gives whole numbers or truth values of real ones: they jump"
         return call.becomes("unsupported", reason=f"{call.path}: {reason}")
 
     def _operation(self, node: fx.Node) -> tuple[str, nn.Module | None, bool]:
@@ -325,7 +339,7 @@ class _Walk:
 
     def _fixed(self, node: fx.Node, value: Tensor) -> Activation | None:
         """A tensor of the architecture as a value; None where its entries are not known."""
-        if not value.is_floating_point():
+        if value.dtype == torch.bool or value.is_complex():
             return None
         if node.name not in self.nodes:
             try:
@@ -411,6 +425,12 @@ def _holds_tensor(value: Any) -> bool:
     if isinstance(value, tuple | list):
         return any(_holds_tensor(one) for one in value)
     return isinstance(value, Tensor)
+
+
+def _holds_real(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return any(map(_holds_real, value))
+    return isinstance(value, Tensor) and value.is_floating_point()
 
 
 def _origin(node: fx.Node) -> str:
