@@ -170,6 +170,8 @@ def dense_operator(layer, weight):
         return weight.reshape(-1, 1)
     if layer.kind in DIAGONAL_KINDS:
         return torch.diag(weight.flatten())
+    if layer.kind == "embedding":
+        return weight.T
     entries = 1
     for size in layer.input_shape:
         entries *= size

@@ -116,7 +116,7 @@ class Dots(nn.Module):
 
 
 class Ordered(nn.Module):
-    """A table of positions, a triangle that masks, slopes of numbers, and entries by their order."""
+    """A table of positions, a triangle that masks, numbered slopes, entries by their order."""
 
     def __init__(self):
         super().__init__()

@@ -70,9 +70,6 @@ class _Recorder(fx.Tracer):
         self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Modules without a rule of their own are recorded in their parts."""
-        is_table = type(m) is nn.Embedding and m.max_norm is None
-        if is_table and len(args) == 1 and isinstance(args[0], Tensor):  # rows that no input picks
-            return self.create_proxy("call_function", operator.getitem, (m.weight, args), {})
         in_parts = MODULES.get(type(m))
         if in_parts is not None:
             return in_parts(m, *args, **kwargs)
