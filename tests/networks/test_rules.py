@@ -129,6 +129,24 @@ def test_a_network_of_two_inputs_says_what_to_do():
     assert "wrap it in a module that takes one tensor" in network.unsupported.reason
 
 
+class Masked(nn.Module):
+    def __init__(self, mask):
+        super().__init__()
+        self.register_buffer("mask", mask)
+
+    def forward(self, x):
+        return x.masked_fill(self.mask[:3, :3] == 0, float("-inf")).softmax(-1)
+
+
+def test_a_stored_triangle_of_ones_is_a_mask_and_no_value_that_could_move():
+    network = trace(Masked(torch.ones(4, 4).tril()), (3, 3))
+    assert network.unsupported is None
+    assert not network.layers
+    other = trace(Masked(torch.randn(4, 4)), (3, 3)).unsupported
+    assert other is not None
+    assert other.operation == "eq"
+
+
 def test_a_matrix_that_is_applied_to_several_sizes_is_one_layer():
     """With the bias of the larger one, whose norm is that of more copies."""
 

@@ -122,7 +122,7 @@ class Ordered(nn.Module):
         super().__init__()
         self.enter = nn.Linear(3, 4)
         self.positions = nn.Embedding(6, 4)
-        self.register_buffer("mask", torch.tril(torch.ones(6, 6)))
+        self.register_buffer("mask", torch.tril(torch.ones(6, 6)), persistent=False)
         self.register_buffer("slope", torch.tensor(0.25))
 
     def forward(self, x):
