@@ -91,6 +91,8 @@ class Execution:
         self.records = {node.name: node for node in network.nodes}
         self.values_of_nodes = set()
         for node in self.graph.nodes:
+            if node.target == "size" or node.args[1:] == ("shape",):
+                continue  # numbers
             before = self.values_of_nodes.intersection(node.all_input_nodes)
             if before or node.name in self.records:
                 self.values_of_nodes.add(node)
