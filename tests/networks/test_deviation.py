@@ -276,6 +276,7 @@ def check_values(nodes, bounds, values, moved_values):
             one, two = one[None], two[None]  # no input changes it
         elif len(one) != count:
             continue  # its batch does not come first
+        one, two = one.double(), two.double()  # of whole numbers too
         bound = bounds[node.name]
         norm = float(two.flatten(1).norm(dim=1).max())
         deviation = float((one - two).flatten(1).norm(dim=1).max())

@@ -123,7 +123,7 @@ class Ordered(nn.Module):
         self.enter = nn.Linear(3, 4)
         self.positions = nn.Embedding(6, 4)
         self.register_buffer("mask", torch.tril(torch.ones(6, 6)), persistent=False)
-        self.register_buffer("slope", torch.tensor(0.25))
+        self.register_buffer("slope", torch.tensor([0.25]))
 
     def forward(self, x):
         steps = x.size(1)
