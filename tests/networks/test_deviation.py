@@ -271,7 +271,10 @@ def check_values(nodes, bounds, values, moved_values):
     for node in nodes:
         one, two = values[node.name], moved_values[node.name]
         if isinstance(one, tuple):
-            one, two = (torch.cat([t.flatten(1) for t in these], 1) for these in (one, two))
+            one, two = (
+                torch.cat([t.flatten(1) for t in these if t.is_floating_point()], 1)
+                for these in (one, two)
+            )
         elif len(one) != count and one.numel() == math.prod(node.shape):
             one, two = one[None], two[None]  # no input changes it
         elif len(one) != count:

@@ -6,6 +6,8 @@ from nodes import Apply
 from torch import nn
 from torch.nn import functional
 
+from dlgen_cli.bounds.norms import LayerNorms
+from dlgen_cli.bounds.propagation import propagate_all
 from dlgen_cli.networks.tracer import trace
 
 IDENTITIES = {
@@ -182,3 +184,23 @@ def test_what_the_output_does_not_need_is_left_out():
         return x.relu()
 
     assert [node.kind for node in trace(Apply(forward), (3,)).nodes] == ["input", "lipschitz"]
+
+
+def test_a_stored_number_counts_at_each_entry_that_it_multiplies():
+    """Its node has no axes; its product with a larger value is as large as that times it."""
+
+    class Slope(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.slope = nn.Parameter(torch.tensor([0.5]))
+            self.register_buffer("table", torch.ones(4, 4), persistent=False)
+
+        def forward(self, x):
+            return x + self.slope * self.table
+
+    network = trace(Slope(), (4, 4))
+    norms = LayerNorms(norm_upper=0.5, moved_norm_upper=0.5, error_upper=0.25)
+    bounds = propagate_all(network.nodes, {"slope": norms}, 1.0)
+    product = next(node.name for node in network.nodes if node.kind == "product")
+    assert bounds[product].radius >= 2  # 16 entries of 1/2
+    assert bounds[product].deviation >= 1

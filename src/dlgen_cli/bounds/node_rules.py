@@ -389,11 +389,9 @@ def _bilinear(of: Callable[[Place, Norms, Norms], Norms]) -> Rule:
 def _product(place: Place, left: Norms, right: Norms) -> Norms:
     """``||f g|| <= ||f||_inf ||g||`` and the other way round, each broadcast to the result."""
     node, entries = place.node, entries_of(place.node)
-    copies = []
-    for before in place.before:
-        own = entries_of(before)
-        is_known = own is not None and entries is not None
-        copies.append(root(-(-entries // own)) if is_known and own and entries else ONE)
+    # a value without axes, such as one stored number, is one entry
+    owns = [entries_of(before) or 1 for before in place.before]
+    copies = [root(-(-entries // own)) if entries else ONE for own in owns]
     whole = min(left.entry * right.whole * copies[1], right.entry * left.whole * copies[0])
     token, axis = whole, node.token_axis
     if axis is not None:
