@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from dlgen_cli.cli.app import DlgenGroup, app
-from dlgen_cli.cli.command import DlgenCommand, as_command
+from dlgen_cli.cli.command import DlgenCommand, as_command, deferred
 from dlgen_cli.cli.values import Choices
 
 
@@ -73,6 +73,23 @@ def test_a_command_gets_the_dataclass_that_was_typed(greeted):
             tone=Tone.COLD,
         ),
     ]
+
+
+@dataclass(kw_only=True)
+class Unreadable:
+    word: "Annotated[NoSuchType, typer.Option('--word')]" = ""  # noqa: F821
+
+
+def test_options_of_a_deferred_command_are_read_when_it_is_named():
+    seen = []
+    application = typer.Typer(name="dlgen", cls=DlgenGroup)
+    application.command("greet", cls=DlgenCommand)(deferred(seen.append, Greeting))
+    application.command("other", cls=DlgenCommand)(deferred(seen.append, Unreadable))
+    assert CliRunner().invoke(application, ["greet", "Ada", "--times", "2,3"]).exit_code == 0
+    assert seen == [Greeting(name="Ada", times=[2, 3])]
+    assert "NoSuchType" in CliRunner().invoke(application, ["other"]).output
+    shown = typer.main.get_command(application).commands["greet"].params
+    assert {one.name for one in shown} >= {"loud", "name", "times", "pause"}
 
 
 def test_an_older_name_works_and_is_not_shown(greeted):

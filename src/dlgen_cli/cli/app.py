@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from dlgen_cli import __version__
 from dlgen_cli.bounds.compression_stored import STORED
 from dlgen_cli.bounds.pac_bayes_kl import KL
 from dlgen_cli.cli import (
@@ -25,7 +24,7 @@ from dlgen_cli.cli import (
     train,
     verify,
 )
-from dlgen_cli.cli.command import CommandGroup, DlgenCommand, as_command, typing_mistake
+from dlgen_cli.cli.command import CommandGroup, DlgenCommand, deferred, typing_mistake
 from dlgen_cli.cli.help import print_help
 from dlgen_cli.cli.implicit import implicit_app
 from dlgen_cli.cli.values import Choices
@@ -123,6 +122,8 @@ def _complete_command(incomplete: str) -> list[str]:
 
 
 def _say_version() -> None:
+    from dlgen_cli import __version__
+
     sys.stdout.write(f"dlgen {__version__}\n")
 
 
@@ -285,7 +286,7 @@ for _name, _function, _options, _panel, _examples in (
     ),
 ):
     app.command(_name, cls=DlgenCommand, epilog=_examples, rich_help_panel=_panel)(
-        as_command(_function, _options)  # type: ignore[arg-type]
+        deferred(_function, _options)  # type: ignore[arg-type]
     )
 app.add_typer(implicit_app, name="implicit", rich_help_panel=LEARN)
 

@@ -7,9 +7,11 @@ import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, Field, dataclass, fields
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.models import ArgumentInfo
 
@@ -20,12 +22,28 @@ from dlgen_cli.errors import UsageError
 
 Options = TypeVar("Options")
 
+#: The attribute of a function that `deferred` made.
+_DEFERRED = "as_command"
 #: What a value is called on the page where its option does not say.
 _METAVARS = {int: "N", float: "X", Path: "PATH", str: "TEXT"}
 
 
 class DlgenCommand(TyperCommand):
-    """A command with dlgen's page of help."""
+    """A command with dlgen's page of help; the options of a `deferred` one are read when needed."""
+
+    @property
+    def params(self) -> list[Any]:
+        """Options and arguments."""
+        if hasattr(self.callback, _DEFERRED):
+            alone = typer.Typer(add_completion=False)
+            alone.command()(getattr(self.callback, _DEFERRED)())
+            read = typer.main.get_command(alone)
+            self.callback, self._params = read.callback, read.params
+        return self._params
+
+    @params.setter
+    def params(self, found: list[Any]) -> None:
+        self._params = found
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - click's signature
         """Print it."""
@@ -81,6 +99,21 @@ def typing_mistake(error: Exception) -> UsageError:
     message = " ".join(told.split())
     message = message.rstrip(".") or "A command is missing"
     return UsageError(f"{message}.", remedy=help_)
+
+
+def deferred(function: Callable[[Options], None], options: type[Options]) -> Callable[..., None]:
+    """`as_command` for a `DlgenCommand`, carried out when its options are asked for.
+
+    To read the options of all commands takes longer than a mistake in one of them.
+    """
+
+    def command() -> None:
+        """Stand for the function; Typer sees no parameters."""
+
+    command.__doc__ = function.__doc__
+    command.__name__ = function.__name__
+    setattr(command, _DEFERRED, partial(as_command, function, options))
+    return command
 
 
 def as_command(function: Callable[[Options], None], options: type[Options]) -> Callable[..., None]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 
 from dlgen_cli.cli import console
-from dlgen_cli.cli.command import CommandGroup, DlgenCommand, as_command
+from dlgen_cli.cli.command import CommandGroup, DlgenCommand, deferred
 from dlgen_cli.cli.help import METHOD, OUTPUT, PROBLEM
 from dlgen_cli.cli.options import ReportOptions
 from dlgen_cli.cli.progress import showing_work
@@ -450,5 +450,5 @@ for _function, _options, _examples in (
     ),
 ):
     implicit_app.command(_function.__name__, cls=DlgenCommand, epilog=_examples)(
-        as_command(_function, _options)  # type: ignore[arg-type]
+        deferred(_function, _options)  # type: ignore[arg-type]
     )
