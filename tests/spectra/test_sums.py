@@ -14,6 +14,7 @@ from dlgen_cli.spectra import (
     sum_of_squares,
     sum_up,
 )
+from dlgen_cli.spectra.sums import row_norms
 
 
 def exact_sum(tensor):
@@ -52,6 +53,16 @@ def test_distance_is_an_upper_bound_and_zero_only_where_equal():
     assert squared_distance_upper(left.double(), nudged) > 0.0
     tiny = torch.tensor([1e-200], dtype=torch.float64)
     assert squared_distance_upper(tiny, 2 * tiny) > 0.0
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 70_000), (2000, 40), (1, 3)])
+def test_norms_of_rows_are_those_of_each_row(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    found = row_norms(matrix)
+    assert found.dtype == torch.float64
+    for row in {0, shape[0] // 2, shape[0] - 1}:
+        exact = math.hypot(*matrix[row].double().tolist())
+        assert found[row].item() == pytest.approx(exact, rel=1e-12)
 
 
 def test_largest_magnitude_is_exact():

@@ -45,11 +45,12 @@ def singular_value_bounds(
     """
     if matrix.numel() == 0:
         return ()
-    if largest_magnitude(matrix) == 0.0:
+    largest = largest_magnitude(matrix)
+    if largest == 0.0:
         return tuple(Interval(lower=0.0, upper=0.0) for _ in range(min(matrix.shape)))
     if _is_small(matrix):
         return _by_decomposition(matrix, device)
-    gram = gram_matrix(matrix, device)
+    gram = gram_matrix(matrix, device, largest=largest)
     found = [_root(one, gram.exponent) for one in all_eigenvalues(gram, matrix)]
     if found[-1].lower == 0.0 and matrix.numel() <= _LARGEST_DECOMPOSED:
         del gram
@@ -68,9 +69,10 @@ def spectral_norm_bounds(matrix: torch.Tensor, device: torch.device | None = Non
         Ends within ``1e-9`` relative of each other up to a few thousand rows. An end that leaves
         the float range is 0 or inf.
     """
-    if _is_small(matrix) or largest_magnitude(matrix) == 0.0:
+    largest = 0.0 if _is_small(matrix) else largest_magnitude(matrix)
+    if largest == 0.0:
         return singular_value_bounds(matrix, device)[0]
-    gram = gram_matrix(matrix, device)
+    gram = gram_matrix(matrix, device, largest=largest)
     return _root(largest_eigenvalue(gram), gram.exponent)
 
 

@@ -63,16 +63,19 @@ class GramMatrix:
     exponent: int
 
 
-def gram_matrix(weight: torch.Tensor, device: torch.device | None = None) -> GramMatrix:
+def gram_matrix(
+    weight: torch.Tensor, device: torch.device | None = None, *, largest: float | None = None
+) -> GramMatrix:
     """Compute the Gram matrix on the smaller side.
 
     Args:
         weight: W, shape ``(o, i)``, any floating type, finite. It is widened block by block.
         device: where to compute; its own where not given.
+        largest: magnitude of an entry, where that is known.
     """
     tall = weight if weight.shape[0] >= weight.shape[1] else weight.mT
     rows, order = tall.shape
-    exponent = _exponent(largest_magnitude(weight))
+    exponent = _exponent(largest_magnitude(weight) if largest is None else largest)
     half = exponent // 2  # in two steps: 2^-exponent alone may leave the floats
     matrix = torch.zeros(order, order, dtype=torch.float64, device=device or weight.device)
     for start in range(0, rows, BLOCK):

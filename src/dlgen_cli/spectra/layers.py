@@ -19,7 +19,7 @@ from dlgen_cli.spectra.products import product_norms
 from dlgen_cli.spectra.residuals import residual
 from dlgen_cli.spectra.rounding import SLACK, UNIT_ROUNDOFF, gamma
 from dlgen_cli.spectra.small_matrices import Enclosures
-from dlgen_cli.spectra.sums import root, sum_of_squares
+from dlgen_cli.spectra.sums import root, row_norms, sum_of_squares
 
 _CHUNK = 1 << 18  # entries that are compared at once
 
@@ -179,7 +179,7 @@ def _require_finite(name: str, *numbers: float) -> None:
 def _largest_row(effective: EffectiveLayer) -> Interval:
     """The largest Euclidean norm of a row, enclosed."""
     weight = effective.weight
-    chosen = int(torch.linalg.vector_norm(weight, dim=1, dtype=torch.float64).argmax())
+    chosen = int(row_norms(weight).argmax())
     largest = root(sum_of_squares(weight[chosen]))
     error = gamma(weight.shape[1] + 4)  # of the norms that chose the row
     lost = 2.0**-500 if largest.upper else 0.0  # squares of the other rows that underflowed

@@ -13,7 +13,7 @@ from dlgen_cli.spectra.rounding import SLACK, UNIT_ROUNDOFF, gamma
 
 _BLOCK = 1 << 14  # entries for each partial sum; their error is gamma(_BLOCK), about 2e-12
 _FACTORS = 512  # mantissas in one product
-_CHUNK = 1 << 20  # entries that are widened at once; a multiple of _BLOCK
+_CHUNK = 1 << 16  # entries that are widened at once, in the cache; a multiple of _BLOCK
 
 
 def _partial_sums(flat: torch.Tensor) -> list[float]:
@@ -40,7 +40,8 @@ def sum_of_squares(tensor: torch.Tensor) -> Interval:
         part for some in torch.split(flat, _CHUNK) for part in _partial_sums(some.to(torch.float64))
     )
     error = gamma(_BLOCK + 4) * SLACK
-    lost = math.ulp(0.0) * flat.numel() if largest_magnitude(flat) else 0.0  # in either direction
+    is_zero = total == 0.0 and largest_magnitude(flat) == 0.0
+    lost = 0.0 if is_zero else math.ulp(0.0) * flat.numel()  # in either direction
     return Interval(lower=max(0.0, total * (1 - error) - lost), upper=total * (1 + error) + lost)
 
 
@@ -50,6 +51,17 @@ def root(squares: Interval) -> Interval:
         lower=math.sqrt(squares.lower) / SLACK,
         upper=math.sqrt(squares.upper) * SLACK,
     )
+
+
+def row_norms(matrix: torch.Tensor) -> torch.Tensor:
+    """Euclidean norms of the rows, float64, computed as they come.
+
+    Args:
+        matrix: shape ``(o, i)``, floating point, at least one entry.
+    """
+    some = max(1, _CHUNK // matrix.shape[1])
+    rows = torch.split(matrix, some)
+    return torch.cat([torch.linalg.vector_norm(one.to(torch.float64), dim=1) for one in rows])
 
 
 def squared_distance_upper(left: torch.Tensor, right: torch.Tensor) -> float:
