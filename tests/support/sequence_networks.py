@@ -137,7 +137,35 @@ class Ordered(nn.Module):
         return y.max(dim=2)[0] - torch.max(x, 1 - y).min(2).values + (1 - x.max(-1).values) * 0.5
 
 
+class Written(nn.Module):
+    """Normalizations that the code writes out, with factors and shifts of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(2, 4, 1)
+        self.scale = nn.Parameter(torch.ones(4))
+        self.shift = nn.Parameter(torch.zeros(4))
+        self.gamma = nn.Parameter(torch.zeros(1, 4, 1, 1))
+        self.factor = nn.Parameter(torch.ones(4))
+        self.slope = nn.Parameter(torch.zeros(4))
+        self.last = nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = self.conv(x)
+        y = (x - x.mean(1, keepdim=True)) / torch.sqrt(
+            (x - x.mean(1, keepdim=True)).pow(2).mean(1, keepdim=True) + 0.1
+        )
+        y = self.scale[:, None, None] * y + self.shift[:, None, None]
+        norm = torch.norm(y, p=2, dim=(2, 3), keepdim=True)
+        y = y + self.gamma * (y * (norm / (norm.mean(1, keepdim=True) + 0.2)))
+        y = y.flatten(2).transpose(1, 2)
+        y = self.factor * (y - y.mean(-1, keepdim=True)) / (y.std(-1, keepdim=True) + 0.3)
+        y = y * torch.rsqrt(y.square().mean(-1, keepdim=True) + 0.1)
+        return self.last(y * (1 + self.slope))
+
+
 SEQUENCE_NETWORKS = {
+    "written": (Written, (2, 2, 3)),
     "ordered": (Ordered, (5, 3)),
     "gated": (Gated, (3, 5)),
     "latents": (Latents, (5, 4)),

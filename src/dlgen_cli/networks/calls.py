@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -216,6 +217,8 @@ _POSITIONS: Mapping[str, tuple[str, ...]] = {
         "eps",
     ),
     "normalize": ("p", "dim", "eps"),
+    "norm": ("p", "dim", "keepdim"),
+    "linalgvectornorm": ("ord", "dim", "keepdim"),
     "localresponsenorm": ("size", "alpha", "beta", "k"),
     "linear": ("weight", "bias"),
     "conv": ("weight", "bias", "stride", "padding", "dilation", "groups"),
@@ -305,6 +308,19 @@ def function_name(target: Callable[..., Any]) -> tuple[str, bool]:
     return canonical_name(name), name.endswith("_")
 
 
+def asks_in_place(target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call gives ``inplace=True``, by its name or by its place."""
+    if kwargs.get("inplace"):
+        return True
+    if not callable(target) or not any(one is True for one in args):
+        return False
+    try:
+        given = inspect.signature(target).bind(*args, **kwargs)
+    except (ValueError, TypeError):  # torch's own functions in C have none
+        return False
+    return bool(given.arguments.get("inplace"))
+
+
 def _home(target: Callable[..., Any]) -> str:
     return str(getattr(target, "__module__", ""))
 
@@ -312,5 +328,5 @@ def _home(target: Callable[..., Any]) -> str:
 @cache
 def _torch_functions() -> frozenset[int]:
     """The identities of torch's own functions and of the operators, which live for ever."""
-    rooms = (functional, torch, operator)
+    rooms = (functional, torch, torch.linalg, operator)
     return frozenset(id(one) for room in rooms for one in vars(room).values()) | {id(getattr)}

@@ -17,6 +17,7 @@ from dlgen_cli.networks.calls import function_name
 from dlgen_cli.networks.decompositions import FUNCTIONS, MODULES, RECORDED_INSIDE
 from dlgen_cli.networks.loaded_module import input_dtype_of
 from dlgen_cli.networks.programs.module import ProgramModule
+from dlgen_cli.networks.written_normalizations import recognize_normalizations
 
 
 class _Recorded(fx.Proxy):
@@ -259,6 +260,12 @@ def record(module: nn.Module, input_shape: tuple[int, ...]) -> fx.Graph:
     Raises:
         Exception: whatever the module raises when its arguments are proxies.
     """
+    graph = _recorded(module, input_shape)
+    recognize_normalizations(graph, module)
+    return graph
+
+
+def _recorded(module: nn.Module, input_shape: tuple[int, ...]) -> fx.Graph:
     if isinstance(module, ProgramModule):
         return module.recorded()
     try:

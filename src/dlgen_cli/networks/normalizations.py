@@ -126,6 +126,18 @@ def scale_to_unit(call: Call) -> GraphNode:
     )
 
 
+def norm(call: Call) -> GraphNode:
+    """The 2-norm over axes: it moves no further than its group, and has ``sqrt(n)`` entries' size.
+
+    ``| ||x|| - ||y|| | <= ||x - y||`` for each group; over all of them the same in the 2-norm.
+    """
+    first, order = call.only(), call.setting("p" if call.operation == "norm" else "ord", 2)
+    if first.shape is None or order not in {None, 2, "fro"}:
+        raise NoRuleError("a norm other than the 2-norm has no rule")
+    count = first.entries // max(1, call.result_entries)
+    return call.becomes("scale", factor_upper=1.0, entry_factor_upper=root_upper(count))
+
+
 def local_response(call: Call) -> GraphNode:
     """``local_response_norm`` over neighbouring channels."""
     call.only()

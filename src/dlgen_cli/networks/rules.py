@@ -17,10 +17,11 @@ from dlgen_cli.networks import (
     normalizations,
     pooling,
     selection,
+    written_normalizations,
 )
 from dlgen_cli.networks.activations import pointwise
 from dlgen_cli.networks.arithmetic import product_upper
-from dlgen_cli.networks.calls import Call, NoRuleError
+from dlgen_cli.networks.calls import Call, NoRuleError, function_name
 from dlgen_cli.networks.pooling import root_upper
 from dlgen_cli.networks.token_axes import is_axis, token_axis
 from dlgen_cli.records import GraphNode
@@ -239,6 +240,13 @@ _RULES: Mapping[str, Callable[[Call], GraphNode]] = {
     "mean": pooling.mean_over_entries,
     "sum": pooling.sum_over_entries,
     "getattr": _attribute,
+    **dict.fromkeys(("norm", "linalgvectornorm"), normalizations.norm),
+    function_name(written_normalizations.divide_by_deviation)[
+        0
+    ]: written_normalizations.written_normalization,
+    function_name(written_normalizations.divide_by_mean)[
+        0
+    ]: written_normalizations.written_response,
     "getitem": _pick,
     "index": _pick,
     "indexselect": selection.index_select,

@@ -21,6 +21,7 @@ from dlgen_cli.networks.calls import (
     Call,
     Constant,
     NoRuleError,
+    asks_in_place,
     canonical_name,
     function_name,
 )
@@ -294,7 +295,7 @@ class _Walk:
         return call.becomes("unsupported", reason=f"{call.path}: {reason}")
 
     def _operation(self, node: fx.Node) -> tuple[str, nn.Module | None, bool]:
-        in_place = bool(node.kwargs.get("inplace", False))
+        in_place = asks_in_place(node.target, node.args, node.kwargs)
         if callable(node.target):
             name, changes = function_name(node.target)
             return name, None, changes or in_place
