@@ -59,9 +59,11 @@ def row_norms(matrix: torch.Tensor) -> torch.Tensor:
     Args:
         matrix: shape ``(o, i)``, floating point, at least one entry.
     """
+    found = torch.empty(matrix.shape[0], dtype=torch.float64, device=matrix.device)
     some = max(1, _CHUNK // matrix.shape[1])
-    rows = torch.split(matrix, some)
-    return torch.cat([torch.linalg.vector_norm(one.to(torch.float64), dim=1) for one in rows])
+    for rows, norms in zip(torch.split(matrix, some), torch.split(found, some), strict=True):
+        torch.linalg.vector_norm(rows.to(torch.float64), dim=1, out=norms)
+    return found
 
 
 def squared_distance_upper(left: torch.Tensor, right: torch.Tensor) -> float:
