@@ -147,7 +147,7 @@ class Execution:
             holds = isinstance(held, Tensor) or (
                 isinstance(held, tuple | list) and any(isinstance(one, Tensor) for one in held)
             )
-            if not holds:
+            if not holds or not left:  # of a second one nothing but the shape is read
                 return held
             value = left.pop(0)
             return value.clone() if isinstance(value, Tensor) else value

@@ -108,7 +108,7 @@ UNSUPPORTED = {
     "softmax over the batch": (lambda x: x.softmax(0), "over the batch"),
     "mask of activations": (lambda x: x.masked_fill(x > 0, 0.0), "depends on activations|gt has"),
     "choice": (lambda x: torch.where(x > 0, x, -x), "depends on activations|gt has"),
-    "computed weight": (WithParameter(lambda x, t: functional.linear(x, t[0, 0] ** 2)), "computed"),
+    "computed weight": (WithParameter(lambda x, t: functional.conv1d(x[0], t[0] ** 2)), "computed"),
     "padded attention": (PaddedAttention(), "mask of padding"),
     "repeated letter": (lambda x: torch.einsum("bcii,bcij->bcj", x, x), "occurs twice"),
     "uneven padding": (nn.Conv2d(4, 4, 2, padding="same"), "'same' with an even kernel"),

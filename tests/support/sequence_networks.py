@@ -164,7 +164,49 @@ class Written(nn.Module):
         return self.last(y * (1 + self.slope))
 
 
+class Standardized(nn.Conv2d):
+    """A convolution whose kernel is standardized."""
+
+    def forward(self, x):
+        w = self.weight
+        axes = (1, 2, 3)
+        w = (w - w.mean(axes, keepdim=True)) / (w.std(axes, keepdim=True) + 0.2)
+        return functional.conv2d(x, w, self.bias, self.stride, self.padding, 1, self.groups)
+
+
+class Computed(nn.Module):
+    """Weights that are computed of stored ones: standardized, scaled, normalized; patches."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = Standardized(2, 4, (2, 3), stride=(1, 2), padding=1, groups=2)
+        self.kernel = nn.Parameter(torch.zeros(3, 4, 2, 2))
+        self.gain = nn.Parameter(torch.ones(3, 1, 1, 1))
+        self.equal = nn.Parameter(torch.zeros(5, 12))
+        self.shift = nn.Parameter(torch.zeros(5))
+        self.prototypes = nn.Parameter(torch.zeros(3, 5))
+
+    def forward(self, x):
+        x = torch.tanh(self.conv(x))
+        kernel = functional.batch_norm(
+            self.kernel.reshape(1, 3, -1),
+            None,
+            None,
+            weight=(self.gain * 0.5).view(-1),
+            training=True,
+            momentum=0.0,
+            eps=0.1,
+        ).reshape_as(self.kernel)
+        x = functional.conv2d(x, kernel, None, padding=1, dilation=2)
+        x = functional.unfold(x, 2, stride=2, padding=1).transpose(1, 2)
+        x = functional.linear(x, self.equal * 0.25, self.shift * 0.5)
+        x = functional.normalize(x, dim=-1, eps=0.5)
+        x = functional.linear(x, functional.normalize(self.prototypes, eps=0.5))
+        return x.unfold(1, 2, 1).sum(-1)
+
+
 SEQUENCE_NETWORKS = {
+    "computed": (Computed, (2, 4, 4)),
     "written": (Written, (2, 2, 3)),
     "ordered": (Ordered, (5, 3)),
     "gated": (Gated, (3, 5)),

@@ -251,6 +251,7 @@ _POSITIONS: Mapping[str, tuple[str, ...]] = {
         "enable_gqa",
     ),
     "indexselect": ("dim", "index"),
+    "unfold": ("kernel_size", "dilation", "padding", "stride"),
     "cat": ("dim",),
     "interpolate": (
         "size",

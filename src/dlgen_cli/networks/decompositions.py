@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
 
 #: Modules of torch whose own code is recorded: it calls modules that have rules.
@@ -218,6 +218,97 @@ def _one_step(module: Any, x: Any, state: Any = None) -> Any:
     projected = functional.linear(x, weights["ih"], weights["bias_ih"])
     found = _step(module, projected, state, weights)
     return found if is_long else found[0]
+
+
+def with_computed_tensors(
+    target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Callable[..., Any] | None:
+    """The parts of a layer whose weight or bias is computed; None where both are stored.
+
+    A weight that is computed, such as a standardized one, is a value of the network: its product
+    with the input is one of two values.
+    """
+    if target is functional.batch_norm:
+        given = {**dict(zip(_OF_BATCH_NORM, args, strict=False)), **kwargs}
+        takes_own = given.get("running_mean") is None and given.get("training")
+        return _standardize if takes_own and _is_fixed(args[0]) else None
+    given = {**dict(zip(("input", "weight", "bias"), args, strict=False)), **kwargs}
+    weight, bias = _is_computed(given.get("weight")), _is_computed(given.get("bias"))
+    if target is functional.linear and (weight or bias):
+        return _multiply if weight else _shift
+    return _convolve if target is functional.conv2d and weight else None
+
+
+_OF_BATCH_NORM = (
+    "input",
+    "running_mean",
+    "running_var",
+    "weight",
+    "bias",
+    "training",
+    "momentum",
+    "eps",
+)
+
+
+def _is_computed(value: Any) -> bool:
+    return isinstance(value, fx.Proxy) and value.node.op != "get_attr"
+
+
+def _is_fixed(value: Any) -> bool:
+    """Whether no input enters a recorded value."""
+    waiting = [value.node] if isinstance(value, fx.Proxy) else []
+    for node in waiting:
+        waiting.extend(one for one in node.all_input_nodes if one not in waiting)
+    return bool(waiting) and all(node.op != "placeholder" for node in waiting)
+
+
+def _shift(x: Any, weight: Any, bias: Any) -> Any:
+    return functional.linear(x, weight) + bias
+
+
+def _multiply(x: Any, weight: Any, bias: Any = None) -> Any:
+    product = torch.matmul(x, weight.transpose(-1, -2))
+    return product if bias is None else product + bias
+
+
+def _standardize(x: Any, *args: Any, **kwargs: Any) -> Any:
+    """``batch_norm`` by the statistics of a value that no input enters."""
+    given = {**dict(zip(_OF_BATCH_NORM[1:], args, strict=False)), **kwargs}
+    x = functional.instance_norm(x, eps=given.get("eps", 1e-5))
+    for name, combine in (("weight", operator.mul), ("bias", operator.add)):
+        if given.get(name) is not None:
+            x = combine(x, given[name].reshape(1, -1, 1))
+    return x
+
+
+def _convolve(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """A convolution as the product of its kernel with the patches of its input."""
+    if isinstance(padding, str):
+        raise NotImplementedError(f"the padding {padding!r} with a computed weight has no rule")
+    kernel = weight.shape[2:]
+    stride, padding, dilation = (
+        (one, one) if isinstance(one, int) else tuple(one) for one in (stride, padding, dilation)
+    )
+    sizes = tuple(
+        (x.shape[2 + at] + 2 * padding[at] - dilation[at] * (kernel[at] - 1) - 1) // stride[at] + 1
+        for at in (0, 1)
+    )
+    patches = functional.unfold(x, (kernel[0], kernel[1]), dilation, padding, stride)
+    entries = weight.shape[1] * kernel[0] * kernel[1]
+    rows = weight.reshape(groups, -1, entries)
+    patches = patches.reshape(-1, groups, entries, sizes[0] * sizes[1])
+    product = torch.matmul(rows, patches).flatten(1, 2)
+    product = torch.unflatten(product, 2, sizes)
+    return product if bias is None else product + bias.reshape(-1, 1, 1)
 
 
 #: By the class of torch: called with the module and its arguments.

@@ -9,12 +9,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional
 
 from dlgen_cli.architectures.fixed_normalization import FixedNormalization
 from dlgen_cli.architectures.row_normalization import RowNormalization
 from dlgen_cli.networks.calls import function_name
-from dlgen_cli.networks.decompositions import FUNCTIONS, MODULES, RECORDED_INSIDE
+from dlgen_cli.networks.decompositions import (
+    FUNCTIONS,
+    MODULES,
+    RECORDED_INSIDE,
+    with_computed_tensors,
+)
 from dlgen_cli.networks.loaded_module import input_dtype_of
 from dlgen_cli.networks.programs.module import ProgramModule
 from dlgen_cli.networks.written_normalizations import recognize_normalizations
@@ -55,16 +59,12 @@ class _Recorder(fx.Tracer):
     def create_proxy(  # type: ignore[override]  # the names that fx gives
         self, kind: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], **more: Any
     ) -> fx.Proxy:
-        """A computed bias is a sum of its own; some functions are recorded in their parts."""
-        if kind == "call_function" and target in FUNCTIONS:
-            found: fx.Proxy = FUNCTIONS[target](*args, **kwargs)
-            return found
-        given = dict(zip(("input", "weight", "bias"), args, strict=False)) | kwargs
-        bias = given.get("bias") if target is functional.linear else None
-        if isinstance(bias, fx.Proxy) and bias.node.op != "get_attr":
-            plain = (given["input"], given["weight"])
-            args, kwargs = (self.create_proxy(kind, target, plain, {}), bias), {}
-            target = operator.add
+        """What has no rule as a whole is recorded in its parts."""
+        if kind == "call_function":
+            in_parts = FUNCTIONS.get(target) or with_computed_tensors(target, args, kwargs)
+            if in_parts is not None:
+                found: fx.Proxy = in_parts(*args, **kwargs)
+                return found
         return super().create_proxy(kind, target, args, kwargs, **more)
 
     def call_module(

@@ -122,7 +122,7 @@ def max_pool(call: Call) -> GraphNode:
         sizes, outputs, kernel, stride, padding, dilation, strict=True
     ):
         windows = [range(i * s - p, i * s - p + t * (k - 1) + 1, t) for i in range(count)]
-        copies *= _largest_multiplicity(windows, size)
+        copies *= largest_multiplicity(windows, size)
     return call.becomes("max_pool", factor_upper=root_upper(copies))
 
 
@@ -130,7 +130,7 @@ def adaptive_max_pool(call: Call) -> GraphNode:
     """``adaptive_max_pool``."""
     copies = 1
     for size, count in zip(*_spatial(call), strict=True):
-        copies *= _largest_multiplicity(_adaptive_windows(size, count), size)
+        copies *= largest_multiplicity(_adaptive_windows(size, count), size)
     return call.becomes("max_pool", factor_upper=root_upper(copies))
 
 
@@ -212,7 +212,16 @@ def _gram_times(
     return [sum((columns[cell] for cell in cells), zero) / divisor for cells, divisor in rows]
 
 
-def _largest_multiplicity(windows: Sequence[Window], size: int) -> int:
+def largest_multiplicity(windows: Sequence[Window], size: int) -> int:
+    """In how many windows a cell of an axis stands at most.
+
+    Args:
+        windows: the cells of each; those outside of the axis are padding.
+        size: of the axis.
+
+    Raises:
+        NoRuleError: a window lies in the padding alone.
+    """
     columns = [0] * size
     for window in windows:
         cells = _inside(window, size)

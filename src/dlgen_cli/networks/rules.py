@@ -251,6 +251,7 @@ _RULES: Mapping[str, Callable[[Call], GraphNode]] = {
     "index": _pick,
     "indexselect": selection.index_select,
     "maskedfill": selection.masked_fill,
+    "unfold": selection.unfold,
     "mul": arithmetic.multiply,
     "div": arithmetic.divide,
     "exp": _exponential,

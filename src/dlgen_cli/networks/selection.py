@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from dlgen_cli.networks.arithmetic import product_upper
 from dlgen_cli.networks.calls import Activation, Call, Constant, NoRuleError
-from dlgen_cli.networks.pooling import root_upper
+from dlgen_cli.networks.pooling import largest_multiplicity, root_upper
 from dlgen_cli.networks.token_axes import token_axis
 from dlgen_cli.records import GraphNode
 
@@ -79,6 +79,26 @@ def _counted(call: Call, pick: Callable[[Tensor], Tensor]) -> GraphNode:
             raise NoRuleError(f"what it picks is not known ({error})") from error
         copies = int(torch.bincount(picked.flatten()).max()) if picked.numel() else 0
     return call.becomes("scale", factor_upper=root_upper(copies), entry_factor_upper=1.0)
+
+
+def unfold(call: Call) -> GraphNode:
+    """Patches side by side: ``functional.unfold``, or windows along one axis by the method."""
+    first = call.only()
+    if len(call.result_shape or ()) == len(first.shape or ()) + 1:
+        return _counted(call, lambda numbers: numbers.unfold(*call.args[1:]))
+    copies = 1
+    how = [_pair(call.setting(name, 1)) for name in ("kernel_size", "dilation", "stride")]
+    padding = _pair(call.setting("padding", 0))
+    for size, k, t, s, p in zip((first.shape or ())[-2:], *how, padding, strict=True):
+        count = (size + 2 * p - t * (k - 1) - 1) // s + 1
+        windows = [range(i * s - p, i * s - p + t * (k - 1) + 1, t) for i in range(count)]
+        copies *= largest_multiplicity(windows, size)
+    return call.becomes("scale", factor_upper=root_upper(copies), entry_factor_upper=1.0)
+
+
+def _pair(setting: Any) -> tuple[int, int]:
+    one, two = (setting, setting) if isinstance(setting, int) else setting
+    return one, two
 
 
 def pad(call: Call) -> GraphNode:
