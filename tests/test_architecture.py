@@ -106,6 +106,8 @@ TESTED_IN = {
     # whole networks, every norm of every node against values:
     **dict.fromkeys(
         (
+            "bounds/contraction_rules.py",
+            "bounds/node_rule.py",
             "bounds/node_rules.py",
             "bounds/norms.py",
             "networks/arithmetic.py",

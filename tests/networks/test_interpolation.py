@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dlgen_cli.bounds.node_rules import RULES, Moves, Place, Values
+from dlgen_cli.bounds.node_rule import Moves, Place, Values
+from dlgen_cli.bounds.node_rules import RULES
 from dlgen_cli.bounds.norms import Norms
 from dlgen_cli.networks.interpolation import filtered_rows, interpolation_rows, norm_squared
 from dlgen_cli.networks.tracer import trace

@@ -6,17 +6,17 @@ both values of the inputs and on how far those have moved. Both treat the norms 
 `dlgen_cli.bounds.norms.Norms`; those of a token and of an entry only ever lower the bounds on the
 whole, which alone are those of `dlgen_cli.bounds.propagation`.
 
-A map that is bilinear, ``B(f, g)``, moves by at most ``||B(f - f', g)|| + ||B(f', g - g')||``:
-products, products of matrices, and attention are bounded so.
+Those of products, attention and the like stand in `dlgen_cli.bounds.contraction_rules`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
+from dlgen_cli.bounds import contraction_rules
 from dlgen_cli.bounds.arithmetic import ONE, ZERO
+from dlgen_cli.bounds.node_rule import Moves, Place, Rule, Values, added, least, scaled
 from dlgen_cli.bounds.norms import (
     NOTHING,
     LayerNorms,
@@ -33,61 +33,6 @@ from dlgen_cli.records import GraphNode
 
 TWO = Decimal(2)
 _LARGEST_EXPONENT = Decimal(10) ** 15
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A node with the nodes of its inputs and the norms of its layer, if it has one."""
-
-    node: GraphNode
-    before: Sequence[GraphNode]
-    layer: LayerNorms | None
-
-
-@dataclass(frozen=True, slots=True)
-class Values:
-    """Bounds on the inputs of a node, in order, in one of the two networks.
-
-    Attributes:
-        norms: of each input.
-        weight: norm of the node's layer there; 1 without one.
-        bias: norm of its bias there.
-    """
-
-    norms: Sequence[Norms]
-    weight: Decimal = ONE
-    bias: Decimal = ZERO
-
-
-@dataclass(frozen=True, slots=True)
-class Moves:
-    """What is known of both networks at a node's inputs.
-
-    Attributes:
-        unmoved: values of h.
-        moved: values of h'.
-        moves: how far each input moves.
-        is_capped: whether bounds on values limit how far the result moves; otherwise the bound is
-            linear in ``moves``.
-    """
-
-    unmoved: Values
-    moved: Values
-    moves: Sequence[Norms]
-    is_capped: bool = True
-
-
-#: A map of norms: of one value to those of the result.
-_Value = Callable[[Place, Values], Norms]
-_Move = Callable[[Place, Moves], Norms]
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """The two functions of a kind."""
-
-    value: _Value
-    move: _Move
 
 
 def _layer_of(place: Place) -> LayerNorms:
@@ -120,32 +65,7 @@ def _layer_move(place: Place, moves: Moves) -> Norms:
     moved = _affine(place, moves.moved.norms[0], Decimal(layer.error_upper), ZERO)
     kept = _affine(place, moves.moves[0], Decimal(layer.norm_upper), ZERO)
     shift = _affine(place, NOTHING, ZERO, Decimal(layer.bias_error_upper))
-    return _added(_added(kept, moved), shift)
-
-
-def _added(left: Norms, right: Norms) -> Norms:
-    return Norms(left.whole + right.whole, left.token + right.token, left.entry + right.entry)
-
-
-def _scaled(norms: Norms, factor: Decimal) -> Norms:
-    return Norms(norms.whole * factor, norms.token * factor, norms.entry * factor)
-
-
-def _least(left: Norms, right: Norms) -> Norms:
-    sums = [one.row_sum for one in (left, right) if one.row_sum is not None]
-    return Norms(
-        min(left.whole, right.whole),
-        min(left.token, right.token),
-        min(left.entry, right.entry),
-        min(sums, default=None),
-    )
-
-
-def _by_values(moves: Moves, moved: Norms, place: Place, value: _Value) -> Norms:
-    """``||f - f'|| <= ||f|| + ||f'||``, where values limit how far the result moves."""
-    if not moves.is_capped:
-        return moved
-    return _least(moved, _added(value(place, moves.unmoved), value(place, moves.moved)))
+    return added(added(kept, moved), shift)
 
 
 def _normalized(place: Place, norms: Norms) -> Norms:
@@ -160,7 +80,7 @@ def _normalization_value(place: Place, values: Values) -> Norms:
     node = place.node
     found = _normalized(place, values.norms[0])
     if node.cap_upper is not None:
-        found = _least(found, _caps(node, Decimal(node.cap_upper)))
+        found = least(found, _caps(node, Decimal(node.cap_upper)))
     return _affine(_inside(place), found, values.weight, values.bias)
 
 
@@ -184,9 +104,9 @@ def _normalization_move(place: Place, moves: Moves) -> Norms:
     value = _normalized(place, moves.moved.norms[0])
     if node.cap_upper is not None:
         caps = _caps(node, Decimal(node.cap_upper))
-        value = _least(value, caps)
+        value = least(value, caps)
         if moves.is_capped:
-            moved = _least(moved, _scaled(caps, TWO))
+            moved = least(moved, scaled(caps, TWO))
     if place.layer is None:
         return moved
     inside = Moves(Values([value]), Values([value]), [moved], moves.is_capped)
@@ -194,13 +114,13 @@ def _normalization_move(place: Place, moves: Moves) -> Norms:
 
 
 def _prelu_value(_: Place, values: Values) -> Norms:
-    return _scaled(values.norms[0], max(ONE, values.weight))
+    return scaled(values.norms[0], max(ONE, values.weight))
 
 
 def _prelu_move(place: Place, moves: Moves) -> Norms:
     layer = _layer_of(place)
-    kept = _scaled(moves.moves[0], max(ONE, Decimal(layer.norm_upper)))
-    return _added(kept, _scaled(moves.moved.norms[0], Decimal(layer.error_upper)))
+    kept = scaled(moves.moves[0], max(ONE, Decimal(layer.norm_upper)))
+    return added(kept, scaled(moves.moved.norms[0], Decimal(layer.error_upper)))
 
 
 def _constant_value(place: Place, values: Values) -> Norms:
@@ -252,9 +172,9 @@ def _pointwise_value(place: Place, values: Values) -> Norms:
     node = place.node
     found = _pointwise(place, values.norms[0])
     if node.offset_upper:
-        found = _added(found, _even(node, Decimal(node.offset_upper)))
+        found = added(found, _even(node, Decimal(node.offset_upper)))
     if node.cap_upper is not None:
-        found = _least(found, _even(node, Decimal(node.cap_upper)))
+        found = least(found, _even(node, Decimal(node.cap_upper)))
     return found
 
 
@@ -262,7 +182,7 @@ def _pointwise_move(place: Place, moves: Moves) -> Norms:
     found, spread = _pointwise(place, moves.moves[0]), place.node.spread_upper
     if spread is None or not moves.is_capped:
         return found
-    return _least(found, _even(place.node, Decimal(spread)))
+    return least(found, _even(place.node, Decimal(spread)))
 
 
 def _sum_of(place: Place, norms: Sequence[Norms]) -> Norms:
@@ -350,7 +270,7 @@ def _fixed(place: Place, norms: Norms) -> Norms:
 
 def _fixed_value(place: Place, values: Values) -> Norms:
     offset = Norms.of_whole(Decimal(place.node.offset_upper))
-    return _added(_fixed(place, values.norms[0]), offset)
+    return added(_fixed(place, values.norms[0]), offset)
 
 
 def _exp(entry: Decimal) -> Decimal:
@@ -368,109 +288,7 @@ def _exp_value(place: Place, values: Values) -> Norms:
 def _exp_move(_: Place, moves: Moves) -> Norms:
     """Its slope at a point is its value, and both points are within the larger of two radii."""
     largest = max(one.norms[0].entry for one in (moves.unmoved, moves.moved))
-    return _scaled(moves.moves[0], _exp(largest))
-
-
-def _bilinear(of: Callable[[Place, Norms, Norms], Norms]) -> Rule:
-    def value(place: Place, values: Values) -> Norms:
-        left, right = values.norms
-        return of(place, left, right)
-
-    def move(place: Place, moves: Moves) -> Norms:
-        (one, two), (left, right) = moves.unmoved.norms, moves.moves
-        first = moves.moved.norms[0]
-        del one
-        found = _added(of(place, left, two), of(place, first, right))
-        return _by_values(moves, found, place, value)
-
-    return Rule(value, move)
-
-
-def _product(place: Place, left: Norms, right: Norms) -> Norms:
-    """``||f g|| <= ||f||_inf ||g||`` and the other way round, each broadcast to the result."""
-    node, entries = place.node, entries_of(place.node)
-    # a value without axes, such as one stored number, is one entry
-    owns = [entries_of(before) or 1 for before in place.before]
-    copies = [root(-(-entries // own)) if entries else ONE for own in owns]
-    whole = min(left.entry * right.whole * copies[1], right.entry * left.whole * copies[0])
-    token, axis = whole, node.token_axis
-    if axis is not None:
-        size = size_along(node, axis)
-        one, two = place.before
-        token = min(
-            left.entry * along(right, two, axis, size), right.entry * along(left, one, axis, size)
-        )
-    return Norms(whole, token, left.entry * right.entry)
-
-
-def _matmul(place: Place, left: Norms, right: Norms) -> Norms:
-    """``sum_c f_ic g_cj``.
-
-    A row of the result is a combination of rows of g: its 2-norm is at most the 1-norm of a row of
-    f times the largest 2-norm of a row of g. An entry is a product of two vectors along the axes
-    that are summed over. And no norm of the whole exceeds the product of both 2-norms.
-    """
-    node = place.node
-    whole = left.whole * right.whole
-    if not node.contracted:
-        return Norms.of_whole(whole)
-    one, two = place.before
-    first, second = node.contracted
-    other = -1 if second == -2 else -2
-    row = along(left, one, first)
-    row_sum = row * root(size_along(one, first) or entries_of(one) or 1)
-    if left.row_sum is not None and one.token_axis == first:
-        row_sum = min(row_sum, left.row_sum)
-    token = min(row_sum * along(right, two, other), row * right.whole)
-    entry = min(row * along(right, two, second), row_sum * right.entry)
-    return Norms(whole, token, entry)
-
-
-def _softmax_value(place: Place, _: Values) -> Norms:
-    return Norms(root(tokens_of(place.node)), ONE, ONE, ONE)
-
-
-def _softmax_move(_: Place, moves: Moves) -> Norms:
-    """Its Jacobian ``diag(p) - p p^T`` has norm 1/2 at most, and from inf to 1 norm 1 at most.
-
-    For ``|x_i| <= 1`` the 1-norm of its image is ``sum_i p_i |x_i - p^T x|``, the mean absolute
-    deviation of a variable in [-1, 1], which is at most 1. Two rows, of sum 1 both, are at most 2
-    apart in the 1-norm; as their difference has the sum 0, no entry moves by more than half of it.
-    """
-    before = moves.moves[0]
-    half = ONE / 2
-    row_sum = before.entry
-    if moves.is_capped:
-        row_sum = min(row_sum, TWO)
-    return Norms(half * before.whole, min(half * before.whole, row_sum), row_sum * half, row_sum)
-
-
-def _scores(place: Place, query: Norms, key: Norms) -> Decimal:
-    """The largest magnitude of ``factor q k^T``."""
-    factor = Decimal(place.node.factor_upper)
-    return factor * along(query, place.before[0], -1) * along(key, place.before[1], -1)
-
-
-def _attention_value(place: Place, values: Values) -> Norms:
-    """Every row is a mean of rows of v."""
-    token = along(values.norms[2], place.before[2], -1)
-    return Norms(token * root(tokens_of(place.node)), token, values.norms[2].entry)
-
-
-def _attention_move(place: Place, moves: Moves) -> Norms:
-    """``(A - A') v' + A (v - v')`` with rows of A of sum 1, which move as `_softmax_move` tells."""
-    query, key = moves.unmoved.norms[0], moves.moved.norms[1]
-    score = _scores(place, moves.moves[0], key) + _scores(place, query, moves.moves[1])
-    for bias in moves.moves[3:]:
-        score += bias.entry
-    if moves.is_capped:
-        score = min(score, TWO)
-    value = place.before[2]
-    of_values, moved = moves.moved.norms[2], moves.moves[2]
-    token = score * along(of_values, value, -1) + along(moved, value, -1)
-    entry = score * of_values.entry + moved.entry
-    found = Norms(token * root(tokens_of(place.node)), token, entry)
-    return _by_values(moves, found, place, _attention_value)
+    return scaled(moves.moves[0], _exp(largest))
 
 
 RULES: Mapping[str, Rule] = {
@@ -487,8 +305,8 @@ RULES: Mapping[str, Rule] = {
     "normalization": Rule(_normalization_value, _normalization_move),
     "prelu": Rule(_prelu_value, _prelu_move),
     "exp": Rule(_exp_value, _exp_move),
-    "product": _bilinear(_product),
-    "matmul": _bilinear(_matmul),
-    "softmax": Rule(_softmax_value, _softmax_move),
-    "attention": Rule(_attention_value, _attention_move),
+    "product": contraction_rules.PRODUCT,
+    "matmul": contraction_rules.MATMUL,
+    "softmax": contraction_rules.SOFTMAX,
+    "attention": contraction_rules.ATTENTION,
 }

@@ -30,7 +30,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from dlgen_cli.bounds.arithmetic import ONE, ZERO, upward
-from dlgen_cli.bounds.node_rules import RULES, Moves, Place, Values
+from dlgen_cli.bounds.node_rule import Moves, Place, Values
+from dlgen_cli.bounds.node_rules import RULES
 from dlgen_cli.bounds.norms import NOTHING, UNIT, LayerNorms, Norms, Number, closed
 from dlgen_cli.bounds.ranges import require_nonnegative
 from dlgen_cli.errors import UsageError

@@ -1,6 +1,6 @@
 """Products of matrices of activations, softmax, and attention: which axes they are taken along.
 
-What these do to norms is told in `dlgen_cli.bounds.node_rules`.
+What these do to norms is told in `dlgen_cli.bounds.contraction_rules`.
 """
 
 from __future__ import annotations
