@@ -87,3 +87,10 @@ def test_a_root_is_the_next_float_from_above(square):
     root = root_upper(square)
     assert Fraction(root) ** 2 >= square
     assert root == 0 or Fraction(math.nextafter(root, 0)) ** 2 < square or root**2 == square
+
+
+def test_a_cumulative_sum_is_a_triangle_of_ones():
+    node = node_of(lambda x: torch.cumsum(x, dim=2), (2, 7))
+    norm = float(torch.linalg.matrix_norm(torch.ones(7, 7).tril().double(), 2))
+    assert norm <= node.factor_upper <= 1.2 * norm
+    assert node.entry_factor_upper == 7

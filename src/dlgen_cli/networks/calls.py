@@ -240,6 +240,7 @@ _POSITIONS: Mapping[str, tuple[str, ...]] = {
     "unbind": ("dim",),
     "mean": ("dim", "keepdim"),
     "sum": ("dim", "keepdim"),
+    "cumsum": ("dim",),
     "roll": ("shifts", "dims"),
     "scaleddotproductattention": (
         "key",

@@ -68,6 +68,27 @@ def _over_entries(call: Call, factor: float, of_each: float) -> GraphNode:
     )
 
 
+def cumulative_sum(call: Call) -> GraphNode:
+    """``cumsum`` along one axis of n: a triangle of ones.
+
+    Its sum of squares is ``n (n + 1) / 2``, which bounds the square of its norm; an entry, or a
+    token across another axis, is a sum of n at most.
+    """
+    first, axis = call.only(), call.setting("dim", None)
+    if first.shape is None or not isinstance(axis, int):
+        raise NoRuleError("it names no axis")
+    place = axis % len(first.shape)
+    size, kept = first.shape[place], first.token_axis
+    kept = None if kept is None or kept % len(first.shape) == place else kept
+    return call.becomes(
+        "scale",
+        factor_upper=root_upper(Fraction(size * (size + 1), 2)),
+        token_factor_upper=None if kept is None else float(size),
+        entry_factor_upper=float(size),
+        token_axis=kept,
+    )
+
+
 def _axis_after_reduction(call: Call) -> int | None:
     """The axis of the tokens, where the reduction leaves it out."""
     first, chosen = call.only(), call.setting("dim", None)

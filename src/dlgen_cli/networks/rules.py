@@ -239,6 +239,7 @@ _RULES: Mapping[str, Callable[[Call], GraphNode]] = {
     "rownormalization": input_maps.normalize_rows,
     "mean": pooling.mean_over_entries,
     "sum": pooling.sum_over_entries,
+    "cumsum": pooling.cumulative_sum,
     "getattr": _attribute,
     **dict.fromkeys(("norm", "linalgvectornorm"), normalizations.norm),
     function_name(written_normalizations.divide_by_deviation)[
