@@ -216,6 +216,20 @@ def test_wide_kernels_use_lanczos_and_float32(tolerance):
     assert exact <= bracket.upper <= bracket.lower * (1 + 1.001 * tolerance)
 
 
+@pytest.mark.parametrize("input_size", [None, (20, 20)])
+@pytest.mark.parametrize("kept", [1, 2, 16])
+def test_a_wide_kernel_of_few_channels_is_measured_as_those(kept, input_size):
+    """What is left of a pruned layer: Gram matrices of low rank."""
+    few = torch.randn(80, kept, 3, 3, generator=torch.Generator().manual_seed(kept))
+    kernel = torch.zeros(80, 70, 3, 3)
+    kernel[:, :kept] = few
+    geometry = replace(plain(2), padding=(1, 1), input_size=input_size)
+    whole = convolution_norm(kernel, geometry)
+    alone = convolution_norm(few, geometry)
+    assert whole.lower <= alone.upper
+    assert alone.lower <= whole.upper <= alone.upper * 1.03
+
+
 @pytest.mark.parametrize("single", [False, True], ids=["float64", "float32"])
 def test_no_upper_end_below_the_explicit_operator_at_the_default_tolerance(single, monkeypatch):
     """By the lattice and by the torus: 2,000 maps in all, none by its own matrix."""

@@ -96,6 +96,13 @@ class _Shape:
         """Whether the first two axes are joined."""
         return len(self.denominator) > 1
 
+    @property
+    def count(self) -> float:
+        """About how many cells cover half of the torus."""
+        each = [2 if self.diamond and axis < 2 else 1 for axis in range(len(self.denominator))]
+        cells = math.prod(d * e / 2 for d, e in zip(self.denominator, each, strict=True))
+        return cells / (4 if self.diamond else 2)
+
     def radius(self, degrees: tuple[int, ...]) -> float:
         """Radius r of (1), rounded upward."""
         reach = [2 * math.pi * n / d for n, d in zip(degrees, self.denominator, strict=True)]
@@ -142,11 +149,7 @@ class _Shape:
 
 def flat_cells(degrees: tuple[int, ...], tolerance: float) -> float:
     """About how many cells cover half of the torus where the norm is the same everywhere."""
-    radius = 2 * math.acos(1 / (1 + tolerance))
-    shape = _Shape.of_radius(degrees, radius)
-    each = [2 if shape.diamond and axis < 2 else 1 for axis in range(len(degrees))]
-    cells = math.prod(d * e / 2 for d, e in zip(shape.denominator, each, strict=True))
-    return cells / (4 if shape.diamond else 2)
+    return _Shape.of_radius(degrees, 2 * math.acos(1 / (1 + tolerance))).count
 
 
 class _LowerBound:
@@ -253,10 +256,10 @@ def lattice_supremum(
     while True:
         alive = (family.ceiling > bound.square(tolerance)).nonzero().flatten()
         shape = exclusion.first_shape(squares, bound.square(tolerance))
-        cells = shape.tile(alive)
-        if len(cells) * exclusion.cost <= _BUDGET:
+        if shape.count * len(alive) * exclusion.cost <= _BUDGET:
             break
         tolerance *= 2
+    cells = shape.tile(alive)
     spent = 0.0
     while len(cells):
         threshold = exclusion.threshold(shape, bound.square(tolerance))

@@ -38,6 +38,7 @@ from dlgen_cli.spectra.rounding import SLACK, UNIT_ROUNDOFF_SINGLE, gamma
 #: roundings of the angle, at most 1.1e-15, and one ulp of the function.
 TRIGONOMETRIC_ERROR = 2.0**-48
 _SMALL = 64  # orders up to this take all eigenvalues, larger ones a few steps of Lanczos
+_EXHAUSTED = 1e-5  # remainders of Lanczos are rounding below this, relative
 _LARGEST_SINGLE = 1024  # orders up to this are tested in float32 where that proves enough
 _CHUNK = 1 << 21  # entries of the Gram matrices that are held at once
 _UNDERFLOW_SINGLE = 2.0**-100  # covers what underflows in one row of a sum in float32
@@ -334,20 +335,26 @@ def _largest(gram: torch.Tensor, *, vectors: bool = False) -> tuple[torch.Tensor
 
 
 def _lanczos(gram: torch.Tensor, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ritz values and vectors of Hermitian matrices; single precision, for guidance only."""
+    """Ritz values and vectors of Hermitian matrices; single precision, for guidance only.
+
+    A matrix whose remainder is no more than rounding gets no further vectors.
+    """
     steps = min(steps, gram.shape[1])
     gram = gram.to(torch.complex64 if gram.is_complex() else torch.float32)
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(gram.shape[1], generator=generator).to(gram.dtype).expand(gram.shape[:2])
     basis = torch.zeros(gram.shape[0], steps, gram.shape[1], dtype=gram.dtype)
     vector = start / start.norm(dim=1, keepdim=True)
+    largest = torch.zeros(gram.shape[0], 1)
     for step in range(steps):
         basis[:, step] = vector
         image = (gram @ vector.unsqueeze(2)).squeeze(2)
+        largest = torch.maximum(largest, image.norm(dim=1, keepdim=True))
         for _ in range(2):
             known = basis[:, : step + 1]
             image = image - (known.mT @ (known.conj() @ image.unsqueeze(2))).squeeze(2)
-        vector = image / image.norm(dim=1, keepdim=True).clamp_min(1e-30)
+        norm = image.norm(dim=1, keepdim=True)
+        vector = torch.where(norm > _EXHAUSTED * largest, image / norm, 0)
     reduced = basis.conj() @ gram @ basis.mT
     values, columns = torch.linalg.eigh(reduced)
     vectors = (basis.mT @ columns[..., -1:]).squeeze(2)
