@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dlgen_cli.errors import DataError
+from dlgen_cli.errors import CheckpointError, DataError
 from dlgen_cli.predictors.evaluation import (
     as_inputs,
     count_disagreements,
@@ -45,6 +45,29 @@ def test_errors_are_counted_exactly_in_batches_of_any_size(batch):
 )
 def test_only_the_strictly_largest_logit_is_right(logits, is_wrong):
     assert wrong_answers(torch.tensor([logits]), torch.tensor([0])).tolist() == [is_wrong]
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [
+        lambda x: x - x.mean(0),
+        lambda x: x.softmax(0),
+        lambda x: x + x.amax(0),
+        lambda x: x.sort(0)[0],
+        lambda x: x.median(0)[0] + x,
+        lambda x: x[-1:].expand(len(x), -1),
+        lambda x: x.roll(1, 0),
+        lambda x: x / x.norm(),
+    ],
+)
+def test_a_network_that_mixes_examples_is_refused(mix):
+    x = torch.randn(40, 4, generator=torch.Generator().manual_seed(1))
+    labels = torch.zeros(40, dtype=torch.int64)
+    with pytest.raises(CheckpointError, match="other examples of its batch"):
+        count_errors(mix, x, labels, batch=10, device=CPU)
+    with pytest.raises(CheckpointError, match="other examples of its batch"):
+        count_disagreements([(lambda x: x, 1.0), (mix, 1.0)], x, batch=10, device=CPU)
+    count_errors(mix, x, labels, batch=1, device=CPU)
 
 
 def test_bytes_are_pixels_from_0_to_1():

@@ -259,6 +259,7 @@ def test_what_is_before_the_first_moving_layer_is_computed_once(network, sample,
 
     monkeypatch.setattr("dlgen_cli.predictors.sampling.apply_map", counted)
     monkeypatch.setattr(folded_network, "apply_map", counted)
+    monkeypatch.setattr("dlgen_cli.predictors.gibbs.require_separate", lambda *_, **__: None)
     deviations = learned(network, ["0.weight", "0.bias", "3.weight", "3.bias"])
     gibbs_errors(network, [deviations] * 4, *sample, count=30, seed=0, batch=10)
     assert calls.count("0") == calls.count("3") == 3

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from dlgen_cli.datasets import scaled
 from dlgen_cli.devices import keep_freed_memory
-from dlgen_cli.errors import DataError
+from dlgen_cli.errors import CheckpointError, DataError
 
 #: Indices of examples are drawn below this and reduced: uniform to within examples / 2^62.
 INDEX_RANGE = 1 << 62
+_TOGETHER = 8  # examples that are answered to see whether they mix
+_APART = 1e-3  # of the largest logit: what rounding may change
 
 
 @torch.no_grad()
@@ -44,9 +46,11 @@ def count_errors(
 
     Raises:
         DataError: images and labels do not fit each other or the logits.
+        CheckpointError: see `require_separate`.
     """
     require_labelled(images, labels)
     keep_freed_memory()
+    require_separate(predict, images, batch=batch, device=device, scale=scale)
     errors = 0
     for start in range(0, len(labels), batch):
         part = slice(start, start + batch)
@@ -80,8 +84,11 @@ def count_disagreements(
 
     Raises:
         DataError: the logits of a network are not one row of two or more for each example.
+        CheckpointError: see `require_separate`.
     """
     keep_freed_memory()
+    for predict, scale in networks:
+        require_separate(predict, images, batch=batch, device=device, scale=scale)
     apart = 0
     for start in range(0, len(images), batch):
         part = images[start : start + batch]
@@ -96,6 +103,47 @@ def count_disagreements(
         if tick is not None:
             tick(min(start + batch, len(images)))
     return apart
+
+
+@torch.no_grad()
+def require_separate(
+    predict: Callable[[Tensor], Tensor],
+    images: Tensor,
+    *,
+    batch: int,
+    device: torch.device,
+    scale: float = 1.0,
+) -> None:
+    """Refuse a predictor that mixes the examples of a batch: its errors are not independent.
+
+    One example is answered twice: beside copies of itself, and beside others of the images.
+
+    Args:
+        predict: as in `count_errors`.
+        images: on the CPU, of which the first is answered.
+        batch: examples that are evaluated at a time; one alone mixes with nothing.
+        device: where to compute.
+        scale: multiplies every pixel.
+
+    Raises:
+        CheckpointError: the two answers differ by more than rounding.
+    """
+    count = min(batch, _TOGETHER, len(images))
+    if count < 2:
+        return
+    spread = torch.linspace(0, len(images) - 1, count).round().to(torch.int64)
+    copies = torch.zeros_like(spread)
+    found = [predict(as_inputs(images[one], device, scale)) for one in (copies, spread)]
+    if any(one.ndim != 2 or len(one) != count or not one.numel() for one in found):
+        return  # what takes the logits says so
+    alone, beside = (one[0].to(torch.float64) for one in found)
+    largest = torch.nan_to_num(alone.abs(), 0.0, 0.0).max()
+    if not torch.allclose(alone, beside, rtol=0.0, atol=float(_APART * largest), equal_nan=True):
+        raise CheckpointError(
+            "The network's answer to an example depends on the other examples of its batch; each "
+            "must be answered by itself.",
+            remedy="Let it take means, maxima and the like within one example.",
+        )
 
 
 def sole_answers(logits: Tensor) -> Tensor:

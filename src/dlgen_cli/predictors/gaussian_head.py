@@ -19,7 +19,7 @@ from torch.nn import functional
 from dlgen_cli.devices import threads_for
 from dlgen_cli.networks.logit_layers import adds_logits
 from dlgen_cli.predictors.deviations import Deviation, Factor, is_zero
-from dlgen_cli.predictors.evaluation import require_labelled, wrong_answers
+from dlgen_cli.predictors.evaluation import require_labelled, require_separate, wrong_answers
 from dlgen_cli.predictors.gaussian_scores import (
     CELLS,
     GaussianScores,
@@ -84,18 +84,21 @@ def head_risks(
 
     Raises:
         DataError: images and labels do not fit each other or the network.
+        CheckpointError: see `require_separate`.
     """
     require_labelled(sample.images, sample.labels)
     moving = moving_names(predictors[0])
     if not adds_logits(network.network, moving):
         return None
+    batch, device = network.batch_size(own_weights=False), network.device
+    require_separate(network, sample.images, batch=batch, device=device, scale=scale)
     parts = network.split(moving)
     features = SampleFeatures(
         parts,
         sample.images,
         scale=scale,
-        device=network.device,
-        batch=network.batch_size(own_weights=False),
+        device=device,
+        batch=batch,
         uses=len(sample.labels) * len(predictors),
     )
     heads = [_Head(network, parts, one) for one in predictors]

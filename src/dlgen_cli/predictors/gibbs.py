@@ -27,7 +27,12 @@ from dlgen_cli.datasets import Split
 from dlgen_cli.devices import keep_freed_memory, threads_for
 from dlgen_cli.errors import UsageError
 from dlgen_cli.predictors.deviations import Deviation, is_zero, to_device
-from dlgen_cli.predictors.evaluation import INDEX_RANGE, require_labelled, wrong_answers
+from dlgen_cli.predictors.evaluation import (
+    INDEX_RANGE,
+    require_labelled,
+    require_separate,
+    wrong_answers,
+)
 from dlgen_cli.predictors.folded_network import FoldedNetwork, SplitNetwork, replace_parameters
 from dlgen_cli.predictors.monte_carlo_state import MonteCarlo, resume, start
 from dlgen_cli.predictors.sample_features import SampleFeatures
@@ -149,12 +154,14 @@ def gibbs_errors(
     Raises:
         UsageError: fewer than one draw or predictor, or the state is of another run.
         DataError: images and labels do not fit each other or the network.
+        CheckpointError: see `require_separate`.
     """
     require_labelled(sample.images, sample.labels)
     keep_freed_memory()
     _require_deviations(network, predictors, draws.count)
     deviations = [one.deviations for one in predictors]
     size = draws.batch or network.batch_size(own_weights=True, deviations=deviations)
+    require_separate(network, sample.images, batch=size, device=network.device, scale=scale)
     placed = [_on_device(one, network) for one in predictors]
     run = start(len(predictors), draws.count, draws.seed, network.device)
     if draws.state is not None or draws.save is not None:
