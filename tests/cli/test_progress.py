@@ -26,6 +26,8 @@ def test_the_time_left_is_that_of_the_phase():
     work.take("storing a", 1, 4)
     assert work.line() == "storing a: 25% done, about 15 s left"
     assert work.phases == 2
+    work.take("storing a", 4, 4)
+    assert work.line() == "storing a: done; the next step is under way"
 
 
 @pytest.mark.parametrize(

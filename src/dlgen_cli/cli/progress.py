@@ -82,6 +82,8 @@ class Work:
         """One line; empty before the first report."""
         if not self._what or not self._total:
             return self._what
+        if self._done >= self._total:
+            return f"{self._what}: done; the next step is under way"
         return f"{self._what}: {self.share()}"
 
     def share(self) -> str:
