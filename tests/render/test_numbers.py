@@ -3,7 +3,7 @@ import re
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dlgen_cli.render import numbers
@@ -48,6 +48,7 @@ def test_a_power_of_ten_is_rounded_the_safe_way(log10_value: float | None):
 
 
 @given(st.floats(), st.none() | st.floats())
+@example(0.0, -1.175494351e-38)
 def test_no_infinity_and_no_wall_of_digits(value: float | None, log10_value: float | None):
     for show in (numbers.upper, numbers.lower, numbers.estimate):
         text = show(value, log10_value)

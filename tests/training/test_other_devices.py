@@ -121,7 +121,9 @@ def test_draws_of_a_certificate_keep_to_the_device(folded, monkeypatch):
     with HostCopies() as copies:
         sample = Split(images=images, labels=labels)
         gibbs_errors(folded, predictors, sample, Draws(count=40, batch=20, seed=0))
-    assert copies.count == 2 + 2  # one for each batch of draws, and of the mean's errors
+    # One for each batch of draws, and of the mean's errors, and the answers to one example.
+    assert copies.count == 2 + 2 + 1
     with HostCopies() as copies:
         count_errors(folded, images, labels, batch=20, device=DEVICE)
-    assert copies.count <= 2 * 2  # the count, and a look at the logits, for each batch
+    # The count, and a look at the logits, for each batch, and the answers to one example.
+    assert copies.count <= 2 * 2 + 1

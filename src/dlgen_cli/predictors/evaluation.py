@@ -136,7 +136,7 @@ def require_separate(
     found = [predict(as_inputs(images[one], device, scale)) for one in (copies, spread)]
     if any(one.ndim != 2 or len(one) != count or not one.numel() for one in found):
         return  # what takes the logits says so
-    alone, beside = (one[0].to(torch.float64) for one in found)
+    alone, beside = torch.stack([one[0] for one in found]).cpu().to(torch.float64)
     largest = torch.nan_to_num(alone.abs(), 0.0, 0.0).max()
     if not torch.allclose(alone, beside, rtol=0.0, atol=float(_APART * largest), equal_nan=True):
         raise CheckpointError(

@@ -23,6 +23,7 @@ from decimal import (
 MISSING = "–"
 
 _DIGITS = 4
+_LAST_DIGIT = Decimal("1e-16")  # of the largest float below 1
 #: Decimal exponents that are written out; the others become powers of ten.
 _SMALLEST_WRITTEN_OUT, _LARGEST_WRITTEN_OUT = -4, 5
 #: Beyond this logarithm a float no longer tells the leading digits.
@@ -116,12 +117,14 @@ def _digits(number: Decimal, rounding: str) -> str:
     with localcontext(_CONTEXT):
         quantum = Decimal(1).scaleb(number.adjusted() - _DIGITS + 1)
         rounded = number.quantize(quantum, rounding=rounding)
-        while number < 1 <= rounded and rounding == ROUND_CEILING:  # a bound below 1 says so
+        is_upper = rounding == ROUND_CEILING
+        # A bound below 1 says so, where a float can.
+        while is_upper and number < 1 <= rounded and quantum > _LAST_DIGIT:
             quantum = quantum.scaleb(-1)
             rounded = number.quantize(quantum, rounding=rounding)
         exponent = rounded.adjusted()
         if exponent != number.adjusted():  # 9.9996 became 10.000: one digit fewer
-            rounded = rounded.quantize(quantum.scaleb(1))
+            rounded = rounded.quantize(Decimal(1).scaleb(exponent - _DIGITS + 1))
         if _SMALLEST_WRITTEN_OUT <= exponent <= _LARGEST_WRITTEN_OUT:
             return f"{rounded:,f}"
         return f"{rounded.scaleb(-exponent):f} × 10^{exponent}"
