@@ -131,7 +131,7 @@ def _traced(module: nn.Module, shape: tuple[int, ...]) -> tuple[Network, nn.Modu
     try:
         program = exported(module, shape)
         other = trace(program, shape)
-    except Exception:
+    except Exception:  # what recording could not do is named by its own network
         return network, None
     if other.unsupported is None or (other.layers and not network.layers):
         return other, program

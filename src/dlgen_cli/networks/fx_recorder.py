@@ -270,7 +270,7 @@ def _recorded(module: nn.Module, input_shape: tuple[int, ...]) -> fx.Graph:
         return module.recorded()
     try:
         graph = _Recorder().trace(module)
-    except Exception:
+    except Exception:  # code that asks for sizes; a second failure is raised
         return _record_shaped(module, input_shape)
     return graph if all(map(_is_known, graph.nodes)) else _record_shaped(module, input_shape)
 

@@ -345,7 +345,7 @@ class _Walk:
         if node.name not in self.nodes:
             try:
                 self.nodes[node.name] = fixed_constant(node.name, self._real(node))
-            except Exception:
+            except Exception:  # it is then a tensor without a rule, which is named
                 return None
             self.constants.add(node.name)
         return Activation(node.name, tuple(value.shape), is_constant=True)
