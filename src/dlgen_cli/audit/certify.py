@@ -101,14 +101,7 @@ def certify(
         for family in families
         if (kl_certificate in makers if family == "pac_bayes" else is_whole)
     ]
-    results = {
-        **_results(samples, holdout.errors, bounds),
-        "best": headline.theorem if headline else None,
-        "verdict": verdict(
-            {bound.theorem: bound.value for bound in bounds if bound.status != "refuted"},
-            altered=samples.altered > 0,
-        ),
-    }
+    results = _results(samples, holdout.errors, bounds, best=headline.theorem if headline else None)
     for one, bound in zip(certificates, bounds, strict=True):
         results |= one.facts(bound)
     report = report_of(
@@ -120,8 +113,7 @@ def certify(
             **({"r": options.r} if is_whole else {}),
             **{name: value for plan in plans for name, value in plan.settings.items()},
             **({"features": [asdict(one) for one in rows.files]} if rows else {}),
-            **({"base": data.base.resolve().name} if data.base else {}),
-            **_surrogate(data),
+            **_other_networks(data),
             **_settings(data, bounds, has_posterior=posterior_certificate in makers),
         },
         bounds=[*bounds, *(gap for plan in plans for gap in plan.evaluate(options.delta))],
@@ -160,14 +152,13 @@ def _makers(options: AuditOptions, data: DataOptions) -> list[Maker]:
     return [occam_certificate, *([kl_certificate] if options.has_anchor else [])]
 
 
-def _surrogate(data: DataOptions) -> dict[str, Any]:
-    """The options of a certificate through another network, by names without folders."""
-    if data.surrogate is None:
-        return {}
-    return {
-        "surrogate": data.surrogate.resolve().name,
-        "unlabelled": [path.resolve().name for path in data.unlabelled],
-    }
+def _other_networks(data: DataOptions) -> dict[str, Any]:
+    """The options that name a base or a surrogate, by names without folders."""
+    found: dict[str, Any] = {"base": data.base.resolve().name} if data.base else {}
+    if data.surrogate is not None:
+        found["surrogate"] = data.surrogate.resolve().name
+        found["unlabelled"] = [path.resolve().name for path in data.unlabelled]
+    return found
 
 
 def _settings(data: DataOptions, bounds: Sequence[Bound], *, has_posterior: bool) -> dict[str, Any]:
@@ -192,7 +183,7 @@ def _settings(data: DataOptions, bounds: Sequence[Bound], *, has_posterior: bool
 
 
 def _results(
-    samples: Samples, errors: Mapping[str, int], bounds: Sequence[Bound]
+    samples: Samples, errors: Mapping[str, int], bounds: Sequence[Bound], *, best: str | None
 ) -> dict[str, Any]:
     """The certificates side by side, with the errors of the network itself."""
     return {
@@ -214,6 +205,11 @@ def _results(
             }
             for bound, population in zip(bounds, _populations(samples, bounds), strict=True)
         ],
+        "best": best,
+        "verdict": verdict(
+            {bound.theorem: bound.value for bound in bounds if bound.status != "refuted"},
+            altered=samples.altered > 0,
+        ),
     }
 
 
